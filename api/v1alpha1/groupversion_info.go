@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package v1alpha1 is the macpool.dev/v1alpha1 API: MacPool says which addresses a VLAN may use, MacClaim says who wants
+// one, MacLease records who has one.
+//
+// +kubebuilder:object:generate=true
+// +groupName=macpool.dev
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+var (
+	// GroupVersion is the group and version of the kinds in this package.
+	GroupVersion = schema.GroupVersion{Group: "macpool.dev", Version: "v1alpha1"}
+
+	// SchemeBuilder collects the kinds of this package.
+	SchemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
+
+	// AddToScheme adds the kinds of this package to a scheme.
+	AddToScheme = SchemeBuilder.AddToScheme
+)
+
+func addKnownTypes(scheme *runtime.Scheme) error {
+	scheme.AddKnownTypes(GroupVersion,
+		&MacPool{}, &MacPoolList{},
+		&MacClaim{}, &MacClaimList{},
+		&MacLease{}, &MacLeaseList{},
+	)
+	metav1.AddToGroupVersion(scheme, GroupVersion)
+	return nil
+}
+
+const (
+	// LabelSegment is on every MacLease: the segment in which its address is unique. It is the first part of the name
+	// too; as a label it lets a node agent list one segment, metadata only.
+	LabelSegment = "macpool.dev/segment"
+
+	// LabelIdentity is on every MacLease: a hash of the namespace and the name of its claim. A claim made again under the
+	// same name finds by it the lease of its predecessor, and an attempt that was cut off finds what it made.
+	LabelIdentity = "macpool.dev/identity"
+
+	// LabelManagedBy has the value ManagedBy on claims that macpool made for a pod. Others belong to people.
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+
+	// ManagedBy is the value of LabelManagedBy.
+	ManagedBy = "macpool"
+
+	// FinalizerLease keeps a MacClaim until the interface that uses its lease is gone: an address is not given back while
+	// something can still send frames with it.
+	FinalizerLease = "macpool.dev/lease"
+)

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// MacClaimSpec says what is wanted, from which pool.
+//
+// +kubebuilder:validation:XValidation:rule="self.poolRef == oldSelf.poolRef",message="poolRef is immutable: delete the claim and make it again"
+// +kubebuilder:validation:XValidation:rule="has(self.ips) == has(oldSelf.ips) && (!has(self.ips) || self.ips == oldSelf.ips)",message="ips is immutable: delete the claim and make it again"
+// +kubebuilder:validation:XValidation:rule="has(self.mac) == has(oldSelf.mac) && (!has(self.mac) || self.mac == oldSelf.mac)",message="mac is immutable: delete the claim and make it again"
+// +kubebuilder:validation:XValidation:rule="has(self.workload) == has(oldSelf.workload) && (!has(self.workload) || self.workload == oldSelf.workload)",message="workload is immutable: delete the claim and make it again"
+type MacClaimSpec struct {
+	// poolRef names the pool.
+	//
+	// +required
+	PoolRef PoolRef `json:"poolRef,omitzero"`
+
+	// ips are the addresses wanted, at most one of each family. Left out, macpool chooses. In a pool of both families one
+	// address decides the other.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	// +kubebuilder:validation:XValidation:rule="self.size() < 2 || !self.all(i, isIP(i)) || ip(self[0]).family() != ip(self[1]).family()",message="at most one address of each family"
+	IPs []IPAddress `json:"ips,omitempty"`
+
+	// mac is the MAC wanted. It must be one that the pool makes: its prefix and the low 24 bits of an address of the pool.
+	//
+	// +optional
+	MAC MACAddress `json:"mac,omitempty"`
+
+	// workload is what the claim was made for; macpool fills it in for the claims that it makes.
+	//
+	// +optional
+	Workload *Workload `json:"workload,omitempty"`
+
+	// retain overrides the pool's retain for this claim.
+	//
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('8760h')",message="must lie between 0s and 8760h"
+	Retain *metav1.Duration `json:"retain,omitempty"`
+}
+
+// PoolRef names a MacPool.
+type PoolRef struct {
+	// name is the pool's name.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name,omitempty"`
+}
+
+// WorkloadKind is a kind of workload whose pods keep their addresses, or Pod for a pod that stands for itself.
+//
+// +kubebuilder:validation:MaxLength=63
+type WorkloadKind string
+
+const (
+	// WorkloadPod is a pod that keeps its address only for its own life.
+	WorkloadPod WorkloadKind = "Pod"
+
+	// WorkloadStatefulSet is one ordinal of a StatefulSet.
+	WorkloadStatefulSet WorkloadKind = "StatefulSet"
+)
+
+// Workload is the stable identity that an address belongs to.
+type Workload struct {
+	// kind is the kind of the workload: StatefulSet or Pod.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	Kind WorkloadKind `json:"kind,omitempty"`
+
+	// name is the workload's name, in the claim's namespace.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// ordinal tells the replicas of a StatefulSet apart.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Ordinal *int32 `json:"ordinal,omitempty"`
+
+	// interface is the pod's interface that the address is for, such as net1.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=15
+	Interface string `json:"interface,omitempty"`
+}
+
+// Holder is the pod interface that a lease is attached to, or is about to be.
+type Holder struct {
+	// podName is the pod's name, in the claim's namespace.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	PodName string `json:"podName,omitempty"`
+
+	// podUID is the pod's UID. Holders are compared by it, never by name.
+	//
+	// +required
+	// +kubebuilder:validation:Type=string
+	PodUID types.UID `json:"podUID,omitempty"`
+
+	// nodeName is the node that the pod was scheduled to.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	NodeName string `json:"nodeName,omitempty"`
+
+	// interface is the name of the interface in the pod.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=15
+	Interface string `json:"interface,omitempty"`
+
+	// generation grows by one with every new holder of the claim. What is written about an older one changes nothing.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Generation int64 `json:"generation,omitempty"`
+
+	// since is when the holder was set.
+	//
+	// +required
+	Since metav1.Time `json:"since,omitzero"`
+}
+
+// PreviousHolder is a holder of the past.
+type PreviousHolder struct {
+	// podName is the pod's name.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	PodName string `json:"podName,omitempty"`
+
+	// podUID is the pod's UID.
+	//
+	// +required
+	// +kubebuilder:validation:Type=string
+	PodUID types.UID `json:"podUID,omitempty"`
+
+	// nodeName is the node.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	NodeName string `json:"nodeName,omitempty"`
+
+	// since is when it became the holder.
+	//
+	// +required
+	Since metav1.Time `json:"since,omitzero"`
+
+	// until is when it ceased to be.
+	//
+	// +required
+	Until metav1.Time `json:"until,omitzero"`
+}
+
+// MaxPreviousHolders is how many previous holders a claim keeps.
+const MaxPreviousHolders = 8
+
+// MacClaimStatus is what the claim got.
+type MacClaimStatus struct {
+	// vlan is the pool's VLAN.
+	//
+	// +optional
+	VLAN *int32 `json:"vlan,omitempty"`
+
+	// mac is the leased MAC.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=17
+	MAC string `json:"mac,omitempty"`
+
+	// ips are the leased addresses, IPv4 first.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=2
+	// +kubebuilder:validation:items:MaxLength=39
+	IPs []string `json:"ips,omitempty"`
+
+	// leaseName is the name of the MacLease.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	LeaseName string `json:"leaseName,omitempty"`
+
+	// holder is the pod interface that uses the lease. It is set when the pod's node is known, and cleared when that node's
+	// agent has seen the interface go.
+	//
+	// +optional
+	Holder *Holder `json:"holder,omitempty"`
+
+	// generation is the generation of the latest holder.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Generation int64 `json:"generation,omitempty"`
+
+	// previousHolders are the last holders, newest first.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	PreviousHolders []PreviousHolder `json:"previousHolders,omitempty"`
+
+	// conditions are Ready, and Ended while the workload of a claim that macpool made is gone.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// MacClaim is who wants a MAC and its IPs: made ahead of time by a user, or by macpool for a pod. It is named after the
+// stable identity, so it outlives the pod.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Namespaced,shortName=mc,categories=macpool
+// +kubebuilder:selectablefield:JSONPath=`.status.holder.nodeName`
+// +kubebuilder:printcolumn:name="Pool",type=string,JSONPath=`.spec.poolRef.name`
+// +kubebuilder:printcolumn:name="VLAN",type=integer,JSONPath=`.status.vlan`
+// +kubebuilder:printcolumn:name="MAC",type=string,JSONPath=`.status.mac`
+// +kubebuilder:printcolumn:name="IP",type=string,JSONPath=`.status.ips[0]`
+// +kubebuilder:printcolumn:name="Holder",type=string,JSONPath=`.status.holder.podName`
+// +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.status.holder.nodeName`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="IP2",type=string,JSONPath=`.status.ips[1]`,priority=1
+// +kubebuilder:printcolumn:name="Interface",type=string,JSONPath=`.status.holder.interface`,priority=1
+// +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.holder.since`,priority=1
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
+type MacClaim struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard object metadata.
+	//
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec is what is wanted.
+	//
+	// +required
+	Spec MacClaimSpec `json:"spec,omitzero"`
+
+	// status is what the claim got.
+	//
+	// +optional
+	Status MacClaimStatus `json:"status,omitzero"`
+}
+
+// MacClaimList is a list of MacClaims.
+//
+// +kubebuilder:object:root=true
+type MacClaimList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitzero"`
+
+	Items []MacClaim `json:"items"`
+}
+
+const (
+	// ClaimReady is true while the claim has a lease. Reasons: ClaimReasonBound; while false, the reason of an entry of the
+	// error catalogue (docs/errors.md), such as PoolExhausted or AddressTaken.
+	ClaimReady = "Ready"
+
+	// ClaimEnded is present, and true, while the workload of a claim that macpool made is gone and nothing holds the
+	// lease. The claim is deleted when that has lasted for retain. Reason: ClaimReasonWorkloadGone.
+	ClaimEnded = "Ended"
+)
+
+const (
+	// ClaimReasonBound : the claim has a lease.
+	ClaimReasonBound = "Bound"
+
+	// ClaimReasonWorkloadGone : the StatefulSet or pod that the claim was made for is gone.
+	ClaimReasonWorkloadGone = "WorkloadGone"
+)

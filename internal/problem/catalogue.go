@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package problem
+
+// The catalogue. Codes are for ever: an entry that is no longer used keeps its number. No sentence that DEL can answer
+// may contain "not found" or "no such file or directory": go-cni takes a DEL error with these words for success (R-C7).
+var (
+	// What was asked for: MACs.
+
+	MulticastMAC = add(&Kind{
+		Code: "MP101", Reason: "MulticastMAC", CNI: 101,
+		Sentence:    "MAC %s is a multicast address: the lowest bit of its first octet is set, and no network interface can carry it",
+		Fix:         "Drop the MAC and let the pool choose one.",
+		Explanation: "The kernel refuses such a MAC with EADDRNOTAVAIL, which plugins print as \"failed to create macvlan: cannot assign requested address\". Half of all MACs typed at random have the bit set. The nearest legal MAC has the second digit even, and 2, 6, a or e to be locally administered.",
+	})
+	ImpossibleMAC = add(&Kind{
+		Code: "MP102", Reason: "ImpossibleMAC", CNI: 102,
+		Sentence:    "MAC %q is not one that an interface can carry: it must be six octets and not all zero",
+		Fix:         "Write it like 02:32:00:a8:32:08, or drop it and let the pool choose.",
+		Explanation: "MACs of eight or twenty octets, which some parsers take, belong to other kinds of links.",
+	})
+	ForeignMAC = add(&Kind{
+		Code: "MP103", Reason: "ForeignMAC", CNI: 103,
+		Sentence:    "MAC %s is not one that pool %s makes: its MACs are %s followed by the last three octets of an address that it leases",
+		Fix:         "Drop the MAC, or ask for an address of the pool instead.",
+		Explanation: "An address decides its MAC, so that neighbours' ARP entries stay right when an address is used again.",
+	})
+
+	// What was asked for: addresses.
+
+	AddressOutside = add(&Kind{
+		Code: "MP201", Reason: "AddressOutside", CNI: 201,
+		Sentence:    "address %s is outside what pool %s leases (%s)",
+		Fix:         "Ask for another address, or add it to the pool's ranges.",
+		Explanation: "An address that a pod or claim asks for must lie in a range of the pool; a range may be explicitOnly, which keeps it for such requests.",
+	})
+	AddressExcluded = add(&Kind{
+		Code: "MP202", Reason: "AddressExcluded", CNI: 202,
+		Sentence:    "address %s of pool %s is never leased: it is %s",
+		Fix:         "Ask for another address.",
+		Explanation: "Network and broadcast addresses, the gateway and what the pool excludes are never leased.",
+	})
+	AddressTaken = add(&Kind{
+		Code: "MP203", Reason: "AddressTaken", CNI: 203,
+		Sentence:    "address %s is leased to claim %s/%s by pool %s",
+		Fix:         "Ask for another address, or delete that claim first.",
+		Explanation: "Addresses are unique in their segment, whichever pool leases them. kubectl get macleases shows who has which.",
+	})
+	AddressMismatch = add(&Kind{
+		Code: "MP204", Reason: "AddressMismatch", CNI: 204,
+		Sentence:    "%s and %s do not go together in pool %s",
+		Fix:         "Ask for one of the two; the other follows from it.",
+		Explanation: "In a pool the IPv4 address, the IPv6 address and the MAC of a lease have the same offset.",
+	})
+	AddressCooling = add(&Kind{
+		Code: "MP205", Reason: "AddressCooling", CNI: CNITryAgain,
+		Sentence:    "address %s was released by claim %s/%s and is cooling down",
+		Fix:         "It is free when the pool's cooldown has passed; wait, or ask for another address.",
+		Explanation: "The cooldown lets switches and neighbours forget the old holder, whose interface may still be going down.",
+	})
+	AddressReserved = add(&Kind{
+		Code: "MP206", Reason: "AddressReserved", CNI: 206,
+		Sentence:    "address %s of pool %s is reserved for %s",
+		Fix:         "Ask for another address, or change the pool's reservations.",
+		Explanation: "A reservation keeps an address for one claim, or for nobody.",
+	})
+	AddressConflict = add(&Kind{
+		Code: "MP207", Reason: "AddressConflict", CNI: 207,
+		Sentence:    "address %s is in use by %s, which is not ours",
+		Fix:         "Find that device and give it another address, or exclude the address from the pool.",
+		Explanation: "A lease with a conflict is given to nobody until the stranger is gone.",
+	})
+	WrongPrefixLength = add(&Kind{
+		Code: "MP208", Reason: "WrongPrefixLength", CNI: 208,
+		Sentence:    "address %s has another prefix length than the subnet %s of pool %s",
+		Fix:         "Write the address without a prefix length.",
+		Explanation: "The prefix length of the result is always that of the pool's subnet.",
+	})
+	BadAddress = add(&Kind{
+		Code: "MP209", Reason: "BadAddress", CNI: 209,
+		Sentence:    "%q is not an IP address",
+		Fix:         "Write it like 192.168.50.8 or fd00:50::8.",
+		Explanation: "Addresses are asked for as ips in the pod's networks annotation, with or without the prefix length.",
+	})
+	ClaimHeld = add(&Kind{
+		Code: "MP210", Reason: "ClaimHeld", CNI: CNITryAgain,
+		Sentence:    "claim %s/%s is held by pod %s on node %s",
+		Fix:         "Wait until that pod is gone. If it is a rolling update, use strategy Recreate or maxSurge 0, so that the old pod goes first.",
+		Explanation: "A lease has one holder at a time. It is taken from a pod only when its node's agent has seen the interface go.",
+	})
+	ClaimDiffers = add(&Kind{
+		Code: "MP211", Reason: "ClaimDiffers", CNI: CNITryAgain,
+		Sentence:    "claim %s/%s asks for %s, the pod for %s",
+		Fix:         "If macpool made the claim, it is made again when its last holder is gone; otherwise change or delete the claim.",
+		Explanation: "A claim's addresses do not change. When a workload asks for others, its claim has to be made again.",
+	})
+	ClaimDeleting = add(&Kind{
+		Code: "MP212", Reason: "ClaimDeleting", CNI: CNITryAgain,
+		Sentence:    "claim %s/%s is being deleted",
+		Fix:         "Wait; a new one is made when it is gone.",
+		Explanation: "A claim under deletion keeps its lease until the interface that uses it is gone.",
+	})
+	NotOurClaim = add(&Kind{
+		Code: "MP213", Reason: "NotOurClaim", CNI: 213,
+		Sentence:    "claim %s/%s belongs to %s, not to %s",
+		Fix:         "Rename one of them, or delete the claim if nothing needs it.",
+		Explanation: "Claims are named after what they are made for; two things with the name of one claim cannot both have it.",
+	})
+
+	// Pools.
+
+	PoolExhausted = add(&Kind{
+		Code: "MP301", Reason: "PoolExhausted", CNI: 301,
+		Sentence:    "pool %s has no address left: of %d, %d are leased, %d cooling, %d in conflict, %d kept for claims that ask for them",
+		Fix:         "Add a range to the pool, or delete claims that nothing needs: kubectl get macclaims -A.",
+		Explanation: "Cooling addresses come back by themselves. A waiting pod is tried again by its kubelet.",
+	})
+	PoolUnknown = add(&Kind{
+		Code: "MP302", Reason: "PoolUnknown", CNI: 302,
+		Sentence:    "there is no MacPool %q",
+		Fix:         "Correct the pool in the network's ipam block, or make it: kubectl get macpools lists those that exist.",
+		Explanation: "The ipam block of a NetworkAttachmentDefinition names its MacPool.",
+	})
+	PoolNotReady = add(&Kind{
+		Code: "MP303", Reason: "PoolNotReady", CNI: CNITryAgain,
+		Sentence:    "pool %s takes no claims: %s",
+		Fix:         "Correct the pool: kubectl describe macpool shows its conditions.",
+		Explanation: "A pool whose ranges make no sense, or that would make addresses of another pool a second time, leases nothing.",
+	})
+	PoolForbidden = add(&Kind{
+		Code: "MP304", Reason: "PoolForbidden", CNI: 304,
+		Sentence:    "pool %s does not take claims of namespace %s",
+		Fix:         "Ask the pool's administrator to extend its namespaceSelector, or label the namespace accordingly.",
+		Explanation: "The pool decides which namespaces may use it; a network or an annotation cannot widen that.",
+	})
+	NoPoolNamed = add(&Kind{
+		Code: "MP305", Reason: "NoPoolNamed", CNI: CNIConfig,
+		Sentence:    "the network %q names no pool",
+		Fix:         `Write "ipam": {"type": "macpool", "pool": "NAME"}.`,
+		Explanation: "Which pool a network uses stands in its ipam block.",
+	})
+	OtherPool = add(&Kind{
+		Code: "MP306", Reason: "OtherPool", CNI: 306,
+		Sentence:    "claim %s/%s is of pool %s, the network asks for pool %s",
+		Fix:         "Name the claim's pool in the network, or make another claim.",
+		Explanation: "A claim gets its lease from the one pool that it names.",
+	})
+
+	// Networks and configuration.
+
+	BadConfig = add(&Kind{
+		Code: "MP401", Reason: "BadConfig", CNI: CNIConfig,
+		Sentence:    "the network configuration cannot be read: %s",
+		Fix:         "Correct the JSON in the NetworkAttachmentDefinition's spec.config.",
+		Explanation: "The configuration is CNI's: a plugin's object, or a list of them under plugins.",
+	})
+	BadAnnotation = add(&Kind{
+		Code: "MP402", Reason: "BadAnnotation", CNI: CNIConfig,
+		Sentence:    "the annotation k8s.v1.cni.cncf.io/networks cannot be read: %s",
+		Fix:         `Write it as name, namespace/name, or a JSON list such as [{"name": "iot-vlan"}].`,
+		Explanation: "Multus starts a pod without its second interface when it cannot read the annotation.",
+	})
+	UnknownRole = add(&Kind{
+		Code: "MP403", Reason: "UnknownRole", CNI: CNIConfig,
+		Sentence:    "macpool is named where it cannot work: %s",
+		Fix:         `Name it as "ipam": {"type": "macpool", "pool": "NAME"} inside macvlan or bridge, and as the last entry {"type": "macpool"} of the plugins.`,
+		Explanation: "The plugin has two roles, IPAM and chained, told apart by its input.",
+	})
+	UnsupportedMain = add(&Kind{
+		Code: "MP404", Reason: "UnsupportedMain", CNI: CNIConfig,
+		Sentence:    "%s cannot carry a leased MAC: %s",
+		Fix:         "Use macvlan in bridge mode, or bridge without macspoofchk.",
+		Explanation: "ipvlan and ptp give the MAC no chance to be set before the interface is up, macvlan passthru would change the parent's own, and bridge's macspoofchk takes down the MAC before macpool is asked.",
+	})
+	ChainedEntryMissing = add(&Kind{
+		Code: "MP405", Reason: "ChainedEntryMissing", CNI: 405,
+		Sentence:    "network %s has no chained macpool entry, so its result reports a MAC that the interface does not have",
+		Fix:         `Append {"type": "macpool"} to the plugins of the network.`,
+		Explanation: "CNI gives an IPAM plugin no way to report a MAC. The chained entry writes the leased one into the result, which Multus copies into the pod's network-status and which CHECK compares. Pods work without it, with the right MAC on the link.",
+	})
+	InputTooLarge = add(&Kind{
+		Code: "MP406", Reason: "InputTooLarge", CNI: CNIConfig,
+		Sentence:    "the input is %d bytes long, more than the %d that are accepted",
+		Fix:         "Shorten the network configuration.",
+		Explanation: "A network configuration is some kilobytes.",
+	})
+	UnsupportedVersion = add(&Kind{
+		Code: "MP407", Reason: "UnsupportedVersion", CNI: CNIVersion,
+		Sentence:    "cniVersion is not supported: %s",
+		Fix:         "Use 0.3.1, 0.4.0, 1.0.0 or 1.1.0.",
+		Explanation: "Multus takes the cniVersion from the NetworkAttachmentDefinition.",
+	})
+	NoPrevResult = add(&Kind{
+		Code: "MP408", Reason: "NoPrevResult", CNI: CNIConfig,
+		Sentence:    "the chained macpool entry got no interface %s from the plugins before it",
+		Fix:         `Put {"type": "macpool"} after macvlan or bridge in the plugins of the network.`,
+		Explanation: "The chained entry verifies what the plugins before it have made.",
+	})
+	NotAPod = add(&Kind{
+		Code: "MP409", Reason: "NotAPod", CNI: CNIConfig,
+		Sentence:    "the runtime named no pod (K8S_POD_NAMESPACE, K8S_POD_NAME, K8S_POD_UID in CNI_ARGS)",
+		Fix:         "Use macpool with Kubernetes' container runtimes.",
+		Explanation: "A lease belongs to a pod, which is looked up in the cluster.",
+	})
+
+	// The node.
+
+	AgentUnreachable = add(&Kind{
+		Code: "MP501", Reason: "AgentUnreachable", CNI: CNITryAgain,
+		Sentence:    "the macpool agent of this node does not answer at %s: %s",
+		Fix:         "See that the macpool-agent pod of the node runs; the pod is tried again.",
+		Explanation: "The plugin holds no credentials; the agent of the node speaks to the cluster for it.",
+	})
+	APIUnreachable = add(&Kind{
+		Code: "MP502", Reason: "APIUnreachable", CNI: CNITryAgain,
+		Sentence:    "node %s has no contact with the Kubernetes API (%s), and without it nobody can know that the address is still this pod's",
+		Fix:         "The pod is tried again; it starts when the API answers.",
+		Explanation: "No lease, no interface: an address that might be in use elsewhere is not configured.",
+	})
+	PodUnknown = add(&Kind{
+		Code: "MP503", Reason: "PodUnknown", CNI: CNITryAgain,
+		Sentence:    "pod %s/%s with UID %s is not in the cluster",
+		Fix:         "Nothing, if the pod was deleted.",
+		Explanation: "A lease is never invented for a pod that the API server does not know.",
+	})
+	PodElsewhere = add(&Kind{
+		Code: "MP504", Reason: "PodElsewhere", CNI: 504,
+		Sentence:    "pod %s/%s belongs to node %q, not to %s",
+		Fix:         "See who starts pods on this node beside its kubelet.",
+		Explanation: "A node may only attach its own pods.",
+	})
+	ContainerDeleted = add(&Kind{
+		Code: "MP505", Reason: "ContainerDeleted", CNI: 505,
+		Sentence:    "container %s was deleted already",
+		Fix:         "Nothing: the runtime makes a new one.",
+		Explanation: "An ADD that arrives after the DEL of its container outlived its caller, and would be cleaned up by nobody.",
+	})
+	LinkMissing = add(&Kind{
+		Code: "MP506", Reason: "LinkMissing", CNI: 506,
+		Sentence:    "interface %s is missing in %s: %s",
+		Fix:         "Use macpool inside macvlan or bridge, which make the interface before they ask for its addresses.",
+		Explanation: "The MAC is set on the interface while it is still down.",
+	})
+	LinkUp = add(&Kind{
+		Code: "MP507", Reason: "LinkUp", CNI: 507,
+		Sentence:    "interface %s was up before it had its leased MAC",
+		Fix:         "Use macpool inside macvlan or bridge, which bring the interface up after they have asked for its addresses.",
+		Explanation: "An interface that is up has already sent frames with another MAC.",
+	})
+	LinkRefused = add(&Kind{
+		Code: "MP508", Reason: "LinkRefused", CNI: 508,
+		Sentence:    "the kernel refuses MAC %s on interface %s: %s",
+		Fix:         "See whether an older interface on this node still has the MAC.",
+		Explanation: "Address already in use means that another interface on the same parent is up with the MAC.",
+	})
+	LinkDiffers = add(&Kind{
+		Code: "MP509", Reason: "LinkDiffers", CNI: 509,
+		Sentence:    "interface %s has %s, its lease %s",
+		Fix:         "Delete the pod, so that it is attached again.",
+		Explanation: "Something changed the interface after it was attached.",
+	})
+	NotAttached = add(&Kind{
+		Code: "MP510", Reason: "NotAttached", CNI: 510,
+		Sentence:    "container %s has no lease for interface %s on this node",
+		Fix:         "Delete the pod, so that it is attached again.",
+		Explanation: "CHECK and the chained entry need the lease that ADD made for the same container.",
+	})
+	JournalFailed = add(&Kind{
+		Code: "MP511", Reason: "JournalFailed", CNI: CNIUnavailable,
+		Sentence:    "the agent cannot write its journal: %s",
+		Fix:         "See that the disk under /var/lib/macpool is neither full nor read-only.",
+		Explanation: "What is attached is written down before it is attached, so that it is found again after a power cut.",
+	})
+	HostNetwork = add(&Kind{
+		Code: "MP512", Reason: "HostNetwork", CNI: CNIConfig,
+		Sentence:    "pod %s/%s uses the host's network and gets no interface of its own",
+		Fix:         "Remove hostNetwork or the networks annotation.",
+		Explanation: "An address leased to such a pod would be used by nobody.",
+	})
+	StillAttached = add(&Kind{
+		Code: "MP513", Reason: "StillAttached", CNI: 513,
+		Sentence:    "the list of valid attachments of network %s is empty, but %d of its containers are alive on this node",
+		Fix:         "Nothing was released. See what the runtime's list is made from.",
+		Explanation: "A runtime that has lost its records would have every address released under its running containers.",
+	})
+	BadRequest = add(&Kind{
+		Code: "MP514", Reason: "BadRequest", CNI: 514,
+		Sentence:    "the agent got a request that it cannot read: %s",
+		Fix:         "See that plugin and agent are of the same release.",
+		Explanation: "The plugin is installed by the agent; an old one may be left in another directory.",
+	})
+	Internal = add(&Kind{
+		Code: "MP599", Reason: "Internal", CNI: CNITryAgain,
+		Sentence:    "macpool failed unexpectedly: %s",
+		Fix:         "The pod is tried again; if it stays, look at the log of the agent on the node and report it.",
+		Explanation: "An error that should have an entry of its own in this catalogue.",
+	})
+)
+
+var kinds []*Kind
+
+func add(k *Kind) *Kind {
+	kinds = append(kinds, k)
+	return k
+}
+
+// Kinds are all entries, by code.
+func Kinds() []*Kind { return kinds }
