@@ -12,7 +12,7 @@ import (
 //
 // +kubebuilder:validation:XValidation:rule="self.vlan == oldSelf.vlan",message="vlan is immutable"
 // +kubebuilder:validation:XValidation:rule="(has(self.segment) ? self.segment : 'vlan-' + string(self.vlan)) == (has(oldSelf.segment) ? oldSelf.segment : 'vlan-' + string(oldSelf.vlan))",message="segment is immutable"
-// +kubebuilder:validation:XValidation:rule="(has(self.mac) && has(self.mac.prefix) ? self.mac.prefix : '') == (has(oldSelf.mac) && has(oldSelf.mac.prefix) ? oldSelf.mac.prefix : '')",message="mac.prefix is immutable"
+// +kubebuilder:validation:XValidation:rule="(has(self.mac) && has(self.mac.prefix) ? self.mac.prefix : ”) == (has(oldSelf.mac) && has(oldSelf.mac.prefix) ? oldSelf.mac.prefix : ”)",message="mac.prefix is immutable"
 // +kubebuilder:validation:XValidation:rule="self.subnets.map(s, s.cidr) == oldSelf.subnets.map(s, s.cidr)",message="the subnets' cidr is immutable: make a new pool for another network"
 // +kubebuilder:validation:XValidation:rule="self.vlan != 0 || has(self.mac) && has(self.mac.prefix)",message="mac.prefix must be set when vlan is 0: there is no VLAN to derive it from"
 // +kubebuilder:validation:XValidation:rule="!has(self.reservations) || self.reservations.all(r, !isIP(r.ip) || self.subnets.exists(s, isCIDR(s.cidr) && cidr(s.cidr).containsIP(r.ip)))",message="each reservation's ip must lie in a subnet of the pool"
