@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package binding
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/allocator"
+	"github.com/macpool/macpool/internal/problem"
+)
+
+// Binder writes claims and leases. Safe for concurrent use, in any number of processes.
+type Binder struct {
+	// Client reads live and writes. It must not read from a cache: what a Binder reads back decides what it undoes.
+	Client client.Client
+	// Index proposes addresses. It must know the pool, and should know all leases of its segment.
+	Index *Index
+	// Clock dates what is written. Nothing is decided by it.
+	Clock clock.PassiveClock
+	// NodeName is the node of the agent, empty in the manager.
+	NodeName string
+}
+
+// maxRounds bounds the repetitions of a write that others keep overtaking. Each round means that somebody else got on.
+const maxRounds = 10
+
+var errOvertaken = errors.New("other writers were faster every time")
+
+// Bind gives the claim a lease, if it has none, and makes holder its holder, if one is given. It may be repeated after any error, and
+// finds what it made before. Of two callers that bind one claim at once, both end with the same lease. The claim that it
+// returns is as it was written or read last.
+//
+// Errors: a problem of the catalogue where a person or the passing of time can help, such as PoolExhausted, AddressTaken
+// or ClaimHeld; else what the API server answered.
+func (b *Binder) Bind(
+	ctx context.Context, claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool, holder *v1alpha1.Holder,
+) (*v1alpha1.MacClaim, error) {
+	if claim.Spec.PoolRef.Name != pool.Name {
+		return nil, problem.OtherPool.New(claim.Namespace, claim.Name, claim.Spec.PoolRef.Name, pool.Name)
+	}
+	plan, err := PlanOf(pool)
+	if err != nil {
+		return nil, problem.PoolNotReady.New(pool.Name, err)
+	}
+	for range maxRounds {
+		if !claim.DeletionTimestamp.IsZero() {
+			return nil, problem.ClaimDeleting.New(claim.Namespace, claim.Name)
+		}
+		if claim.Status.LeaseName != "" {
+			if holder == nil {
+				return claim, nil
+			}
+			return b.SetHolder(ctx, claim, *holder)
+		}
+		lease, err := b.acquire(ctx, claim, pool, plan, holder)
+		if err != nil {
+			return nil, err
+		}
+		if claim, err = b.record(ctx, claim, pool, lease, holder); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("binding claim %s: %w", client.ObjectKeyFromObject(claim), errOvertaken)
+}
+
+// record writes the lease into the claim, and returns the claim as it is afterwards: with this lease, with another one that
+// was recorded first, or still with none, if only something else in it had changed. A lease that lost is given back.
+func (b *Binder) record(
+	ctx context.Context, claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool, lease *acquired, holder *v1alpha1.Holder,
+) (*v1alpha1.MacClaim, error) {
+	updated := claim.DeepCopy()
+	status := &updated.Status
+	status.VLAN = pool.Spec.VLAN
+	status.LeaseName = lease.Name
+	status.MAC = string(lease.Spec.MAC)
+	status.IPs = nil
+	for _, ip := range lease.Spec.IPs {
+		status.IPs = append(status.IPs, string(ip))
+	}
+	apimeta.SetStatusCondition(&status.Conditions, metav1.Condition{
+		Type: v1alpha1.ClaimReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ClaimReasonBound,
+		Message: "The claim has a lease", ObservedGeneration: claim.Generation,
+	})
+	if holder != nil {
+		b.hold(status, *holder)
+	}
+	writeErr := b.Client.Status().Update(ctx, updated)
+	if writeErr == nil {
+		return updated, nil
+	}
+
+	// Somebody wrote the claim since it was read, or nobody knows whether this write was made. The claim itself says.
+	live := &v1alpha1.MacClaim{}
+	err := b.Client.Get(ctx, client.ObjectKeyFromObject(claim), live)
+	switch {
+	case apierrors.IsNotFound(err), err == nil && live.UID != claim.UID:
+		b.undo(ctx, lease)
+		return nil, problem.ClaimDeleting.New(claim.Namespace, claim.Name)
+	case err != nil:
+		// The lease stays: a later call finds it by the claim's UID, and if none comes the manager's repair does.
+		return nil, fmt.Errorf("reading claim %s after %w: %w", client.ObjectKeyFromObject(claim), writeErr, err)
+	case live.Status.LeaseName == lease.Name:
+		return live, nil
+	case live.Status.LeaseName != "" || !live.DeletionTimestamp.IsZero():
+		b.undo(ctx, lease)
+		return live, nil
+	case apierrors.IsConflict(writeErr):
+		return live, nil // next round finds the lease again, by the claim's UID
+	default:
+		return nil, fmt.Errorf("recording lease %s in claim %s: %w", lease.Name, client.ObjectKeyFromObject(claim), writeErr)
+	}
+}
+
+// acquired is a lease of the claim that is being bound, and what it takes to give it back.
+type acquired struct {
+	*v1alpha1.MacLease
+
+	// created: this call created the object. It alone may delete it: a lease that an earlier call made may be on its way
+	// into the claim by another hand.
+	created bool
+	// before is the released record that this call took, as it was.
+	before *v1alpha1.MacLease
+}
+
+// undo gives back what this call took, if it is unchanged. What cannot be given back now is an orphan, which the manager's
+// repair releases.
+func (b *Binder) undo(ctx context.Context, lease *acquired) {
+	switch {
+	case lease.created:
+		err := b.Client.Delete(ctx, lease.MacLease, client.Preconditions{UID: &lease.UID, ResourceVersion: &lease.ResourceVersion})
+		if err == nil || apierrors.IsNotFound(err) {
+			b.Index.DeleteLease(lease.MacLease)
+		}
+	case lease.before != nil:
+		restored := lease.DeepCopy()
+		restored.Spec = lease.before.Spec
+		restored.Labels = lease.before.Labels
+		if err := b.Client.Update(ctx, restored); err == nil {
+			b.Index.SetLease(restored)
+		}
+	}
+}
+
+// acquire makes or finds a lease for the claim. The order is the protocol's: what an earlier attempt made, what the claim
+// insists on, what its identity had before, then the identity's order of choice.
+func (b *Binder) acquire(
+	ctx context.Context, claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool, plan *allocator.Plan, holder *v1alpha1.Holder,
+) (*acquired, error) {
+	t := taker{Binder: b, claim: claim, pool: pool, plan: plan}
+	if holder != nil {
+		t.nodeName = holder.NodeName
+	}
+	if lease, err := t.earlier(ctx); lease != nil || err != nil {
+		return lease, err
+	}
+	slot, asked, err := t.insists()
+	if err != nil {
+		return nil, err
+	}
+	if asked {
+		return t.exactly(ctx, slot)
+	}
+	if lease, err := t.own(ctx); lease != nil || err != nil {
+		return lease, err
+	}
+	return t.any(ctx)
+}
