@@ -64,11 +64,11 @@ func (b *Binder) EnsureClaim(ctx context.Context, want *v1alpha1.MacClaim) (*v1a
 		}
 		return nil, fmt.Errorf("creating claim %s: %w", client.ObjectKeyFromObject(want), err)
 	}
-	return claim, serves(claim, want)
+	return claim, Serves(claim, want)
 }
 
-// serves tells why claim is not what want asks for, if it is not.
-func serves(claim, want *v1alpha1.MacClaim) error {
+// Serves tells why claim is not what want, a claim of NewClaim, asks for; nil if it is.
+func Serves(claim, want *v1alpha1.MacClaim) error {
 	switch {
 	case !claim.DeletionTimestamp.IsZero():
 		return problem.ClaimDeleting.New(claim.Namespace, claim.Name)

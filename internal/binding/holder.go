@@ -20,10 +20,19 @@ import (
 func (b *Binder) SetHolder(
 	ctx context.Context, claim *v1alpha1.MacClaim, holder v1alpha1.Holder,
 ) (*v1alpha1.MacClaim, error) {
+	live := false
 	for range maxRounds {
 		switch current := claim.Status.Holder; {
 		case current != nil && current.PodUID == holder.PodUID:
 			return claim, nil
+		case current != nil && !live:
+			// The copy may be old, and the other pod's hold over.
+			fresh, err := b.reread(ctx, claim, nil)
+			if err != nil {
+				return nil, err
+			}
+			claim, live = fresh, true
+			continue
 		case current != nil:
 			return nil, problem.ClaimHeld.New(claim.Namespace, claim.Name, current.PodName, current.NodeName)
 		case !claim.DeletionTimestamp.IsZero():
@@ -35,11 +44,11 @@ func (b *Binder) SetHolder(
 		if writeErr == nil {
 			return updated, nil
 		}
-		live, err := b.reread(ctx, claim, writeErr)
+		fresh, err := b.reread(ctx, claim, writeErr)
 		if err != nil {
 			return nil, err
 		}
-		claim = live
+		claim, live = fresh, true
 	}
 	return nil, fmt.Errorf("setting the holder of claim %s: %w", client.ObjectKeyFromObject(claim), errOvertaken)
 }
@@ -80,20 +89,20 @@ func (b *Binder) ClearHolder(ctx context.Context, key types.NamespacedName, podU
 		if writeErr == nil || apierrors.IsNotFound(writeErr) {
 			return nil
 		}
-		live, err := b.reread(ctx, claim, writeErr)
+		fresh, err := b.reread(ctx, claim, writeErr)
 		if apierrors.IsNotFound(err) || problem.ClaimDeleting.Is(err) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		claim = live
+		claim = fresh
 	}
 	return fmt.Errorf("clearing the holder of claim %s: %w", key, errOvertaken)
 }
 
-// reread reads the claim after a write that failed. Refusals are final; after a conflict, or an answer that was lost, the
-// claim says what to do.
+// reread reads the claim, after a write that failed or nil. Refusals are final; after a conflict, or an answer that was
+// lost, the claim says what to do.
 func (b *Binder) reread(ctx context.Context, claim *v1alpha1.MacClaim, writeErr error) (*v1alpha1.MacClaim, error) {
 	key := client.ObjectKeyFromObject(claim)
 	if isRefusal(writeErr) {
@@ -101,7 +110,10 @@ func (b *Binder) reread(ctx context.Context, claim *v1alpha1.MacClaim, writeErr 
 	}
 	live := &v1alpha1.MacClaim{}
 	if err := b.Client.Get(ctx, key, live); err != nil {
-		return nil, fmt.Errorf("reading claim %s after %w: %w", key, writeErr, err)
+		if writeErr != nil {
+			err = fmt.Errorf("after %w: %w", writeErr, err)
+		}
+		return nil, fmt.Errorf("reading claim %s: %w", key, err)
 	}
 	if live.UID != claim.UID {
 		return nil, problem.ClaimDeleting.New(claim.Namespace, claim.Name)

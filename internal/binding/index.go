@@ -4,6 +4,7 @@ package binding
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/allocator"
@@ -55,9 +56,12 @@ func leaseOf(l *v1alpha1.MacLease) (allocator.Lease, error) {
 	if err != nil {
 		return allocator.Lease{}, fmt.Errorf("reading the name of a lease: %w", err)
 	}
+	// A version that is no number is 0, of unknown age: then only UIDs tell late reports from new ones.
+	version, _ := strconv.ParseUint(l.ResourceVersion, 10, 64)
 	return allocator.Lease{
 		Name:     name,
 		UID:      string(l.UID),
+		Version:  version,
 		Pool:     l.Spec.PoolName,
 		Claim:    allocator.Identity{Namespace: l.Spec.ClaimRef.Namespace, Name: l.Spec.ClaimRef.Name},
 		ClaimUID: string(l.Spec.ClaimRef.UID),

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -46,6 +45,7 @@ func (b *Binder) Release(ctx context.Context, name string, claim types.UID, entr
 			return client.IgnoreNotFound(err)
 		}
 		if lease.Spec.ClaimRef.UID != claim || lease.Spec.ReleasedAt != nil {
+			b.Index.SetLease(lease)
 			return nil
 		}
 		now := metav1.NewTime(b.Clock.Now())
@@ -60,9 +60,10 @@ func (b *Binder) Release(ctx context.Context, name string, claim types.UID, entr
 			b.Index.SetLease(lease)
 			return nil
 		}
-		if !apierrors.IsConflict(err) {
+		if isRefusal(err) {
 			return fmt.Errorf("releasing lease %s: %w", name, err)
 		}
+		// Overtaken, or the answer was lost: the next read says which.
 	}
 	return fmt.Errorf("releasing lease %s: %w", name, errOvertaken)
 }
