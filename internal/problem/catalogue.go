@@ -106,6 +106,18 @@ var (
 		Fix:         "Rename one of them, or delete the claim if nothing needs it.",
 		Explanation: "Claims are named after what they are made for; two things with the name of one claim cannot both have it.",
 	})
+	ClaimRefused = add(&Kind{
+		Code: "MP214", Reason: "ClaimRefused", CNI: 214,
+		Sentence:    "claim %s/%s cannot be made: %s",
+		Fix:         "See the ResourceQuotas and admission policies of the namespace.",
+		Explanation: "The API server refused the MacClaim that macpool makes for an interface of a pod.",
+	})
+	LeaseLost = add(&Kind{
+		Code: "MP215", Reason: "LeaseLost", CNI: 215,
+		Sentence:    "lease %s of claim %s/%s has become that of claim %s/%s",
+		Fix:         "Delete the claim and its pod, so that it gets another address.",
+		Explanation: "Somebody deleted or edited a MacLease, or restored one from a backup, while its address was in use, and another claim got it. macpool cannot know which of the two uses the address, and takes it from neither.",
+	})
 
 	// Pools.
 
@@ -170,7 +182,7 @@ var (
 		Code: "MP404", Reason: "UnsupportedMain", CNI: CNIConfig,
 		Sentence:    "%s cannot carry a leased MAC: %s",
 		Fix:         "Use macvlan in bridge mode, or bridge without macspoofchk.",
-		Explanation: "ipvlan and ptp give the MAC no chance to be set before the interface is up, macvlan passthru would change the parent's own, and bridge's macspoofchk takes down the MAC before macpool is asked.",
+		Explanation: "ipvlan, ptp, sriov and ovs give the MAC no chance to be set before the interface is up or do not keep it, macvlan passthru would change the parent's own, and bridge's macspoofchk takes down the MAC before macpool is asked.",
 	})
 	ChainedEntryMissing = add(&Kind{
 		Code: "MP405", Reason: "ChainedEntryMissing", CNI: 405,
@@ -201,6 +213,12 @@ var (
 		Sentence:    "the runtime named no pod (K8S_POD_NAMESPACE, K8S_POD_NAME, K8S_POD_UID in CNI_ARGS)",
 		Fix:         "Use macpool with Kubernetes' container runtimes.",
 		Explanation: "A lease belongs to a pod, which is looked up in the cluster.",
+	})
+	BadEnvironment = add(&Kind{
+		Code: "MP410", Reason: "BadEnvironment", CNI: CNIEnvironment,
+		Sentence:    "the runtime called macpool in a way that CNI does not know: %s",
+		Fix:         "Let a container runtime or Multus run the plugin.",
+		Explanation: "CNI passes the command, the container's id, its network namespace and the interface's name in environment variables.",
 	})
 
 	// The node.
@@ -288,6 +306,18 @@ var (
 		Sentence:    "the agent got a request that it cannot read: %s",
 		Fix:         "See that plugin and agent are of the same release.",
 		Explanation: "The plugin is installed by the agent; an old one may be left in another directory.",
+	})
+	DelNotKept = add(&Kind{
+		Code: "MP515", Reason: "DelNotKept", CNI: CNITryAgain,
+		Sentence:    "the end of container %s can neither be told to the agent (%s) nor be kept for it: %s",
+		Fix:         "See that the disk under /var/lib/macpool is neither full nor read-only; the runtime tries again.",
+		Explanation: "While the agent is away, the plugin leaves each DEL in a spool, from which the agent applies it later.",
+	})
+	PodFinished = add(&Kind{
+		Code: "MP516", Reason: "PodFinished", CNI: 516,
+		Sentence:    "pod %s/%s has finished and gets no interface any more",
+		Fix:         "Nothing: its address is free again when its node has taken it down.",
+		Explanation: "An ADD for a pod that has ended, or that is being deleted with all its containers ended, came too late.",
 	})
 	Internal = add(&Kind{
 		Code: "MP599", Reason: "Internal", CNI: CNITryAgain,

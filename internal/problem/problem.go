@@ -14,6 +14,7 @@ import (
 // there an entry uses the number of its code.
 const (
 	CNIVersion     uint = 1
+	CNIEnvironment uint = 4
 	CNIConfig      uint = 7
 	CNITryAgain    uint = 11
 	CNIUnavailable uint = 50
