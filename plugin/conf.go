@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	cnitypes "github.com/containernetworking/cni/pkg/types"
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/cni/pkg/version"
+
+	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/problem"
+)
+
+// Type is the name by which network configurations call the plugin; the binary is called so too.
+const Type = "macpool"
+
+// role is what a call is about.
+type role int
+
+const (
+	// ipam: the input is the whole configuration of the main plugin that runs us.
+	ipam role = iota
+	// chained: an entry of the list, after the main plugin.
+	chained
+)
+
+// conf is what macpool reads of its input.
+type conf struct {
+	CNIVersion string          `json:"cniVersion"`
+	Name       string          `json:"name"`
+	Type       string          `json:"type"`
+	IPAM       ipamBlock       `json:"ipam"`
+	Delegate   json.RawMessage `json:"delegate"`
+
+	// RuntimeConfig is the runtime's word, Args.CNI that of the pod's cni-args annotation: a tenant wrote it, and it may be
+	// anything. Neither is proof of anything; the agent judges what they ask for.
+	RuntimeConfig wish `json:"runtimeConfig"`
+	Args          struct {
+		CNI wish `json:"cni"`
+	} `json:"args"`
+
+	PrevResult       map[string]any          `json:"prevResult"`
+	ValidAttachments []cnitypes.GCAttachment `json:"cni.dev/valid-attachments"`
+
+	// raw is the input, for what only some main plugins' configurations have.
+	raw []byte
+	// prev is PrevResult, nil if there is none.
+	prev *types100.Result
+}
+
+type ipamBlock struct {
+	Type   string            `json:"type"`
+	Pool   string            `json:"pool"`
+	Routes []*cnitypes.Route `json:"routes"`
+	DNS    cnitypes.DNS      `json:"dns"`
+}
+
+type wish struct {
+	IPs []string `json:"ips"`
+	MAC string   `json:"mac"`
+}
+
+// parseConf reads the input of all verbs but DEL.
+func parseConf(data []byte) (*conf, error) {
+	c := &conf{raw: data}
+	if err := json.Unmarshal(data, c); err != nil {
+		return nil, badJSON(err)
+	}
+	for _, r := range c.IPAM.Routes {
+		if r == nil {
+			return nil, problem.BadConfig.New("ipam.routes has an empty element")
+		}
+	}
+	if c.PrevResult == nil {
+		return c, nil
+	}
+	// A result without interfaces of its own version is possible before 1.0.0; the library knows the rules.
+	prev := &cnitypes.PluginConf{CNIVersion: c.CNIVersion, RawPrevResult: c.PrevResult}
+	if err := version.ParsePrevResult(prev); err != nil {
+		return nil, problem.BadConfig.New("prevResult: " + err.Error()).WithCause(err)
+	}
+	result, err := types100.NewResultFromResult(prev.PrevResult)
+	if err != nil {
+		return nil, problem.BadConfig.New("prevResult: " + err.Error()).WithCause(err)
+	}
+	c.prev = result
+	return c, nil
+}
+
+// skimConf reads what it can, for DEL: each part by itself, so that one that makes no sense does not hide the others.
+func skimConf(data []byte) *conf {
+	var parts struct {
+		Name json.RawMessage `json:"name"`
+		Type json.RawMessage `json:"type"`
+		IPAM json.RawMessage `json:"ipam"`
+	}
+	var block struct {
+		Pool json.RawMessage `json:"pool"`
+	}
+	_ = json.Unmarshal(data, &parts)
+	_ = json.Unmarshal(parts.IPAM, &block)
+	c := &conf{raw: data}
+	_ = json.Unmarshal(parts.Name, &c.Name)
+	_ = json.Unmarshal(parts.Type, &c.Type)
+	_ = json.Unmarshal(block.Pool, &c.IPAM.Pool)
+	return c
+}
+
+func badJSON(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) && wrong.Field != "" {
+		return problem.BadConfig.New(fmt.Sprintf("%s must not be a JSON %s", wrong.Field, wrong.Value)).WithCause(err)
+	}
+	return problem.BadConfig.New(err.Error()).WithCause(err)
+}
+
+func (c *conf) role() (role, error) {
+	switch {
+	case c.Type != Type && c.IPAM.Type == Type:
+		return ipam, nil
+	case c.Type != Type:
+		return 0, problem.UnknownRole.New(fmt.Sprintf("neither type nor ipam.type of network %q is %s", c.Name, Type))
+	case c.IPAM.Type != "":
+		return 0, problem.UnknownRole.New(fmt.Sprintf("the chained entry of network %q has an ipam block, which belongs to the plugin that makes the interface", c.Name))
+	case len(c.Delegate) != 0:
+		return 0, problem.UnknownRole.New(fmt.Sprintf("network %q asks it to delegate, which it does not do", c.Name))
+	default:
+		return chained, nil
+	}
+}
+
+func (c *conf) noPool() error { return problem.NoPoolNamed.New(c.Name) }
+
+// wish is what the pod asks for: the runtime's word counts before the annotation's, and that before the environment's,
+// addresses and MAC each for itself. Multus writes one wish into several of them.
+func (c *conf) wish(env cniArgs) agentapi.Wish {
+	w := agentapi.Wish{IPs: env.ips, MAC: env.mac}
+	for _, by := range []wish{c.Args.CNI, c.RuntimeConfig} {
+		if len(by.IPs) != 0 {
+			w.IPs = by.IPs
+		}
+		if by.MAC != "" {
+			w.MAC = by.MAC
+		}
+	}
+	return w
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package plugin is the CNI plugin macpool. It parses what the runtime says, asks the agent of the node, touches the pod's
+// link, and prints the result. It decides nothing about addresses and holds no credential.
+//
+// Two roles are told apart by the input. As the IPAM plugin of macvlan or bridge it leases and sets the MAC on the link
+// while that is still down, so that no frame ever leaves with another. As the last entry of the plugins it verifies the link
+// and writes the true MAC into the result, which an IPAM plugin cannot do.
+package plugin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/version"
+
+	"github.com/macpool/macpool/internal/agentapi"
+)
+
+// Versions are the CNI versions that are served: those whose results can carry the addresses of both families.
+var Versions = version.PluginSupports("0.3.1", "0.4.0", "1.0.0", "1.1.0")
+
+// Plugin serves the verbs of CNI. Its fields are what it knows of the process around it. It may serve several calls, one
+// after the other.
+type Plugin struct {
+	Getenv func(string) string
+	// Stdout gets the result of ADD, in one write.
+	Stdout io.Writer
+	// Stderr gets the stack of a panic.
+	Stderr io.Writer
+}
+
+// New is the plugin of this process.
+func New() *Plugin {
+	return &Plugin{Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr}
+}
+
+// Add leases an address for the link (IPAM), or corrects the result of the plugins before (chained).
+func (p *Plugin) Add(ctx context.Context, args *skel.CmdArgs) error {
+	ctx, cancel := context.WithTimeout(ctx, agentapi.AddTimeout)
+	defer cancel()
+	c, err := parseConf(args.StdinData)
+	if err != nil {
+		return err
+	}
+	as, err := c.role()
+	if err != nil {
+		return err
+	}
+	if as == chained {
+		return p.addChained(ctx, args, c)
+	}
+	return p.addIPAM(ctx, args, c)
+}
+
+// Check compares the link, the lease and the result that the runtime has kept.
+func (p *Plugin) Check(ctx context.Context, args *skel.CmdArgs) error {
+	ctx, cancel := context.WithTimeout(ctx, agentapi.CheckTimeout)
+	defer cancel()
+	c, err := parseConf(args.StdinData)
+	if err != nil {
+		return err
+	}
+	as, err := c.role()
+	if err != nil {
+		return err
+	}
+	return p.check(ctx, args, c, as)
+}
+
+// Del gives the lease of the container's interface back. All that it needs is the container id: the rest of the input may
+// be wrong or gone by now.
+func (p *Plugin) Del(ctx context.Context, args *skel.CmdArgs) error {
+	c := skimConf(args.StdinData)
+	// The lease ends with the IPAM call of the same container; here there is nothing to undo.
+	if c.Type == Type {
+		return nil
+	}
+	return p.delIPAM(ctx, args, c)
+}
+
+// GC tells the agent which attachments the runtime calls valid.
+func (p *Plugin) GC(ctx context.Context, args *skel.CmdArgs) error {
+	ctx, cancel := context.WithTimeout(ctx, agentapi.GCTimeout)
+	defer cancel()
+	c, err := parseConf(args.StdinData)
+	if err != nil {
+		return err
+	}
+	if _, err := c.role(); err != nil {
+		return err
+	}
+	req := agentapi.Request{Command: agentapi.GC, Network: c.Name, Pool: c.IPAM.Pool}
+	for _, a := range c.ValidAttachments {
+		req.Valid = append(req.Valid, agentapi.Attachment{ContainerID: a.ContainerID, Interface: a.IfName})
+	}
+	_, err = p.ask(ctx, &req)
+	return err
+}
+
+// Status tells whether an ADD would be served. It is informed by the agent alone and always quick.
+func (p *Plugin) Status(ctx context.Context, args *skel.CmdArgs) error {
+	ctx, cancel := context.WithTimeout(ctx, statusLimit)
+	defer cancel()
+	c, err := parseConf(args.StdinData)
+	if err != nil {
+		return err
+	}
+	as, err := c.role()
+	if err != nil {
+		return err
+	}
+	if as == ipam && c.IPAM.Pool == "" {
+		return c.noPool()
+	}
+	_, err = p.ask(ctx, &agentapi.Request{Command: agentapi.Status, Network: c.Name, Pool: c.IPAM.Pool})
+	return unavailable(err)
+}
+
+func (p *Plugin) socket() string {
+	if s := p.Getenv(agentapi.SocketEnv); s != "" {
+		return s
+	}
+	return agentapi.DefaultSocket
+}
+
+func (p *Plugin) spoolDir() string {
+	dir := p.Getenv(agentapi.StateDirEnv)
+	if dir == "" {
+		dir = agentapi.DefaultStateDir
+	}
+	return filepath.Join(dir, agentapi.SpoolDir)
+}
+
+// errCallerGone ends an ADD whose result nobody would read.
+var errCallerGone = errors.New("the caller is gone")
