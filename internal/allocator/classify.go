@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package allocator
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/macpool/macpool/internal/mac"
+)
+
+// Class says to whom a slot may be leased.
+type Class int
+
+const (
+	// Outside : to nobody. It lies in no range, or the two families do not both have it.
+	Outside Class = iota
+	// Dynamic : to any claim.
+	Dynamic
+	// Explicit : to a claim that asks for it.
+	Explicit
+	// Reserved : to the one claim of the verdict, or to nobody if that is the zero Identity.
+	Reserved
+	// Excluded : to nobody. The verdict says why.
+	Excluded
+)
+
+// Verdict is the class of a slot, and what goes with it.
+type Verdict struct {
+	Class Class
+	// Claim is whom a Reserved slot is for.
+	Claim Identity
+	// Why says what an Excluded slot is, as the end of the sentence "it is ...".
+	Why string
+}
+
+// leasable tells whether somebody may lease a slot of this verdict.
+func (v Verdict) leasable() bool {
+	return v.Class == Dynamic || v.Class == Explicit || v.Class == Reserved && v.Claim != Identity{}
+}
+
+// Classify says to whom a slot may be leased.
+func (p *Plan) Classify(s Slot) Verdict {
+	if s > p.last {
+		return Verdict{Class: Outside}
+	}
+	if why := p.special(s); why != "" {
+		return Verdict{Class: Excluded, Why: why}
+	}
+	if claim, ok := p.reserved[s]; ok {
+		return Verdict{Class: Reserved, Claim: claim}
+	}
+	switch {
+	case p.dynamic.contains(s):
+		return Verdict{Class: Dynamic}
+	case p.explicit.contains(s):
+		return Verdict{Class: Explicit}
+	case p.excluded.contains(s):
+		return Verdict{Class: Excluded, Why: "excluded by the pool"}
+	}
+	return Verdict{Class: Outside}
+}
+
+// special says what a slot is that no lease can have, whatever the pool's owner wrote; "" if it is none.
+func (p *Plan) special(s Slot) string {
+	for _, n := range p.networks {
+		switch is4 := n.cidr.Addr().Is4(); {
+		case n.hasGateway && s == n.gateway:
+			return "the gateway"
+		case s == 0 && is4:
+			return "the network address"
+		case s == 0:
+			return "the subnet-router anycast address"
+		case s == n.last && is4:
+			return "the broadcast address"
+		}
+	}
+	return ""
+}
+
+// specials are the slots that special says something of.
+func (p *Plan) specials() spans {
+	out := []span{{0, 0}}
+	for _, n := range p.networks {
+		if n.cidr.Addr().Is4() {
+			out = append(out, span{n.last, n.last})
+		}
+		if n.hasGateway {
+			out = append(out, span{n.gateway, n.gateway})
+		}
+	}
+	return newSpans(out)
+}
+
+// SlotOf is the slot of an address, false if it lies in no subnet of the pool.
+func (p *Plan) SlotOf(ip netip.Addr) (Slot, bool) {
+	for i := range p.networks {
+		if s, ok := p.networks[i].slotOf(ip); ok {
+			return s, true
+		}
+	}
+	return 0, false
+}
+
+// SlotOfMAC is the slot whose MAC m is: false if the prefix is another's, or if no address of the subnet ends in these 24 bits. In an
+// IPv6 network of more than 2^24 addresses several do; then it is the one that may be leased, of which a plan has at most one.
+func (p *Plan) SlotOfMAC(m mac.Addr) (Slot, bool) {
+	if mac.Prefix(m[:3]) != p.prefix {
+		return 0, false
+	}
+	low := Slot(m[3])<<16 | Slot(m[4])<<8 | Slot(m[5])
+	n := &p.networks[0]
+	where := n.low24()
+	if low < where.first || low > where.last {
+		return 0, false
+	}
+	if n.last > mask24 {
+		for _, set := range []spans{p.dynamic, p.explicit, p.reservedSpans(true)} {
+			for _, s := range set {
+				// The first slot from s.first on that ends in low. It may wrap around at the end of a /64, and is then before s.first.
+				if slot := s.first + (low-s.first)&mask24; slot >= s.first && slot <= s.last {
+					return slot, true
+				}
+			}
+		}
+	}
+	return low - where.first, true
+}
+
+// ReservedFor is the slot that is reserved for a claim.
+func (p *Plan) ReservedFor(id Identity) (Slot, bool) {
+	s, ok := p.claims[id]
+	return s, ok
+}
+
+// Address is all that a slot decides.
+type Address struct {
+	Slot Slot
+	// Name is the name of the lease.
+	Name mac.Name
+	MAC  mac.Addr
+	// IPs are the addresses, IPv4 first.
+	IPs []netip.Addr
+}
+
+// Address is the address of a slot. A slot that one family does not have, which is never leased, has the address of the other, for
+// messages; one that neither has, has no addresses.
+func (p *Plan) Address(s Slot) Address {
+	a := Address{Slot: s, IPs: make([]netip.Addr, 0, len(p.networks))}
+	for i := range p.networks {
+		if n := &p.networks[i]; s <= n.last {
+			a.IPs = append(a.IPs, n.at(s))
+		}
+	}
+	if len(a.IPs) > 0 {
+		a.Name = mac.Name{Segment: p.segment, Addr: a.IPs[0]}
+		a.MAC = p.prefix.For(a.IPs[0])
+	}
+	return a
+}
+
+// shownRanges is how many ranges a message names.
+const shownRanges = 8
+
+// Ranges says what the pool leases, for messages: its ranges, or its subnets if it has none.
+func (p *Plan) Ranges() string {
+	var texts []string
+	for _, n := range p.networks {
+		texts = append(texts, n.texts...)
+	}
+	if len(texts) == 0 {
+		for _, n := range p.networks {
+			texts = append(texts, n.cidr.String())
+		}
+	}
+	if more := len(texts) - shownRanges; more > 0 {
+		texts = append(slices.Clip(texts[:shownRanges]), fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(texts, ", ")
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package allocator
+
+import "fmt"
+
+// Contradicts tells whether two plans of one segment could make an address or a MAC twice, under two names, so that the API server
+// would let both be created; why says what must hold, as the rest of a sentence. It looks at whole subnets and prefixes, which cannot
+// be edited, and not at ranges: leases outlive an edit of the ranges that they came from.
+//
+//	1  a MAC: same prefix, and two different addresses that name leases have the same low 24 bits
+//	   1a  networks apart (two families are always apart): their low 24 bits meet
+//	   1b  one network inside the other: an IPv6 network of more than 2^24 addresses
+//	2  an IPv6 address: it lies in a network of both plans, and
+//	   2a  one plan names leases by it, the other by an IPv4 address
+//	   2b  both name leases by IPv4 addresses, and do not pair the very same networks
+//
+// An IPv4 address, and an IPv6 address of two plans without IPv4, names its lease in both plans: one name, one lease.
+func (p *Plan) Contradicts(q *Plan) (why string, yes bool) {
+	if p.segment != q.segment {
+		return "", false
+	}
+	if why, yes := p.sharesMACs(q); yes {
+		return why, true
+	}
+	for i := range p.networks {
+		for j := range q.networks {
+			a, b := &p.networks[i], &q.networks[j]
+			switch {
+			case i == 0 && j == 0, !a.cidr.Overlaps(b.cidr):
+			case i == 0 || j == 0:
+				return fmt.Sprintf("subnets %s and %s must not overlap: one pool names leases by their IPv6 addresses, the other by IPv4 addresses",
+					a.cidr, b.cidr), true
+			case p.networks[0].cidr != q.networks[0].cidr || a.cidr != b.cidr:
+				return fmt.Sprintf("subnets %s and %s must not overlap: with %s and %s they would pair an IPv6 address with two IPv4 addresses",
+					a.cidr, b.cidr, p.networks[0].cidr, q.networks[0].cidr), true
+			}
+		}
+	}
+	return "", false
+}
+
+// sharesMACs is case 1.
+func (p *Plan) sharesMACs(q *Plan) (why string, yes bool) {
+	if p.prefix != q.prefix {
+		return "", false
+	}
+	a, b := &p.networks[0], &q.networks[0]
+	if a.cidr.Overlaps(b.cidr) {
+		if max(a.last, b.last) <= mask24 {
+			return "", false
+		}
+		return fmt.Sprintf("subnets %s and %s must have different MAC prefixes: they overlap, have more than 2^24 addresses, and each could make a MAC with prefix %s of another one",
+			a.cidr, b.cidr, p.prefix), true
+	}
+	x, y := a.low24(), b.low24()
+	if x.first > y.last || y.first > x.last {
+		return "", false
+	}
+	return fmt.Sprintf("subnets %s and %s must have different MAC prefixes: with %s for both, addresses that end in the same 24 bits have the same MAC",
+		a.cidr, b.cidr, p.prefix), true
+}

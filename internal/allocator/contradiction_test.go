@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package allocator_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/macpool/macpool/internal/allocator"
+	"github.com/macpool/macpool/internal/mac"
+)
+
+// R-A2, R-A3 : the cases of Contradicts, by the numbers of its comment.
+func TestContradicts(t *testing.T) {
+	for name, c := range map[string]struct {
+		p, q      string // subnets, separated by blanks
+		otherMACs bool   // q has another prefix
+		otherSeg  bool   // q is of another segment
+		want      string // "" : none
+	}{
+		"1a networks apart, with the same end":       {p: "10.1.2.0/24", q: "11.1.2.0/24", want: "must have different MAC prefixes"},
+		"1a one's end inside the other's":            {p: "10.1.0.0/16", q: "11.1.2.0/24", want: "must have different MAC prefixes"},
+		"1a apart, other ends":                       {p: "10.1.2.0/24", q: "11.1.3.0/24"},
+		"1a neighbours":                              {p: "192.168.50.0/25", q: "192.168.50.128/25"},
+		"1a two whole class A networks":              {p: "10.0.0.0/8", q: "11.0.0.0/8", want: "must have different MAC prefixes"},
+		"1a same end, other prefix":                  {p: "10.1.2.0/24", q: "11.1.2.0/24", otherMACs: true},
+		"1a same end, other segment":                 {p: "10.1.2.0/24", q: "11.1.2.0/24", otherSeg: true},
+		"1a two families, a large IPv6 network":      {p: "192.168.50.0/24", q: "fd00:50::/64", want: "must have different MAC prefixes"},
+		"1a two families, a small one that meets":    {p: "10.0.0.0/24", q: "fd00:50::/120", want: "must have different MAC prefixes"},
+		"1a two families, a small one elsewhere":     {p: "192.168.50.0/24", q: "fd00:50::/120"},
+		"1a IPv6 networks apart, same end":           {p: "fd00:50::/64", q: "fd00:51::/64", want: "must have different MAC prefixes"},
+		"1a small IPv6 networks apart, same end":     {p: "fd00:50::/120", q: "fd00:51::/120", want: "must have different MAC prefixes"},
+		"1a small IPv6 networks apart, other ends":   {p: "fd00:50::/120", q: "fd00:51::100/120"},
+		"1a with IPv4, the IPv6 networks do not say": {p: "10.1.2.0/24 fd00:50::/64", q: "11.1.3.0/24 fd00:51::/64"},
+
+		"1b the same IPv4 network":               {p: "192.168.50.0/24", q: "192.168.50.0/24"},
+		"1b one IPv4 network in the other":       {p: "10.0.0.0/8", q: "10.1.2.0/24"},
+		"1b the same small IPv6 network":         {p: "fd00:50::/104", q: "fd00:50::/104"},
+		"1b one small IPv6 network in the other": {p: "fd00:50::/104", q: "fd00:50::/120"},
+		"1b the same large IPv6 network":         {p: "fd00:50::/64", q: "fd00:50::/64", want: "more than 2^24 addresses"},
+		"1b the same large one, other prefix":    {p: "fd00:50::/64", q: "fd00:50::/64", otherMACs: true},
+		"1b a small one in a large one":          {p: "fd00:50::/64", q: "fd00:50::/120", want: "more than 2^24 addresses"},
+
+		"2a IPv6 as second and as first family":    {p: "10.0.0.0/24 fd00:50::/64", q: "fd00:50::/64", otherMACs: true, want: "one pool names leases by their IPv6 addresses"},
+		"2a in part":                               {p: "10.0.0.0/24 fd00:50::/64", q: "fd00:50::ff00/120", otherMACs: true, want: "one pool names leases by their IPv6 addresses"},
+		"2a apart":                                 {p: "10.0.0.0/24 fd00:50::/64", q: "fd00:51::/64", otherMACs: true},
+		"2b the same pair":                         {p: "10.0.0.0/24 fd00:50::/64", q: "fd00:50::/64 10.0.0.0/24"},
+		"2b the same pair, other prefix":           {p: "10.0.0.0/24 fd00:50::/64", q: "10.0.0.0/24 fd00:50::/64", otherMACs: true},
+		"2b IPv6 paired with another IPv4 network": {p: "10.0.0.0/24 fd00:50::/64", q: "10.0.1.0/24 fd00:50::/64", want: "pair an IPv6 address with two IPv4 addresses"},
+		"2b one pair in the other":                 {p: "10.0.0.0/24 fd00:50::/64", q: "10.0.0.0/25 fd00:50::/64", want: "pair an IPv6 address with two IPv4 addresses"},
+		"2b the same IPv4, IPv6 in part":           {p: "10.0.0.0/24 fd00:50::/64", q: "10.0.0.0/24 fd00:50::/80", want: "pair an IPv6 address with two IPv4 addresses"},
+		"2b the same IPv4, IPv6 apart":             {p: "10.0.0.0/24 fd00:50::/64", q: "10.0.0.0/24 fd00:51::/64"},
+		"2b IPv4 with and without IPv6":            {p: "10.0.0.0/24 fd00:50::/64", q: "10.0.0.0/24"},
+	} {
+		cp, cq := subnetsOf(t, c.p), subnetsOf(t, c.q)
+		if c.otherMACs {
+			cq.Prefix = mac.DefaultPrefix(51)
+		}
+		if c.otherSeg {
+			cq.Segment = "vlan-51"
+		}
+		p, q := newPlan(t, cp), newPlan(t, cq)
+		for range 2 {
+			why, yes := p.Contradicts(q)
+			if yes != (c.want != "") || yes != (why != "") || !strings.Contains(why, c.want) {
+				t.Errorf("%s: %q, %t, want %q", name, why, yes, c.want)
+			}
+			p, q = q, p
+		}
+	}
+}
+
+// Whole subnets count, and not ranges: a lease outlives an edit of the range that it came from.
+func TestContradictsWhateverTheRanges(t *testing.T) {
+	p := planOf(t, subnet{cidr: "10.1.2.0/24", ranges: []string{"10.1.2.10-10.1.2.20"}})
+	q := planOf(t, subnet{cidr: "11.1.2.0/24", ranges: []string{"11.1.2.30-11.1.2.40"}})
+	if _, yes := p.Contradicts(q); !yes {
+		t.Error("no contradiction")
+	}
+}
+
+// R-A2 by brute force: over small networks whose addresses can be counted, a MAC or an address that two names could make is always a
+// contradiction, and a contradiction is always such a pair; but for case 2b, which also refuses pairs of networks that happen to agree.
+func TestContradictsAgainstEnumeration(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	found := map[bool]int{}
+	for range 4000 {
+		p, q := newPlan(t, randomSubnets(t, r)), newPlan(t, randomSubnets(t, r))
+		_, yes := p.Contradicts(q)
+		twice, what := madeTwice(p, q)
+		found[yes]++
+		if twice && !yes {
+			t.Fatalf("%s and %s do not contradict, but make %s twice", p.Ranges(), q.Ranges(), what)
+		}
+		if yes && !twice && strings.Count(p.Ranges()+q.Ranges(), ", ") == 0 {
+			t.Fatalf("%s and %s contradict, but nothing is made twice", p.Ranges(), q.Ranges())
+		}
+	}
+	if found[true] < 500 || found[false] < 500 {
+		t.Errorf("the networks are too much alike to tell: %v", found)
+	}
+}
+
+// madeTwice enumerates all addresses of both plans, by whole networks as Contradicts does.
+func madeTwice(p, q *allocator.Plan) (twice bool, what string) {
+	names := map[string]mac.Name{} // MAC or address -> the name of the lease that it comes with
+	for _, plan := range []*allocator.Plan{p, q} {
+		for s := allocator.Slot(0); len(plan.Address(s).IPs) > 0; s++ {
+			a := plan.Address(s)
+			keys := []string{a.MAC.String()}
+			for _, ip := range a.IPs {
+				keys = append(keys, ip.String())
+			}
+			for _, key := range keys {
+				if other, ok := names[key]; ok && other != a.Name {
+					return true, fmt.Sprintf("%s as %s and %s", key, other, a.Name)
+				}
+				names[key] = a.Name
+			}
+		}
+	}
+	return false, ""
+}
+
+// randomSubnets are small networks that meet in every way: the same, nested, apart with the same low 24 bits, of one family or both.
+func randomSubnets(tb testing.TB, r *rand.Rand) allocator.Config {
+	tb.Helper()
+	v4 := fmt.Sprintf("%d.0.0.%d/%d", 10+r.IntN(2), 8*r.IntN(4), 28+r.IntN(3))
+	v6 := fmt.Sprintf("fd00:%d::%x/%d", r.IntN(2), 8*r.IntN(4), 124+r.IntN(3))
+	switch r.IntN(3) {
+	case 0:
+		return subnetsOf(tb, v4)
+	case 1:
+		return subnetsOf(tb, v6)
+	}
+	// Of the same size: what only one family has is never leased, and must not count here.
+	bits := 28 + r.IntN(3)
+	v4, _, _ = strings.Cut(v4, "/")
+	v6, _, _ = strings.Cut(v6, "/")
+	return subnetsOf(tb, fmt.Sprintf("%s/%d %s/%d", v4, bits, v6, bits+96))
+}
+
+func subnetsOf(tb testing.TB, text string) allocator.Config {
+	tb.Helper()
+	var subnets []subnet
+	for s := range strings.FieldsSeq(text) {
+		subnets = append(subnets, subnet{cidr: netip.MustParsePrefix(s).Masked().String()})
+	}
+	return config(tb, subnets...)
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package allocator
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/macpool/macpool/internal/mac"
+)
+
+// Plan is what a pool leases: its configuration, checked, as sets of slots. It is immutable and may be shared. NewPlan makes one.
+type Plan struct {
+	segment string
+	prefix  mac.Prefix
+	// networks are one or two; the first, IPv4 if there is one, names the leases and makes the MACs.
+	networks []network
+	// last is the last slot that lies in every network. Slots beyond it have an address in one family only, and are Outside.
+	last Slot
+
+	// dynamic and explicit are what may be leased, to anybody and on request. Neither contains a special, excluded or reserved slot,
+	// and they have no slot in common (I7).
+	dynamic, explicit spans
+	// ranks[i] is how many dynamic slots lie before dynamic[i], so that the n-th dynamic slot is found by binary search.
+	ranks []uint64
+	// reserved are the reserved slots and their claims; claims is its inverse, without those that are for nobody.
+	reserved map[Slot]Identity
+	claims   map[Identity]Slot
+	// excluded are the slots that the owner excludes, in either family.
+	excluded spans
+}
+
+// NewPlan checks a configuration. The error is one sentence for the pool's owner: what must hold, and which of the things that they
+// wrote break it.
+func NewPlan(c Config) (*Plan, error) {
+	if !mac.IsLabel(c.Segment) {
+		return nil, fmt.Errorf("segment %q must be a DNS label (lower case letters, digits and hyphens): the names of leases begin with it", c.Segment)
+	}
+	if err := c.Prefix.Validate(); err != nil {
+		return nil, err
+	}
+	p := &Plan{segment: c.Segment, prefix: c.Prefix}
+	if err := p.addNetworks(c.Subnets); err != nil {
+		return nil, err
+	}
+	if err := p.addReservations(c.Reservations); err != nil {
+		return nil, err
+	}
+	if err := p.partition(); err != nil {
+		return nil, err
+	}
+	if err := p.checkMACs(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Plan) addNetworks(subnets []Subnet) error {
+	switch {
+	case len(subnets) == 0:
+		return errors.New("a pool must have a subnet")
+	case len(subnets) > 2, len(subnets) == 2 && subnets[0].CIDR.Addr().Is4() == subnets[1].CIDR.Addr().Is4():
+		return errors.New("at most one subnet of each family: use a second pool for a second network")
+	}
+	for _, s := range subnets {
+		n, err := newNetwork(s)
+		if err != nil {
+			return err
+		}
+		p.networks = append(p.networks, n)
+	}
+	if p.networks[0].cidr.Addr().Is6() {
+		slices.Reverse(p.networks)
+	}
+	p.last = p.networks[0].last
+	for _, n := range p.networks {
+		p.last = min(p.last, n.last)
+	}
+	return nil
+}
+
+// partition divides the slots into dynamic, explicit and excluded ones. A slot is leased only if both families allow it, for a lease
+// has an address of each (R-A5); a family without ranges allows all of its slots.
+func (p *Plan) partition() error {
+	allowed := spans{{0, p.last}}
+	if len(p.networks) == 1 && !p.networks[0].ranged {
+		allowed[0].last = min(p.last, mask24) // the first 2^24 of a large IPv6 network, as many as there are MACs
+	}
+	var explicit, excluded []span
+	for i := range p.networks {
+		n := &p.networks[i]
+		if n.ranged {
+			allowed = allowed.intersect(n.ranges)
+		}
+		explicit = append(explicit, n.explicit...)
+		excluded = append(excluded, n.excluded...)
+	}
+	if len(allowed) == 0 {
+		return fmt.Errorf("ranges of subnets %s and %s must have offsets in common: the addresses of a lease have the same offset in both",
+			p.networks[0].cidr, p.networks[1].cidr)
+	}
+	p.excluded = newSpans(excluded)
+
+	leasable := allowed.minus(p.excluded).minus(p.specials()).minus(p.reservedSpans(false))
+	p.explicit = leasable.intersect(newSpans(explicit))
+	p.dynamic = leasable.minus(p.explicit)
+	var rank uint64
+	for _, s := range p.dynamic {
+		p.ranks = append(p.ranks, rank)
+		rank += uint64(s.last-s.first) + 1
+	}
+	return nil
+}
+
+// checkMACs refuses a plan that would make one MAC of two addresses. Only a large IPv6 network can: a lease of a smaller one, and every
+// lease with an IPv4 address, has less than 2^24 neighbours.
+func (p *Plan) checkMACs() error {
+	if p.last <= mask24 {
+		return nil
+	}
+	// Each span of slots, cut where its low 24 bits begin anew. Two pieces that meet are two addresses with one MAC.
+	type piece struct {
+		low  span
+		from Slot
+	}
+	var pieces []piece
+	for _, s := range newSpans(slices.Concat(p.dynamic, p.explicit, p.reservedSpans(true))) {
+		if s.last-s.first > mask24 {
+			return p.sameMAC(s.first, s.first+mask24+1)
+		}
+		for s.first&^mask24 != s.last&^mask24 {
+			edge := s.first | mask24
+			pieces = append(pieces, piece{span{s.first & mask24, mask24}, s.first})
+			s.first = edge + 1
+		}
+		pieces = append(pieces, piece{span{s.first & mask24, s.last & mask24}, s.first})
+	}
+	slices.SortFunc(pieces, func(a, b piece) int { return cmp.Compare(a.low.first, b.low.first) })
+	for i := 1; i < len(pieces); i++ {
+		if before, after := pieces[i-1], pieces[i]; before.low.last >= after.low.first {
+			return p.sameMAC(before.from+after.low.first-before.low.first, after.from)
+		}
+	}
+	return nil
+}
+
+func (p *Plan) sameMAC(a, b Slot) error {
+	n := &p.networks[0]
+	a, b = min(a, b), max(a, b)
+	return fmt.Errorf("addresses %s and %s must not both be in ranges: MAC %s would be made of the low 24 bits of either",
+		n.at(a), n.at(b), p.prefix.For(n.at(a)))
+}
+
+// Segment is the segment in which the plan's addresses are unique.
+func (p *Plan) Segment() string { return p.segment }
+
+// Prefix is what the plan's MACs begin with.
+func (p *Plan) Prefix() mac.Prefix { return p.prefix }
+
+// Capacity is how many slots can be leased to somebody: dynamic, explicit, and reserved for some claim.
+func (p *Plan) Capacity() uint64 { return p.DynamicCapacity() + p.keptCapacity() }
+
+// DynamicCapacity is how many slots can be leased to a claim that asks for none in particular.
+func (p *Plan) DynamicCapacity() uint64 { return p.dynamic.size() }
+
+// keptCapacity is how many slots are kept for claims that ask for them or that they are reserved for.
+func (p *Plan) keptCapacity() uint64 { return p.explicit.size() + uint64(len(p.claims)) }
+
+// equal tells whether both plans lease the same slots to the same claims, of the same networks. What messages show may differ.
+func (p *Plan) equal(q *Plan) bool {
+	return p.segment == q.segment && p.prefix == q.prefix &&
+		slices.EqualFunc(p.networks, q.networks, func(a, b network) bool { return a.cidr == b.cidr }) &&
+		slices.Equal(p.dynamic, q.dynamic) && slices.Equal(p.explicit, q.explicit) && maps.Equal(p.reserved, q.reserved)
+}
