@@ -32,6 +32,7 @@ type MacClaimSpec struct {
 	// mac is the MAC wanted. It must be one that the pool makes: its prefix and the low 24 bits of an address of the pool.
 	//
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9a-f][048c]')",message="must be a locally administered address, as pools make them: the second digit must be 2, 6, a or e"
 	MAC MACAddress `json:"mac,omitempty"`
 
 	// workload is what the claim was made for; macpool fills it in for the claims that it makes.
@@ -42,7 +43,9 @@ type MacClaimSpec struct {
 	// retain overrides the pool's retain for this claim.
 	//
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('8760h')",message="must lie between 0s and 8760h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('0s') && duration(self) <= duration('8760h')",message="must be a duration between 0s and 8760h, such as 1h"
 	Retain *metav1.Duration `json:"retain,omitempty"`
 }
 
@@ -111,6 +114,8 @@ type Holder struct {
 	//
 	// +required
 	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
 	PodUID types.UID `json:"podUID,omitempty"`
 
 	// nodeName is the node that the pod was scheduled to.
@@ -152,6 +157,8 @@ type PreviousHolder struct {
 	//
 	// +required
 	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
 	PodUID types.UID `json:"podUID,omitempty"`
 
 	// nodeName is the node.
@@ -235,7 +242,7 @@ type MacClaimStatus struct {
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:scope=Namespaced,shortName=mc,categories=macpool
+// +kubebuilder:resource:scope=Namespaced,shortName=mc,categories=mac
 // +kubebuilder:selectablefield:JSONPath=`.status.holder.nodeName`
 // +kubebuilder:printcolumn:name="Pool",type=string,JSONPath=`.spec.poolRef.name`
 // +kubebuilder:printcolumn:name="VLAN",type=integer,JSONPath=`.status.vlan`

@@ -92,6 +92,8 @@ type ClaimRef struct {
 	//
 	// +required
 	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
 	UID types.UID `json:"uid,omitempty"`
 }
 
@@ -169,7 +171,7 @@ const MaxLeaseHistory = 8
 // taking the address, and the API server lets one create win.
 //
 // +kubebuilder:object:root=true
-// +kubebuilder:resource:scope=Cluster,shortName=ml,categories=macpool
+// +kubebuilder:resource:scope=Cluster,shortName=ml,categories=mac
 // +kubebuilder:printcolumn:name="Pool",type=string,JSONPath=`.spec.poolName`
 // +kubebuilder:printcolumn:name="MAC",type=string,JSONPath=`.spec.mac`
 // +kubebuilder:printcolumn:name="IP",type=string,JSONPath=`.spec.ips[0]`

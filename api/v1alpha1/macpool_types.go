@@ -11,10 +11,11 @@ import (
 // such an edit leaves outside is kept and counted as outOfRange.
 //
 // +kubebuilder:validation:XValidation:rule="self.vlan == oldSelf.vlan",message="vlan is immutable"
-// +kubebuilder:validation:XValidation:rule="(has(self.segment) ? self.segment : 'vlan-' + string(self.vlan)) == (has(oldSelf.segment) ? oldSelf.segment : 'vlan-' + string(oldSelf.vlan))",message="segment is immutable"
-// +kubebuilder:validation:XValidation:rule="(has(self.mac) && has(self.mac.prefix) ? self.mac.prefix : ”) == (has(oldSelf.mac) && has(oldSelf.mac.prefix) ? oldSelf.mac.prefix : ”)",message="mac.prefix is immutable"
+// +kubebuilder:validation:XValidation:rule="has(self.segment) && has(oldSelf.segment) ? self.segment == oldSelf.segment : has(self.segment) ? self.segment.matches('^vlan-(0|[1-9][0-9]{0,3})$') && int(self.segment.substring(5)) == self.vlan : !has(oldSelf.segment) || oldSelf.segment.matches('^vlan-(0|[1-9][0-9]{0,3})$') && int(oldSelf.segment.substring(5)) == self.vlan",message="segment is immutable"
+// +kubebuilder:validation:XValidation:rule="has(oldSelf.mac) && has(oldSelf.mac.prefix) ? has(self.mac) && has(self.mac.prefix) && self.mac.prefix == oldSelf.mac.prefix : !has(self.mac) || !has(self.mac.prefix)",message="mac.prefix is immutable"
 // +kubebuilder:validation:XValidation:rule="self.subnets.map(s, s.cidr) == oldSelf.subnets.map(s, s.cidr)",message="the subnets' cidr is immutable: make a new pool for another network"
 // +kubebuilder:validation:XValidation:rule="self.vlan != 0 || has(self.mac) && has(self.mac.prefix)",message="mac.prefix must be set when vlan is 0: there is no VLAN to derive it from"
+// +kubebuilder:validation:XValidation:rule="self.vlan != 1364 || has(self.mac) && has(self.mac.prefix)",message="mac.prefix must be set when vlan is 1364: the prefix derived from it, 52:54:00, is QEMU's"
 // +kubebuilder:validation:XValidation:rule="!has(self.reservations) || self.reservations.all(r, !isIP(r.ip) || self.subnets.exists(s, isCIDR(s.cidr) && cidr(s.cidr).containsIP(r.ip)))",message="each reservation's ip must lie in a subnet of the pool"
 type MacPoolSpec struct {
 	// vlan is the 802.1Q id of the VLAN, 0 for an untagged network. macpool does not tag frames: the parent link that the
@@ -80,7 +81,9 @@ type MacPoolSpec struct {
 	//
 	// +optional
 	// +kubebuilder:default="60s"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('4h')",message="must lie between 0s and 4h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('0s') && duration(self) <= duration('4h')",message="must be a duration between 0s and 4h, such as 60s"
 	Cooldown *metav1.Duration `json:"cooldown,omitempty"`
 
 	// retain is how long a claim that macpool made is kept once the workload that it was made for is gone. Claims of bare
@@ -88,14 +91,18 @@ type MacPoolSpec struct {
 	//
 	// +optional
 	// +kubebuilder:default="1h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('8760h')",message="must lie between 0s and 8760h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('0s') && duration(self) <= duration('8760h')",message="must be a duration between 0s and 8760h, such as 1h"
 	Retain *metav1.Duration `json:"retain,omitempty"`
 
 	// history is how long the record of a released lease is kept, to answer who had the address.
 	//
 	// +optional
 	// +kubebuilder:default="168h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('8760h')",message="must lie between 0s and 8760h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('0s') && duration(self) <= duration('8760h')",message="must be a duration between 0s and 8760h, such as 1h"
 	History *metav1.Duration `json:"history,omitempty"`
 }
 
@@ -296,7 +303,7 @@ type MacPoolStatus struct {
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:scope=Cluster,shortName=mp,categories=macpool
+// +kubebuilder:resource:scope=Cluster,shortName=mp,categories=mac
 // +kubebuilder:printcolumn:name="VLAN",type=integer,JSONPath=`.spec.vlan`
 // +kubebuilder:printcolumn:name="CIDR",type=string,JSONPath=`.spec.subnets[0].cidr`
 // +kubebuilder:printcolumn:name="Capacity",type=integer,JSONPath=`.status.capacity`

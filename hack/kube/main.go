@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // kubeall is kube-apiserver and kubectl in one file, for tests and the demo. The name it is called by (a symlink to
 // it) chooses the command. One file because they share most of their packages: one link step and half the size.
 package main

@@ -1,0 +1,102 @@
+# Versions of what is built with `go install`. golangci-lint and kube-api-linter are pinned by hack/lint/go.mod, the control
+# plane by go.mod's k8s.io/api, the reference CNI plugins by go.mod.
+CONTROLLER_GEN_VERSION := v0.23.0
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export HOME := $(or $(HOME),$(shell getent passwd "$$(id -u)" | cut -d: -f6))
+CACHE := $(shell . hack/cache.sh && echo "$$MACPOOL_CACHE")
+GO_VERSION := $(shell go env GOVERSION)
+LINT_SUM := $(shell sha256sum hack/lint/go.sum | cut -c1-12)
+
+CONTROLLER_GEN := $(CACHE)/controller-gen-$(CONTROLLER_GEN_VERSION)-$(GO_VERSION)/controller-gen
+GOLANGCI_LINT := $(CACHE)/golangci-lint-$(LINT_SUM)-$(GO_VERSION)/golangci-lint
+
+BINARIES := manager agent macpool
+
+# What tests need: a real API server and the reference CNI plugins. What e2e and the demo need besides: our binaries.
+test_env = KUBEBUILDER_ASSETS="$$(hack/controlplane.sh)" && MACPOOL_CNI_BIN="$$(hack/cniplugins.sh)" && export KUBEBUILDER_ASSETS MACPOOL_CNI_BIN
+export MACPOOL_BIN := $(CURDIR)/bin
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+##@ See it, use it
+
+.PHONY: demo
+demo: build ## Show the whole story on this machine, with a real API server and real interfaces; KEEP=1 leaves it running
+	@$(test_env) && CGO_ENABLED=0 go build -trimpath -o bin/demo ./e2e/demo && exec bin/demo
+
+.PHONY: build
+build: ## Build bin/manager, bin/agent and bin/macpool
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/ $(addprefix ./cmd/,$(BINARIES))
+
+##@ Check it
+
+.PHONY: test
+test: need-root ## Run all tests but e2e, with the race detector (needs root and a C compiler)
+	@$(test_env) && set -x && go test -race -timeout 20m ./...
+
+.PHONY: e2e
+e2e: build ## Run the tests that start several processes (needs root or user namespaces, and a C compiler)
+	@$(test_env) && set -x && go test -tags e2e -race -timeout 30m ./e2e/...
+
+.PHONY: bench
+bench: ## Run the benchmarks, and print what the plugin costs beside one that does nothing
+	go run ./hack/bench
+	@$(test_env) && set -x && go test -run '^$$' -bench . -benchmem -timeout 30m $$(git grep -lE --untracked '^func Benchmark' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's#^#./#')
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Run the linters
+	$(GOLANGCI_LINT) config verify
+	$(GOLANGCI_LINT) run ./...
+
+.PHONY: verify
+verify: ## Generate, tidy and lint; fail if that changes the tree
+	@hack/verify.sh
+
+##@ Change it
+
+.PHONY: generate
+generate: $(CONTROLLER_GEN) ## Write the deep copies of the API types
+	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
+
+.PHONY: manifests
+manifests: $(CONTROLLER_GEN) ## Write the CRDs, the manager's role and docs/errors.md
+	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
+	$(CONTROLLER_GEN) rbac:roleName=macpool-manager paths=./controllers/... output:rbac:artifacts:config=config/rbac
+	go run ./hack/errordocs docs/errors.md
+
+.PHONY: fmt
+fmt: $(GOLANGCI_LINT) ## Format the Go files
+	$(GOLANGCI_LINT) fmt ./...
+
+.PHONY: controlplane
+controlplane: ## Get etcd, kube-apiserver and kubectl, and print where they are
+	@hack/controlplane.sh
+
+.PHONY: tools
+tools: $(CONTROLLER_GEN) $(GOLANGCI_LINT) controlplane ## Get everything that the other targets use
+	@hack/cniplugins.sh
+
+.PHONY: clean
+clean: ## Remove what was built in the tree; the cache outside of it stays
+	rm -rf bin dist
+
+.PHONY: need-root
+need-root:
+	@[ "$$(id -u)" = 0 ] || { echo "make $(firstword $(MAKECMDGOALS)) needs root, because the tests of the plugin and the agent make network namespaces: run it as root." >&2; exit 1; }
+
+# A tool is built beside its place and renamed into it, so that a build that is cut off leaves none.
+$(CONTROLLER_GEN):
+	@mkdir -p $(@D)/new
+	CGO_ENABLED=0 GOBIN=$(@D)/new go install sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN_VERSION)
+	@mv $(@D)/new/controller-gen $@ && rmdir $(@D)/new
+
+$(GOLANGCI_LINT):
+	@mkdir -p $(@D)/new
+	cd hack/lint && CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "-s -w" -o $(@D)/new/ tool
+	@mv $(@D)/new/golangci-lint-kube-api-linter $@ && rmdir $(@D)/new

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/yaml"
+)
+
+// patience is how long the API server may take to notice that a policy came or went.
+const patience = time.Minute
+
+// The API server of all tests here, with the policies in force.
+var (
+	api client.Client
+
+	// older are objects of each kind, made before the policies, with the founding case's annotation.
+	older = map[string]client.Object{}
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: run make test")
+		return 1
+	}
+	server := &envtest.Environment{}
+	config, err := server.Start()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "starting the control plane:", err)
+		return 1
+	}
+	defer func() { _ = server.Stop() }()
+	config.QPS = -1
+	if api, err = client.New(config, client.Options{}); err != nil {
+		fmt.Fprintln(os.Stderr, "making a client:", err)
+		return 1
+	}
+	if err := prepare(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// prepare makes the older objects, then the policy and its binding, and returns when they are in force.
+func prepare(ctx context.Context) error {
+	for kind, newObject := range kinds {
+		obj := newObject("default", founding)
+		obj.SetFinalizers([]string{"macpool.dev/test"})
+		if err := api.Create(ctx, obj); err != nil {
+			return fmt.Errorf("creating a %s: %w", kind, err)
+		}
+		older[kind] = obj
+	}
+	var policy admissionregistrationv1.ValidatingAdmissionPolicy
+	var binding admissionregistrationv1.ValidatingAdmissionPolicyBinding
+	err := errors.Join(load("mac_annotation_policy.yaml", &policy), load("mac_annotation_binding.yaml", &binding))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(api.Create(ctx, &policy), api.Create(ctx, &binding)); err != nil {
+		return fmt.Errorf("creating the policy: %w", err)
+	}
+	err = wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		err := api.Create(ctx, kinds["Pod"]("default", founding), client.DryRunAll)
+		return apierrors.IsInvalid(err), nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for the policy to refuse something: %w", err)
+	}
+	return nil
+}
+
+// load reads an object of this directory, as strictly as kubectl apply.
+func load(file string, obj client.Object) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("reading a manifest: %w", err)
+	}
+	if err := yaml.UnmarshalStrict(text, obj); err != nil {
+		return fmt.Errorf("reading %s: %w", file, err)
+	}
+	return nil
+}
