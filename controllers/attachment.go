@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/problem"
+)
+
+// attachment is an interface of a pod that gets its address from a pool.
+type attachment struct {
+	Interface string
+	Network   types.NamespacedName
+	Pool      string
+	Wish      wishText
+	// Err is why the network cannot give it one, a problem of the catalogue.
+	Err error
+}
+
+// mayClaim tells whether the pod will get interfaces of its own, so that claims are made for it.
+func mayClaim(pod *corev1.Pod) bool {
+	return stateOf(pod) == podAlive && pod.DeletionTimestamp.IsZero() && !pod.Spec.HostNetwork
+}
+
+// mayHold tells whether the pod may be made the holder of a claim: it is known on which node it attaches.
+func mayHold(pod *corev1.Pod) bool { return mayClaim(pod) && pod.Spec.NodeName != "" }
+
+func stateOf(pod *corev1.Pod) podState {
+	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+		return podFinished
+	}
+	return podAlive
+}
+
+// attachmentsOf are the interfaces of a pod whose networks name macpool. A network that does not exist is left to Multus,
+// which refuses the pod; when it is made the pod is looked at again.
+func attachmentsOf(ctx context.Context, reader client.Reader, pod *corev1.Pod) ([]attachment, error) {
+	selections, err := selectionsOf(pod)
+	if err != nil {
+		return nil, err
+	}
+	var attachments []attachment
+	for _, s := range selections {
+		nad := &nadv1.NetworkAttachmentDefinition{}
+		if err := reader.Get(ctx, s.Network, nad); apierrors.IsNotFound(err) {
+			continue
+		} else if err != nil {
+			return nil, fmt.Errorf("reading network %s: %w", s.Network, err)
+		}
+		n, err := networkOf(nad)
+		switch {
+		case err != nil:
+			attachments = append(attachments, attachment{Interface: s.Interface, Network: s.Network, Err: err})
+		case n.Ours && n.Pool == "":
+			attachments = append(attachments, attachment{Interface: s.Interface, Network: s.Network, Err: problem.NoPoolNamed.New(s.Network.String())})
+		case n.Ours:
+			attachments = append(attachments, attachment{Interface: s.Interface, Network: s.Network, Pool: n.Pool, Wish: n.wish(s)})
+		}
+	}
+	return attachments, nil
+}
+
+// claimKey is the claim of an attachment.
+func (a attachment) claimKey(pod *corev1.Pod) types.NamespacedName {
+	return types.NamespacedName{
+		Namespace: pod.Namespace, Name: binding.ClaimName(binding.WorkloadOf(pod, a.Interface), a.Pool),
+	}
+}
+
+// claim is the claim that the attachment needs, not yet made.
+func (a attachment) claim(pod *corev1.Pod, pool *v1alpha1.MacPool) (*v1alpha1.MacClaim, error) {
+	wish, err := binding.ParseWish(a.Wish.IPs, a.Wish.MAC, pool)
+	if err != nil {
+		return nil, err
+	}
+	return binding.NewClaim(pod, pool, a.Interface, wish), nil
+}
+
+// holder is the attachment as the holder of its claim.
+func (a attachment) holder(pod *corev1.Pod) *v1alpha1.Holder {
+	return &v1alpha1.Holder{
+		PodName: pod.Name, PodUID: binding.PodUID(pod), NodeName: pod.Spec.NodeName, Interface: a.Interface,
+	}
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"time"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+)
+
+// podState is what is known of the pod of a workload.
+type podState int
+
+const (
+	// podGone : there is no pod of that name.
+	podGone podState = iota
+	// podFinished : its containers have ended for good.
+	podFinished
+	// podAlive : it runs, or may yet.
+	podAlive
+)
+
+// lifeInput is what the life of a claim depends on.
+type lifeInput struct {
+	// Managed: macpool made the claim.
+	Managed bool
+	Kind    v1alpha1.WorkloadKind
+	// Held: the claim has a holder.
+	Held bool
+	Pod  podState
+	// SetExists: there is a StatefulSet of the workload's name.
+	SetExists bool
+	// Retain is how long the claim is kept after its workload.
+	Retain time.Duration
+	// EndedAt is when the workload was first seen gone, zero if it was not.
+	EndedAt time.Time
+	Now     time.Time
+}
+
+// life is a verdict on a claim.
+type life struct {
+	// Ended: the workload is gone and nothing holds the lease.
+	Ended bool
+	// Remove: it has been so for long enough.
+	Remove bool
+	// Left is how long to wait before Remove.
+	Left time.Duration
+}
+
+// judgeLife decides whether a claim has outlived its workload. In order:
+//
+//  1. a claim of a person lives until that person deletes it;
+//  2. a claim with a holder lives: something may still send frames with its address;
+//  3. a claim whose pod is alive lives, whatever has become of the pod's owner;
+//  4. a claim of a StatefulSet lives while the set exists, scaled down or not;
+//  5. any other has ended, and is removed when retain has passed.
+func judgeLife(in lifeInput) life {
+	switch {
+	case !in.Managed, in.Held, in.Pod == podAlive:
+		return life{}
+	case in.Kind == v1alpha1.WorkloadStatefulSet:
+		if in.SetExists {
+			return life{}
+		}
+	case in.Kind != v1alpha1.WorkloadPod:
+		// A kind that a later release knows.
+		return life{}
+	}
+	if in.EndedAt.IsZero() {
+		return life{Ended: true, Remove: in.Retain <= 0, Left: in.Retain}
+	}
+	left := in.Retain - in.Now.Sub(in.EndedAt)
+	return life{Ended: true, Remove: left <= 0, Left: max(left, 0)}
+}
+
+// defaultRetain, defaultCooldown and defaultHistory are those of the MacPool's schema, for a pool that is gone.
+const (
+	defaultRetain   = time.Hour
+	defaultCooldown = time.Minute
+	defaultHistory  = 7 * 24 * time.Hour
+)
+
+// retainOf is how long a claim outlives its workload. Bare pods end with their address: nothing comes back under their
+// name, unless the claim itself says so.
+func retainOf(claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool) time.Duration {
+	switch {
+	case claim.Spec.Retain != nil:
+		return claim.Spec.Retain.Duration
+	case claim.Spec.Workload == nil || claim.Spec.Workload.Kind == v1alpha1.WorkloadPod:
+		return 0
+	case pool != nil && pool.Spec.Retain != nil:
+		return pool.Spec.Retain.Duration
+	default:
+		return defaultRetain
+	}
+}

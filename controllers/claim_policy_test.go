@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+)
+
+func TestJudgeLife(t *testing.T) {
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	const set, pod = v1alpha1.WorkloadStatefulSet, v1alpha1.WorkloadPod
+	for name, tc := range map[string]struct {
+		in   lifeInput
+		want life
+	}{
+		"1 of a person":               {lifeInput{Kind: pod}, life{}},
+		"2 held":                      {lifeInput{Managed: true, Kind: pod, Held: true}, life{}},
+		"2 held, set gone for long":   {lifeInput{Managed: true, Kind: set, Held: true, EndedAt: now.Add(-time.Hour)}, life{}},
+		"3 pod alive":                 {lifeInput{Managed: true, Kind: pod, Pod: podAlive}, life{}},
+		"3 pod alive, set gone":       {lifeInput{Managed: true, Kind: set, Pod: podAlive, EndedAt: now.Add(-time.Hour)}, life{}},
+		"4 set there, scaled down":    {lifeInput{Managed: true, Kind: set, SetExists: true}, life{}},
+		"4 set there, pod finished":   {lifeInput{Managed: true, Kind: set, SetExists: true, Pod: podFinished}, life{}},
+		"5 bare pod gone":             {lifeInput{Managed: true, Kind: pod}, life{Ended: true, Remove: true}},
+		"5 bare pod finished":         {lifeInput{Managed: true, Kind: pod, Pod: podFinished}, life{Ended: true, Remove: true}},
+		"5 bare pod, set of its name": {lifeInput{Managed: true, Kind: pod, SetExists: true}, life{Ended: true, Remove: true}},
+		"5 retained":                  {lifeInput{Managed: true, Kind: set, Retain: time.Hour}, life{Ended: true, Left: time.Hour}},
+		"5 a while":                   {lifeInput{Managed: true, Kind: set, Retain: time.Hour, EndedAt: now.Add(-time.Minute)}, life{Ended: true, Left: 59 * time.Minute}},
+		"5 over":                      {lifeInput{Managed: true, Kind: set, Retain: time.Hour, EndedAt: now.Add(-time.Hour)}, life{Ended: true, Remove: true}},
+		"5 not retained":              {lifeInput{Managed: true, Kind: set}, life{Ended: true, Remove: true}},
+		"a kind of later":             {lifeInput{Managed: true, Kind: "VirtualMachine"}, life{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.in.Now = now
+			if got := judgeLife(tc.in); got != tc.want {
+				t.Errorf("got %+v, want %+v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestRetainOf(t *testing.T) {
+	hours := func(n int) *metav1.Duration { return &metav1.Duration{Duration: time.Duration(n) * time.Hour} }
+	pool := &v1alpha1.MacPool{Spec: v1alpha1.MacPoolSpec{Retain: hours(5)}}
+	for name, tc := range map[string]struct {
+		kind v1alpha1.WorkloadKind
+		own  *metav1.Duration
+		pool *v1alpha1.MacPool
+		want time.Duration
+	}{
+		"a pod's":           {v1alpha1.WorkloadPod, nil, pool, 0},
+		"a pod's, own":      {v1alpha1.WorkloadPod, hours(2), pool, 2 * time.Hour},
+		"a set's":           {v1alpha1.WorkloadStatefulSet, nil, pool, 5 * time.Hour},
+		"a set's, own":      {v1alpha1.WorkloadStatefulSet, hours(0), pool, 0},
+		"a set's, no pool":  {v1alpha1.WorkloadStatefulSet, nil, nil, time.Hour},
+		"a set's, pool old": {v1alpha1.WorkloadStatefulSet, nil, &v1alpha1.MacPool{}, time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			claim := &v1alpha1.MacClaim{Spec: v1alpha1.MacClaimSpec{Workload: &v1alpha1.Workload{Kind: tc.kind}, Retain: tc.own}}
+			if got := retainOf(claim, tc.pool); got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/view"
+)
+
+// claimWorkers bind at once. Each waits for the API server most of its time; nothing depends on their number.
+const claimWorkers = 16
+
+func (r *MacClaimReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	if err := register(ctx, mgr, claimsByPod, claimsBySet); err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("macclaim").
+		For(&v1alpha1.MacClaim{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: claimChanged})).
+		WatchesRawSource(synced{r.Feed}).
+		WatchesRawSource(source.Channel(r.Wake, &handler.TypedEnqueueRequestForObject[*v1alpha1.MacClaim]{})).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.ofPod),
+			builder.WithPredicates(predicate.Funcs{UpdateFunc: podFinishedNow})).
+		Watches(&appsv1.StatefulSet{}, handler.EnqueueRequestsFromMapFunc(r.ofSet), builder.OnlyMetadata,
+			builder.WithPredicates(predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }})).
+		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.waitingIn),
+			builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: claimWorkers}).
+		Complete(r)
+}
+
+// claimChanged leaves out changes of conditions only. They are this controller's own; two replicas that phrase one problem
+// differently must not go on correcting each other.
+func claimChanged(e event.UpdateEvent) bool {
+	from, ok := e.ObjectOld.(*v1alpha1.MacClaim)
+	to, isClaim := e.ObjectNew.(*v1alpha1.MacClaim)
+	if !ok || !isClaim {
+		return true
+	}
+	return from.UID != to.UID || from.Generation != to.Generation ||
+		from.DeletionTimestamp.IsZero() != to.DeletionTimestamp.IsZero() ||
+		!slices.Equal(from.Finalizers, to.Finalizers) || !labels.Equals(from.Labels, to.Labels) ||
+		from.Status.LeaseName != to.Status.LeaseName || (from.Status.Holder == nil) != (to.Status.Holder == nil)
+}
+
+// podFinishedNow leaves out what does not end or revive a workload.
+func podFinishedNow(e event.UpdateEvent) bool {
+	from, ok := e.ObjectOld.(*corev1.Pod)
+	to, isPod := e.ObjectNew.(*corev1.Pod)
+	return !ok || !isPod || from.UID != to.UID || stateOf(from) != stateOf(to)
+}
+
+// ofPod are the claims of the workload whose pod it is.
+func (r *MacClaimReconciler) ofPod(ctx context.Context, pod client.Object) []reconcile.Request {
+	return claimsIn(ctx, r.Client, client.InNamespace(pod.GetNamespace()), claimsByPod.is(pod.GetName()))
+}
+
+// ofSet are the claims of a StatefulSet.
+func (r *MacClaimReconciler) ofSet(ctx context.Context, set client.Object) []reconcile.Request {
+	return claimsIn(ctx, r.Client, client.InNamespace(set.GetNamespace()), claimsBySet.is(set.GetName()))
+}
+
+// waitingIn are the claims of a namespace that have no lease.
+func (r *MacClaimReconciler) waitingIn(ctx context.Context, namespace client.Object) []reconcile.Request {
+	var claims v1alpha1.MacClaimList
+	if err := r.Client.List(ctx, &claims, client.InNamespace(namespace.GetName()), client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Could not list the claims of a namespace", "namespace", namespace.GetName())
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range claims.Items {
+		if claims.Items[i].Status.LeaseName == "" {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&claims.Items[i])})
+		}
+	}
+	return requests
+}
+
+// claimsIn are the claims that the cache has under the given options.
+func claimsIn(ctx context.Context, reader client.Reader, options ...client.ListOption) []reconcile.Request {
+	var claims v1alpha1.MacClaimList
+	if err := reader.List(ctx, &claims, append(options, client.UnsafeDisableDeepCopy)...); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Could not list claims")
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(claims.Items))
+	for i := range claims.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&claims.Items[i])})
+	}
+	return requests
+}
+
+// synced is a source of no events, for which a controller waits before it works: until the index knows all leases.
+type synced struct{ feed *view.Feed }
+
+func (s synced) Start(context.Context, workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	return nil
+}
+
+func (s synced) WaitForSync(ctx context.Context) error { return s.feed.WaitForSync(ctx) }

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package controllers is the manager: it judges pools, makes claims for pods, binds them ahead of the pod, and gives back
+// what has ended. Any number of replicas may run at once, with or without leader election: each write carries a
+// resourceVersion or a UID, or creates under a name, so that of two hands one wins and the other finds its work done.
+//
+// # Who writes what
+//
+//	MacPoolReconciler   MacPool status, all of it derived
+//	PodReconciler       MacClaim (create; delete of one whose pod asks for another address), its status.holder
+//	MacClaimReconciler  MacClaim finalizer, status: lease, holder, conditions; delete of one whose workload is gone;
+//	                    MacLease: create, take (through binding.Binder), releasedAt with the claim's end
+//	LeaseReconciler     MacLease: releasedAt of orphans, reusableAt, nodeName, delete
+//	NADReconciler       events only
+//
+// The agents of the nodes write too: claims and leases when the manager is away, and status.holder. Clearing a holder is
+// theirs alone.
+//
+// # Repair
+//
+// LeaseReconciler takes each lease L with the claim C that its claimRef names by UID, and each claim that names L in its
+// status.leaseName. An arrow says who names whom. Everything that releases is decided on live reads, the lease before the claim,
+// at least OrphanAfter (60 s) after this process first saw it so.
+//
+//	 1  L -> C -> L        in order; nodeName follows the holder of C
+//	 2  L -> C             C names no lease: a bind was cut off; voided by a write to C, an orphan, released
+//	 3  L -> C -> M        C was recorded with another lease, which stays; an orphan, released
+//	 4  L                  C is gone, its finalizer removed by force; an orphan, released
+//	 5       C -> (L)      L does not exist, deleted by hand: made again, if nobody has taken the name since
+//	 6  L -> D, C -> L     two claims name L: reported on C, nothing is changed
+//	 7  L -> C -> L        L has releasedAt, but C has not ended: edited by hand, or restored; taken back
+//	 8  L released         cools; reusable when this process has seen it cooling for the pool's cooldown
+//	 9  L reusable         deleted when releasedAt is the pool's history ago
+//	10  L in conflict      left alone
+//
+// Case 2 against a bind that is only slow: it would record L in C after L was released. The write to C that comes before
+// the release takes away the resourceVersion that its record needs; it reads again, and finds L released. In cases 3 and 4 the record
+// fails by itself: C has changed, or is gone.
+package controllers

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
+)
+
+// fieldIndex is an index of the manager's cache: by it the event of one object finds the others that it concerns. Each
+// belongs to the reconciler that registers it, since the cache takes none twice.
+type fieldIndex struct {
+	object client.Object
+	field  string
+	values client.IndexerFunc
+}
+
+var (
+	// claimsByPod : claims -> the name of their workload's pod.
+	claimsByPod = indexOf("pod", func(c *v1alpha1.MacClaim) []string {
+		if c.Spec.Workload == nil {
+			return nil
+		}
+		return []string{binding.PodName(*c.Spec.Workload)}
+	})
+	// claimsBySet : claims -> the name of their StatefulSet.
+	claimsBySet = indexOf("statefulset", func(c *v1alpha1.MacClaim) []string {
+		if c.Spec.Workload == nil || c.Spec.Workload.Kind != v1alpha1.WorkloadStatefulSet {
+			return nil
+		}
+		return []string{c.Spec.Workload.Name}
+	})
+	// claimsByLease : claims -> the lease that they name.
+	claimsByLease = indexOf("lease", func(c *v1alpha1.MacClaim) []string {
+		if c.Status.LeaseName == "" {
+			return nil
+		}
+		return []string{c.Status.LeaseName}
+	})
+	// waitingByPool : claims that wait for a lease -> their pool.
+	waitingByPool = indexOf("waiting", func(c *v1alpha1.MacClaim) []string {
+		if c.Status.LeaseName != "" || !c.DeletionTimestamp.IsZero() {
+			return nil
+		}
+		return []string{c.Spec.PoolRef.Name}
+	})
+	// releasedByPool : leases that were released -> their pool.
+	releasedByPool = indexOf("released", func(l *v1alpha1.MacLease) []string {
+		if l.Spec.ReleasedAt == nil {
+			return nil
+		}
+		return []string{l.Spec.PoolName}
+	})
+	// podsByNetwork : pods -> the networks that they select, as namespace/name.
+	podsByNetwork = indexOf("network", func(pod *corev1.Pod) []string {
+		selections, err := selectionsOf(pod)
+		if err != nil {
+			return nil
+		}
+		networks := make([]string, 0, len(selections))
+		for _, s := range selections {
+			networks = append(networks, s.Network.String())
+		}
+		return networks
+	})
+	// networksByPool : networks -> the pool that they name.
+	networksByPool = indexOf("pool", func(nad *nadv1.NetworkAttachmentDefinition) []string {
+		n, err := networkOf(nad)
+		if err != nil || n.Pool == "" {
+			return nil
+		}
+		return []string{n.Pool}
+	})
+)
+
+func indexOf[O any, T interface {
+	*O
+	client.Object
+}](field string, values func(T) []string) fieldIndex {
+	return fieldIndex{object: T(new(O)), field: field, values: func(object client.Object) []string {
+		if typed, ok := object.(T); ok {
+			return values(typed)
+		}
+		return nil
+	}}
+}
+
+// is selects what the index has under a value.
+func (x fieldIndex) is(value string) client.MatchingFields {
+	return client.MatchingFields{x.field: value}
+}
+
+func register(ctx context.Context, mgr ctrl.Manager, indexes ...fieldIndex) error {
+	for _, x := range indexes {
+		if err := mgr.GetFieldIndexer().IndexField(ctx, x.object, x.field, x.values); err != nil {
+			return fmt.Errorf("indexing %T by %s: %w", x.object, x.field, err)
+		}
+	}
+	return nil
+}

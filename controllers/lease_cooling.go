@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+)
+
+// cool is cases 7 to 9: it takes a released lease one step on its way.
+func (r *LeaseReconciler) cool(ctx context.Context, lease *v1alpha1.MacLease) (ctrl.Result, error) {
+	cooldown, history, err := r.times(ctx, lease.Spec.PoolName)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	now := r.Clock.Now()
+	if lease.Spec.ReusableAt == nil {
+		// The clock of who released it says nothing here, and neither does that of this process before it restarted: the
+		// cooldown is what this process has seen of it (R-G8).
+		first := r.observed.first(lease.Name, observation{uid: lease.UID, kind: cooling, stamp: lease.Spec.ReleasedAt.Time}, now)
+		if left := cooldown - now.Sub(first); left > 0 {
+			return ctrl.Result{RequeueAfter: min(left, recheck)}, nil
+		}
+		return ctrl.Result{}, r.endCooldown(ctx, lease)
+	}
+	if left := history - now.Sub(lease.Spec.ReleasedAt.Time); left > 0 {
+		return ctrl.Result{RequeueAfter: min(left, recheck)}, nil
+	}
+	err = r.Client.Delete(ctx, lease, client.Preconditions{UID: &lease.UID, ResourceVersion: &lease.ResourceVersion})
+	if client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, fmt.Errorf("deleting lease %s: %w", lease.Name, err)
+	}
+	r.observed.forget(lease.Name)
+	return ctrl.Result{}, nil
+}
+
+// endCooldown makes the address anybody's, unless a claim turns out to have it still.
+func (r *LeaseReconciler) endCooldown(ctx context.Context, seen *v1alpha1.MacLease) error {
+	lease, err := r.live(ctx, seen)
+	if lease == nil || lease.Spec.ReusableAt != nil || lease.Spec.Conflict != nil || !lease.Spec.ReleasedAt.Equal(seen.Spec.ReleasedAt) {
+		return err // the event of what has happened is on its way
+	}
+	claim, err := claimOf(ctx, r.APIReader, lease)
+	if err != nil {
+		return err
+	}
+	// A claim under deletion without holder has released its lease and is about to go.
+	ended := claim == nil || claim.Status.LeaseName != lease.Name || !claim.DeletionTimestamp.IsZero() && claim.Status.Holder == nil
+	if ended {
+		now := metav1.NewTime(r.Clock.Now())
+		lease.Spec.ReusableAt = &now
+	} else {
+		if past := lease.Spec.History; len(past) > 0 && past[0].To.Equal(lease.Spec.ReleasedAt) {
+			lease.Spec.History = past[1:]
+		}
+		lease.Spec.ReleasedAt = nil
+	}
+	if err := r.Client.Update(ctx, lease); err != nil {
+		return fmt.Errorf("ending the cooldown of lease %s: %w", lease.Name, err)
+	}
+	r.observed.forget(lease.Name)
+	if !ended {
+		ctrl.LoggerFrom(ctx).Info("Took back a released lease that its claim still names", "claimNamespace", claim.Namespace, "claim", claim.Name)
+	}
+	return nil
+}
+
+// times are the cooldown and the history of a pool's leases.
+func (r *LeaseReconciler) times(ctx context.Context, name string) (cooldown, history time.Duration, err error) {
+	cooldown, history = defaultCooldown, defaultHistory
+	pool := &v1alpha1.MacPool{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, pool); apierrors.IsNotFound(err) {
+		return cooldown, history, nil
+	} else if err != nil {
+		return 0, 0, fmt.Errorf("reading pool %s: %w", name, err)
+	}
+	if pool.Spec.Cooldown != nil {
+		cooldown = pool.Spec.Cooldown.Duration
+	}
+	if pool.Spec.History != nil {
+		history = pool.Spec.History.Duration
+	}
+	return cooldown, history, nil
+}
+
+// observations are since when this process has seen leases as they are: name -> what, and the time of its own clock. The zero
+// value is ready. It is lost with the process, which makes every wait begin anew.
+type observations struct {
+	mu   sync.Mutex
+	seen map[string]observed
+}
+
+type observed struct {
+	what  observation
+	since time.Time
+}
+
+// observation is what a lease was seen as. Another UID or stamp is another lease, or another time of it.
+type observation struct {
+	uid   types.UID
+	kind  observationKind
+	stamp time.Time
+}
+
+type observationKind int
+
+const (
+	absent observationKind = iota
+	orphaned
+	cooling
+)
+
+// first is since when the lease has been seen so.
+func (o *observations) first(name string, what observation, now time.Time) time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if known, ok := o.seen[name]; ok && known.what.uid == what.uid && known.what.kind == what.kind && known.what.stamp.Equal(what.stamp) {
+		return known.since
+	}
+	if o.seen == nil {
+		o.seen = map[string]observed{}
+	}
+	o.seen[name] = observed{what, now}
+	return now
+}
+
+func (o *observations) forget(name string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.seen, name)
+}

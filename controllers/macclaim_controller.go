@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/problem"
+	"github.com/macpool/macpool/internal/view"
+)
+
+// MacClaimReconciler binds claims, ends those that macpool made and nobody needs any more, and gives back the leases of
+// those that are deleted.
+type MacClaimReconciler struct {
+	// Client reads from the cache, and writes.
+	Client client.Client
+	// APIReader reads live: nothing ends on the word of a cache.
+	APIReader client.Reader
+	Binder    *binding.Binder
+	// Feed fills the Binder's index. No claim is bound before it is synced.
+	Feed     *view.Feed
+	Recorder events.EventRecorder
+	Clock    clock.PassiveClock
+	// Wake brings claims that are worth another try.
+	Wake <-chan event.TypedGenericEvent[*v1alpha1.MacClaim]
+}
+
+// +kubebuilder:rbac:groups=macpool.dev,resources=macclaims,verbs=get;list;watch;update;patch;delete
+// +kubebuilder:rbac:groups=macpool.dev,resources=macclaims/status,verbs=update;patch
+// +kubebuilder:rbac:groups=macpool.dev,resources=macleases,verbs=get;list;watch;create;update;delete
+// +kubebuilder:rbac:groups=macpool.dev,resources=macpools,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods;namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apps,resources=statefulsets,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+func (r *MacClaimReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	claim := &v1alpha1.MacClaim{}
+	if err := r.Client.Get(ctx, req.NamespacedName, claim); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !claim.DeletionTimestamp.IsZero() {
+		return settle(r.end(ctx, claim))
+	}
+	if controllerutil.AddFinalizer(claim, v1alpha1.FinalizerLease) {
+		// Before the lease, so that no claim vanishes with one. The update comes back as an event.
+		return settle(ctrl.Result{}, r.Client.Update(ctx, claim))
+	}
+	return settle(r.serve(ctx, claim))
+}
+
+// serve gives the claim its lease, unless its workload is gone, and writes what came of it.
+func (r *MacClaimReconciler) serve(ctx context.Context, claim *v1alpha1.MacClaim) (ctrl.Result, error) {
+	verdict, err := r.judge(ctx, claim)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if verdict.Remove {
+		return r.remove(ctx, claim)
+	}
+	var trouble *problem.Error
+	switch {
+	case claim.Status.LeaseName != "":
+		trouble, err = r.lostLease(ctx, claim)
+	case !verdict.Ended:
+		var bound *v1alpha1.MacClaim
+		if bound, err = r.bind(ctx, claim); err == nil {
+			claim = bound
+		} else if trouble = problem.As(err); trouble != nil {
+			err = nil
+		}
+	}
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	switch {
+	case trouble == nil:
+	case trouble.Kind == problem.ClaimDeleting:
+		return ctrl.Result{}, nil // the deletion is an event of its own
+	case trouble.Kind == problem.PoolExhausted && r.Feed.Index.Count(claim.Spec.PoolRef.Name).Available > 0:
+		// What is left is in the hands of attempts that may fail, of which no event would tell.
+		return ctrl.Result{RequeueAfter: retryRace}, nil
+	}
+	updated := claim.DeepCopy()
+	setEnded(updated, verdict.Ended, r.Clock.Now())
+	setReady(updated, trouble)
+	if _, err := r.writeStatus(ctx, claim, updated); err != nil {
+		return ctrl.Result{}, err
+	}
+	switch {
+	case trouble != nil:
+		return ctrl.Result{RequeueAfter: retryProblem}, nil
+	case verdict.Ended:
+		// Not longer, in case that retain is changed meanwhile.
+		return ctrl.Result{RequeueAfter: min(verdict.Left, recheck)}, nil
+	default:
+		return ctrl.Result{}, nil
+	}
+}
+
+// bind asks the pool, then binds. The errors that a person can cure are problems of the catalogue.
+func (r *MacClaimReconciler) bind(ctx context.Context, claim *v1alpha1.MacClaim) (*v1alpha1.MacClaim, error) {
+	pool := &v1alpha1.MacPool{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: claim.Spec.PoolRef.Name}, pool); apierrors.IsNotFound(err) {
+		return nil, problem.PoolUnknown.New(claim.Spec.PoolRef.Name)
+	} else if err != nil {
+		return nil, fmt.Errorf("reading pool %s: %w", claim.Spec.PoolRef.Name, err)
+	}
+	namespace := &corev1.Namespace{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: claim.Namespace}, namespace); err != nil {
+		return nil, fmt.Errorf("reading namespace %s: %w", claim.Namespace, err)
+	}
+	if err := binding.Admit(pool, namespace); err != nil {
+		return nil, err
+	}
+	holder, err := r.holder(ctx, claim, pool)
+	if err != nil {
+		return nil, err
+	}
+	return r.Binder.Bind(ctx, claim, pool, holder)
+}
+
+// holder is the holder that a claim can be given along with its lease: its workload's pod, if that is scheduled and asks
+// for this claim. Later, and for claims of people, the PodReconciler sets it.
+func (r *MacClaimReconciler) holder(ctx context.Context, claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool) (*v1alpha1.Holder, error) {
+	if claim.Spec.Workload == nil {
+		return nil, nil
+	}
+	pod := &corev1.Pod{}
+	key := client.ObjectKey{Namespace: claim.Namespace, Name: binding.PodName(*claim.Spec.Workload)}
+	if err := r.Client.Get(ctx, key, pod); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	if !mayHold(pod) {
+		return nil, nil
+	}
+	attachments, err := attachmentsOf(ctx, r.Client, pod)
+	if err != nil {
+		return nil, ignoreProblem(err)
+	}
+	for _, a := range attachments {
+		if a.Err != nil || a.claimKey(pod).Name != claim.Name {
+			continue
+		}
+		if want, err := a.claim(pod, pool); err == nil && binding.Serves(claim, want) == nil {
+			return a.holder(pod), nil
+		}
+	}
+	return nil, nil
+}
+
+// lostLease tells whether a bound claim's lease has become another claim's. It is said, and nothing is changed: which of
+// the two is in use no controller can know.
+func (r *MacClaimReconciler) lostLease(ctx context.Context, claim *v1alpha1.MacClaim) (*problem.Error, error) {
+	lease := &v1alpha1.MacLease{}
+	for _, reader := range []client.Reader{r.Client, r.APIReader} {
+		err := reader.Get(ctx, client.ObjectKey{Name: claim.Status.LeaseName}, lease)
+		if apierrors.IsNotFound(err) || err == nil && lease.Spec.ClaimRef.UID == claim.UID {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading lease %s: %w", claim.Status.LeaseName, err)
+		}
+	}
+	ref := lease.Spec.ClaimRef
+	return problem.LeaseLost.New(lease.Name, claim.Namespace, claim.Name, ref.Namespace, ref.Name), nil
+}
+
+// writeStatus writes the conditions if they have changed.
+func (r *MacClaimReconciler) writeStatus(ctx context.Context, from, to *v1alpha1.MacClaim) (changed bool, err error) {
+	if sameConditions(from.Status.Conditions, to.Status.Conditions) {
+		return false, nil
+	}
+	if err := r.Client.Status().Patch(ctx, to, client.MergeFromWithOptions(from, client.MergeFromWithOptimisticLock{})); err != nil {
+		return false, fmt.Errorf("writing the conditions of claim %s: %w", client.ObjectKeyFromObject(to), err)
+	}
+	return true, nil
+}
+
+const (
+	// retryProblem is how long after a problem its claim or pod is looked at again, if no watch has seen it cured before.
+	retryProblem = 30 * time.Second
+
+	// retryRace is how long to wait after another writer was faster: until the cache has seen what that one wrote.
+	retryRace = 250 * time.Millisecond
+
+	// recheck bounds all longer waits, in case that what they wait for is changed.
+	recheck = 10 * time.Minute
+)
+
+// settle turns losing a race into another try: it is neither an error nor a condition, since the other writer got on.
+func settle(result ctrl.Result, err error) (ctrl.Result, error) {
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
+		return ctrl.Result{RequeueAfter: retryRace}, nil
+	}
+	return result, err
+}
+
+// ignoreProblem keeps what is no problem of the catalogue, where another controller says those.
+func ignoreProblem(err error) error {
+	if problem.As(err) != nil {
+		return nil
+	}
+	return err
+}

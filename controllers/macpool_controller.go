@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/view"
+)
+
+const (
+	// settleLeases is how long changes of leases are gathered before their pool is looked at.
+	settleLeases = 50 * time.Millisecond
+
+	// countInterval is how often at most the counts of a pool are written while its leases churn.
+	countInterval = time.Second
+
+	// healInterval is how soon a status that somebody else has written is corrected, if its event was lost (R-P6).
+	healInterval = 30 * time.Second
+)
+
+// MacPoolReconciler judges pools, counts their addresses, and wakes the claims that wait for one.
+type MacPoolReconciler struct {
+	// Client reads from the cache, and writes.
+	Client client.Client
+	// APIReader reads live: before a pool is called ready, all pools of its segment must be known.
+	APIReader client.Reader
+	Feed      *view.Feed
+	Clock     clock.PassiveClock
+	// Wake takes the claims that are worth another try.
+	Wake chan<- event.TypedGenericEvent[*v1alpha1.MacClaim]
+	// Metrics gets the collector of address counts, if it is set.
+	Metrics prometheus.Registerer
+
+	mu sync.Mutex
+	// counted : pool -> when its counts were written last.
+	counted map[string]time.Time
+	// announced : pool -> the version of it for which all waiting claims were woken.
+	announced map[string]poolVersion
+}
+
+// poolVersion tells one spec of a pool from others, also of a pool made again under its name.
+type poolVersion struct {
+	uid        types.UID
+	generation int64
+}
+
+// +kubebuilder:rbac:groups=macpool.dev,resources=macpools,verbs=get;list;watch
+// +kubebuilder:rbac:groups=macpool.dev,resources=macpools/status,verbs=patch
+// +kubebuilder:rbac:groups=macpool.dev,resources=macleases;macclaims,verbs=list;watch
+
+func (r *MacPoolReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	if err := register(ctx, mgr, waitingByPool); err != nil {
+		return err
+	}
+	if r.Metrics != nil {
+		if err := r.Metrics.Register(collector{r.Feed}); err != nil {
+			return fmt.Errorf("registering metrics: %w", err)
+		}
+	}
+	r.counted, r.announced = map[string]time.Time{}, map[string]poolVersion{}
+	return ctrl.NewControllerManagedBy(mgr).Named("macpool").WatchesRawSource(poolSource{synced{r.Feed}}).Complete(r)
+}
+
+func (r *MacPoolReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	pool := &v1alpha1.MacPool{}
+	if err := r.Client.Get(ctx, req.NamespacedName, pool); err != nil {
+		r.forget(req.Name)
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	verdict, err := r.judge(ctx, pool)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	updated := pool.DeepCopy()
+	setPoolConditions(updated, verdict, r.Feed.Index.Count(pool.Name))
+	result := ctrl.Result{RequeueAfter: healInterval}
+	if !samePoolStatus(pool, updated) {
+		if wait := r.notBefore(pool, updated); wait > 0 {
+			result.RequeueAfter = wait
+		} else if err := r.writeStatus(ctx, pool, updated); err != nil {
+			return settle(result, err)
+		}
+	}
+	return result, r.wake(ctx, pool)
+}
+
+// judge finds what is wrong with a pool. Pools that exist are read live before one is first called ready: of two that
+// contradict each other, one that the cache does not show yet may be the older.
+func (r *MacPoolReconciler) judge(ctx context.Context, pool *v1alpha1.MacPool) (poolVerdict, error) {
+	plan, err := binding.PlanOf(pool)
+	if err != nil {
+		return poolVerdict{reason: v1alpha1.PoolReasonInvalid, message: sentence(err)}, nil
+	}
+	reader := client.Reader(r.Client)
+	if !isReady(pool) {
+		reader = r.APIReader
+	}
+	var pools v1alpha1.MacPoolList
+	if err := reader.List(ctx, &pools); err != nil {
+		return poolVerdict{}, fmt.Errorf("listing pools: %w", err)
+	}
+	return contradiction(pool, plan, pools.Items), nil
+}
+
+// notBefore is how long to wait before the status may be written: a pool whose leases churn is not written with each of
+// them. Conditions do not wait.
+func (r *MacPoolReconciler) notBefore(from, to *v1alpha1.MacPool) time.Duration {
+	if !sameConditions(from.Status.Conditions, to.Status.Conditions) {
+		return 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return max(0, countInterval-r.Clock.Since(r.counted[from.Name]))
+}
+
+func (r *MacPoolReconciler) writeStatus(ctx context.Context, from, to *v1alpha1.MacPool) error {
+	if err := r.Client.Status().Patch(ctx, to, client.MergeFromWithOptions(from, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("writing the status of pool %s: %w", from.Name, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counted[from.Name] = r.Clock.Now()
+	return nil
+}
+
+func (r *MacPoolReconciler) forget(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.counted, name)
+	delete(r.announced, name)
+}
+
+// announce tells whether this version of the pool is ready for the first time, or again.
+func (r *MacPoolReconciler) announce(pool *v1alpha1.MacPool) bool {
+	version := poolVersion{uid: pool.UID, generation: pool.Generation}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.announced[pool.Name] == version {
+		return false
+	}
+	r.announced[pool.Name] = version
+	return true
+}
+
+// withdraw makes the next announcement of the pool the first again.
+func (r *MacPoolReconciler) withdraw(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.announced, name)
+}
+
+// poolSource is the pools about which the index has learned something.
+type poolSource struct{ synced }
+
+func (s poolSource) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	s.feed.Listen(ctx, func(pool string, cause view.Cause) {
+		request := reconcile.Request{NamespacedName: types.NamespacedName{Name: pool}}
+		if cause == view.LeaseChanged {
+			queue.AddAfter(request, settleLeases)
+			return
+		}
+		queue.Add(request)
+	})
+	return nil
+}

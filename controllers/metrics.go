@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/macpool/macpool/internal/view"
+)
+
+// addresses is how many addresses of a pool are in which state.
+var addresses = prometheus.NewDesc(
+	"macpool_pool_addresses",
+	"Addresses of a pool by state: leased, cooling, conflicted, kept for claims that ask for them, or available to any. "+
+		"Those are its capacity. Leases that an edit of the pool left outside are out_of_range.",
+	[]string{"pool", "state"}, nil,
+)
+
+// collector counts when it is asked. A gauge that is pushed is wrong after a restart, and for a pool that is gone.
+type collector struct{ feed *view.Feed }
+
+// Describe implements prometheus.Collector.
+func (c collector) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- addresses }
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(metrics chan<- prometheus.Metric) {
+	for _, pool := range c.feed.Pools() {
+		count := c.feed.Index.Count(pool)
+		for state, n := range map[string]uint64{
+			"leased":       count.Leased,
+			"cooling":      count.Cooling,
+			"conflicted":   count.Conflicted,
+			"kept":         count.Kept,
+			"available":    count.Available,
+			"out_of_range": count.OutOfRange,
+		} {
+			metrics <- prometheus.MustNewConstMetric(addresses, prometheus.GaugeValue, float64(n), pool, state)
+		}
+	}
+}

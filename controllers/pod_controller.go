@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/problem"
+)
+
+// heldGrace is how long a new pod may wait for its predecessor's node to let go before its owner is told: a replaced pod
+// of a StatefulSet always waits a moment.
+const heldGrace = 10 * time.Second
+
+// PodReconciler makes the claims of pods whose networks name macpool, makes scheduled pods their holders, and tells pods
+// what keeps them from an address.
+type PodReconciler struct {
+	// Client reads from the cache, and writes.
+	Client   client.Client
+	Binder   *binding.Binder
+	Recorder events.EventRecorder
+	Clock    clock.PassiveClock
+
+	reports reports
+}
+
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups=k8s.cni.cncf.io,resources=network-attachment-definitions,verbs=get;list;watch
+// +kubebuilder:rbac:groups=macpool.dev,resources=macpools,verbs=get;list;watch
+// +kubebuilder:rbac:groups=macpool.dev,resources=macclaims,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=macpool.dev,resources=macclaims/status,verbs=update
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+func (r *PodReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	pod := &corev1.Pod{}
+	if err := r.Client.Get(ctx, req.NamespacedName, pod); err != nil {
+		r.reports.forget(req.NamespacedName)
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	findings := map[string]finding{}
+	wait, err := r.attach(ctx, pod, findings)
+	for subject, f := range r.reports.news(pod, findings) {
+		say(r.Recorder, pod, subject, f)
+	}
+	if len(findings) > 0 && wait == 0 {
+		wait = retryProblem
+	}
+	return settle(ctrl.Result{RequeueAfter: wait}, err)
+}
+
+// attach does what can be done for each interface of the pod, and collects what is wrong: interface -> finding. It returns
+// how long to wait before something may be wrong that is not yet.
+func (r *PodReconciler) attach(ctx context.Context, pod *corev1.Pod, findings map[string]finding) (time.Duration, error) {
+	if !pod.DeletionTimestamp.IsZero() || stateOf(pod) == podFinished {
+		return 0, nil
+	}
+	attachments, err := attachmentsOf(ctx, r.Client, pod)
+	if p := problem.As(err); p != nil {
+		findings[""] = findingOf(p)
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if pod.Spec.HostNetwork {
+		if len(attachments) > 0 {
+			findings[""] = findingOf(problem.HostNetwork.New(pod.Namespace, pod.Name))
+		}
+		return 0, nil
+	}
+	var wait time.Duration
+	var failures []error
+	for _, a := range attachments {
+		claim, err := r.claimFor(ctx, pod, a)
+		if err == nil && claim != nil {
+			var held time.Duration
+			if held, err = r.hold(ctx, pod, a, claim); held > 0 {
+				wait = held
+			}
+			if f, ok := findingOfCondition(apimeta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ClaimReady)); ok && err == nil {
+				findings[a.Interface] = f
+			}
+		}
+		if p := problem.As(err); p != nil {
+			findings[a.Interface] = findingOf(p)
+		} else if err != nil {
+			failures = append(failures, err)
+		}
+	}
+	return wait, errors.Join(failures...)
+}
+
+// claimFor is the claim of an attachment, made if there is none; nil if there will be one later, by an event. Most
+// often the cache has it and nothing is asked.
+func (r *PodReconciler) claimFor(ctx context.Context, pod *corev1.Pod, a attachment) (*v1alpha1.MacClaim, error) {
+	if a.Err != nil {
+		return nil, a.Err
+	}
+	claim := &v1alpha1.MacClaim{}
+	err := r.Client.Get(ctx, a.claimKey(pod), claim)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("reading claim %s: %w", a.claimKey(pod), err)
+	}
+	if err == nil && holds(claim, pod) {
+		// It was granted once. What is written into the annotation since is read by nobody.
+		return claim, nil
+	}
+	pool := &v1alpha1.MacPool{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: a.Pool}, pool); apierrors.IsNotFound(err) {
+		return nil, problem.PoolUnknown.New(a.Pool)
+	} else if err != nil {
+		return nil, fmt.Errorf("reading pool %s: %w", a.Pool, err)
+	}
+	want, err := a.claim(pod, pool)
+	if err != nil {
+		return nil, err
+	}
+	if claim.UID != "" && binding.Serves(claim, want) == nil {
+		return claim, nil
+	}
+	return r.ensure(ctx, want)
+}
+
+// ensure makes the claim, or one that is there serve. One that macpool made for another wish makes way if nothing holds
+// it; it is made again when it is gone.
+func (r *PodReconciler) ensure(ctx context.Context, want *v1alpha1.MacClaim) (*v1alpha1.MacClaim, error) {
+	claim, err := r.Binder.EnsureClaim(ctx, want)
+	switch {
+	case err == nil:
+		return claim, nil
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return nil, nil
+	case apierrors.IsForbidden(err) || apierrors.IsInvalid(err):
+		return nil, problem.ClaimRefused.New(want.Namespace, want.Name, rootCause(err)).WithCause(err)
+	case problem.ClaimDeleting.Is(err) && claim.Status.Holder == nil:
+		return nil, nil // in a moment it is gone
+	case problem.ClaimDiffers.Is(err) && binding.IsManaged(claim) && claim.Status.Holder == nil:
+		err := r.Client.Delete(ctx, claim, client.Preconditions{UID: &claim.UID, ResourceVersion: &claim.ResourceVersion})
+		if client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("deleting claim %s: %w", client.ObjectKeyFromObject(claim), err)
+		}
+		ctrl.LoggerFrom(ctx).Info("Deleted a claim whose pod asks for another address", "claim", claim.Name)
+		return nil, nil
+	default:
+		return nil, err
+	}
+}
+
+// hold makes the pod the holder of a bound claim, once its node is known. While another pod holds it that pod's node has
+// the word; it is said when that lasts.
+func (r *PodReconciler) hold(ctx context.Context, pod *corev1.Pod, a attachment, claim *v1alpha1.MacClaim) (time.Duration, error) {
+	if claim.Status.LeaseName == "" || !mayHold(pod) || holds(claim, pod) {
+		return 0, nil
+	}
+	_, err := r.Binder.SetHolder(ctx, claim, *a.holder(pod))
+	if !problem.ClaimHeld.Is(err) {
+		return 0, err
+	}
+	if age := r.Clock.Since(pod.CreationTimestamp.Time); age < heldGrace {
+		return heldGrace - age, nil
+	}
+	return 0, err
+}
+
+// holds tells whether the pod holds the claim.
+func holds(claim *v1alpha1.MacClaim, pod *corev1.Pod) bool {
+	return claim.Status.Holder != nil && claim.Status.Holder.PodUID == binding.PodUID(pod)
+}
+
+// rootCause is what the API server said, without what was being done.
+func rootCause(err error) string {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		return status.Status().Message
+	}
+	return err.Error()
+}

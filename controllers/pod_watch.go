@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
+)
+
+// podWorkers make claims at once. Each waits for the API server most of its time; nothing depends on their number.
+const podWorkers = 16
+
+func (r *PodReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	if err := register(ctx, mgr, podsByNetwork, networksByPool); err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("pod").
+		For(&corev1.Pod{}, builder.WithPredicates(predicate.Funcs{
+			CreateFunc: func(e event.CreateEvent) bool { return selectsNetworks(e.Object) },
+			UpdateFunc: func(e event.UpdateEvent) bool { return selectsNetworks(e.ObjectOld) || selectsNetworks(e.ObjectNew) },
+		})).
+		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(r.ofClaim)).
+		Watches(&nadv1.NetworkAttachmentDefinition{}, handler.EnqueueRequestsFromMapFunc(r.ofNetwork)).
+		Watches(&v1alpha1.MacPool{}, handler.EnqueueRequestsFromMapFunc(r.ofPool),
+			builder.WithPredicates(predicate.Funcs{UpdateFunc: poolJudgedAnew})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: podWorkers}).
+		Complete(r)
+}
+
+// selectsNetworks tells the pods with interfaces beside the cluster's from the many others.
+func selectsNetworks(pod client.Object) bool {
+	return pod.GetAnnotations()[nadv1.NetworkAttachmentAnnot] != ""
+}
+
+// poolJudgedAnew leaves out changes of a pool's counts, which concern no pod.
+func poolJudgedAnew(e event.UpdateEvent) bool {
+	from, ok := e.ObjectOld.(*v1alpha1.MacPool)
+	to, isPool := e.ObjectNew.(*v1alpha1.MacPool)
+	return !ok || !isPool || from.UID != to.UID || from.Generation != to.Generation || isReady(from) != isReady(to)
+}
+
+// ofClaim is the pod of the claim's workload. A claim that a person made names none; it serves the pod whose interface
+// would be given its name, which is one of those that select a network of its pool.
+func (r *PodReconciler) ofClaim(ctx context.Context, object client.Object) []reconcile.Request {
+	claim, ok := object.(*v1alpha1.MacClaim)
+	if !ok {
+		return nil
+	}
+	if claim.Spec.Workload != nil {
+		key := types.NamespacedName{Namespace: claim.Namespace, Name: binding.PodName(*claim.Spec.Workload)}
+		return []reconcile.Request{{NamespacedName: key}}
+	}
+	return r.podsOfPool(ctx, claim.Spec.PoolRef.Name, client.InNamespace(claim.Namespace))
+}
+
+// ofNetwork are the pods that select a network: one that was made or corrected after them changes what they get.
+func (r *PodReconciler) ofNetwork(ctx context.Context, nad client.Object) []reconcile.Request {
+	return r.podsOfNetwork(ctx, nad)
+}
+
+// ofPool are the pods whose networks name the pool.
+func (r *PodReconciler) ofPool(ctx context.Context, pool client.Object) []reconcile.Request {
+	return r.podsOfPool(ctx, pool.GetName())
+}
+
+func (r *PodReconciler) podsOfPool(ctx context.Context, pool string, options ...client.ListOption) []reconcile.Request {
+	var networks nadv1.NetworkAttachmentDefinitionList
+	if err := r.Client.List(ctx, &networks, networksByPool.is(pool), client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Could not list the networks of a pool", "pool", pool)
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range networks.Items {
+		requests = append(requests, r.podsOfNetwork(ctx, &networks.Items[i], options...)...)
+	}
+	return requests
+}
+
+func (r *PodReconciler) podsOfNetwork(ctx context.Context, nad client.Object, options ...client.ListOption) []reconcile.Request {
+	var pods corev1.PodList
+	network := client.ObjectKeyFromObject(nad).String()
+	if err := r.Client.List(ctx, &pods, append(options, podsByNetwork.is(network), client.UnsafeDisableDeepCopy)...); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Could not list the pods of a network", "network", network)
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(pods.Items))
+	for i := range pods.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&pods.Items[i])})
+	}
+	return requests
+}

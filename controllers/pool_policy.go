@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"math"
+	"unicode"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/allocator"
+	"github.com/macpool/macpool/internal/binding"
+)
+
+// poolVerdict is what is wrong with a pool; the zero value is a pool that takes claims.
+type poolVerdict struct{ reason, message string }
+
+// contradiction finds the pool that keeps this one from being ready: one of its segment that would make one of its
+// addresses or MACs a second time, and was ready or was there before it. Both replicas find the same, and no two pools each other.
+func contradiction(pool *v1alpha1.MacPool, plan *allocator.Plan, pools []v1alpha1.MacPool) poolVerdict {
+	for i := range pools {
+		other := &pools[i]
+		if other.Name == pool.Name || binding.SegmentOf(other) != binding.SegmentOf(pool) || !precedes(other, pool) {
+			continue
+		}
+		otherPlan, err := binding.PlanOf(other)
+		if err != nil {
+			continue // it leases nothing
+		}
+		if why, yes := plan.Contradicts(otherPlan); yes {
+			return poolVerdict{
+				reason:  v1alpha1.PoolReasonContradiction,
+				message: fmt.Sprintf("Pool %s contradicts this one: %s. Change or delete one of the two", other.Name, why),
+			}
+		}
+	}
+	return poolVerdict{}
+}
+
+// precedes tells which of two pools stays if they contradict each other.
+func precedes(a, b *v1alpha1.MacPool) bool {
+	if isReady(a) != isReady(b) {
+		return isReady(a)
+	}
+	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
+		return a.CreationTimestamp.Before(&b.CreationTimestamp)
+	}
+	return a.Name < b.Name
+}
+
+func isReady(pool *v1alpha1.MacPool) bool {
+	return apimeta.IsStatusConditionTrue(pool.Status.Conditions, v1alpha1.PoolReady)
+}
+
+// setPoolConditions writes the whole status of a pool: all of it is derived, so that whatever stood there is corrected.
+func setPoolConditions(pool *v1alpha1.MacPool, verdict poolVerdict, count allocator.Counts) {
+	status := &pool.Status
+	status.Segment = binding.SegmentOf(pool)
+	status.MACPrefix = binding.PrefixOf(pool).String()
+	status.Capacity = number(count.Capacity)
+	status.Leased = number(count.Leased)
+	status.Cooling = number(count.Cooling)
+	status.Conflicted = number(count.Conflicted)
+	status.OutOfRange = number(count.OutOfRange)
+	status.Available = number(count.Available)
+
+	ready := metav1.Condition{
+		Type: v1alpha1.PoolReady, Status: metav1.ConditionTrue, Reason: v1alpha1.PoolReasonValid,
+		Message: "The pool takes claims", ObservedGeneration: pool.Generation,
+	}
+	if verdict.reason != "" {
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, verdict.reason, verdict.message
+	}
+	apimeta.SetStatusCondition(&status.Conditions, ready)
+	if verdict.reason != "" || count.Available != 0 {
+		apimeta.RemoveStatusCondition(&status.Conditions, v1alpha1.PoolExhausted)
+		return
+	}
+	apimeta.SetStatusCondition(&status.Conditions, metav1.Condition{
+		Type: v1alpha1.PoolExhausted, Status: metav1.ConditionTrue, Reason: v1alpha1.PoolReasonNoAddress,
+		Message:            "Every address is leased, cooling, in conflict or kept for claims that ask for it",
+		ObservedGeneration: pool.Generation,
+	})
+}
+
+func samePoolStatus(a, b *v1alpha1.MacPool) bool {
+	x, y := a.Status, b.Status
+	same := sameConditions(x.Conditions, y.Conditions)
+	x.Conditions, y.Conditions = nil, nil
+	return same && equality.Semantic.DeepEqual(x, y)
+}
+
+func number(n uint64) *int64 {
+	return ptr.To(int64(min(n, math.MaxInt64)))
+}
+
+// sentence is an error as a condition's message: capitalized.
+func sentence(err error) string {
+	text := err.Error()
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[size:]
+}

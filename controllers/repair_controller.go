@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
+)
+
+const (
+	// defaultOrphanAfter is many times what a bind takes between its lease and its claim.
+	defaultOrphanAfter = time.Minute
+
+	// absentAfter is how long a lease that a claim names must be absent from the cache before it is looked for: the two are
+	// watched apart, and the claim may be seen first.
+	absentAfter = time.Second
+
+	leaseWorkers = 8
+)
+
+// LeaseReconciler takes released leases through their cooldown and history, and repairs what crashes, races and people
+// leave behind. The package comment has the cases.
+type LeaseReconciler struct {
+	// Client reads from the cache, and writes.
+	Client client.Client
+	// APIReader reads live: nothing is released on the word of a cache.
+	APIReader client.Reader
+	Binder    *binding.Binder
+	// Clock must be monotonic, as time.Now is: a wall clock that is set does not end a cooldown.
+	Clock clock.PassiveClock
+	// Wake takes the claims that have lost their lease.
+	Wake chan<- event.TypedGenericEvent[*v1alpha1.MacClaim]
+	// OrphanAfter is how long a lease may be without a claim that names it; 60 s if zero.
+	OrphanAfter time.Duration
+
+	observed observations
+}
+
+// +kubebuilder:rbac:groups=macpool.dev,resources=macleases,verbs=get;list;watch;create;update;delete
+// +kubebuilder:rbac:groups=macpool.dev,resources=macclaims;macpools,verbs=get;list;watch
+// +kubebuilder:rbac:groups=macpool.dev,resources=macclaims/status,verbs=update
+
+func (r *LeaseReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	if r.OrphanAfter == 0 {
+		r.OrphanAfter = defaultOrphanAfter
+	}
+	if err := register(ctx, mgr, claimsByLease, releasedByPool); err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("maclease").
+		For(&v1alpha1.MacLease{}).
+		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(ofLease)).
+		Watches(&v1alpha1.MacPool{}, handler.EnqueueRequestsFromMapFunc(r.releasedOf),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: leaseWorkers}).
+		Complete(r)
+}
+
+func (r *LeaseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	lease := &v1alpha1.MacLease{}
+	err := r.Client.Get(ctx, req.NamespacedName, lease)
+	switch {
+	case apierrors.IsNotFound(err):
+		return settle(r.absent(ctx, req.Name))
+	case err != nil:
+		return ctrl.Result{}, fmt.Errorf("reading lease %s: %w", req.Name, err)
+	case lease.Spec.Conflict != nil:
+		return ctrl.Result{}, nil // case 10
+	case lease.Spec.ReleasedAt != nil:
+		return settle(r.cool(ctx, lease))
+	default:
+		return settle(r.verify(ctx, lease))
+	}
+}
+
+// verify is cases 1 to 4 and 6.
+func (r *LeaseReconciler) verify(ctx context.Context, lease *v1alpha1.MacLease) (ctrl.Result, error) {
+	if err := r.reportDuplicate(ctx, lease); err != nil {
+		return ctrl.Result{}, err
+	}
+	claim, err := claimOf(ctx, r.Client, lease)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if claim != nil && claim.Status.LeaseName == lease.Name {
+		r.observed.forget(lease.Name)
+		return ctrl.Result{}, r.mirrorNode(ctx, lease, claim)
+	}
+	now := r.Clock.Now()
+	first := r.observed.first(lease.Name, observation{uid: lease.UID, kind: orphaned, stamp: lease.Spec.LeasedAt.Time}, now)
+	if wait := r.OrphanAfter - min(now.Sub(first), now.Sub(lease.Spec.LeasedAt.Time)); wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	return ctrl.Result{}, r.releaseOrphan(ctx, lease)
+}
+
+// releaseOrphan is the end of cases 2 to 4: what the cache says is asked again, the lease first.
+func (r *LeaseReconciler) releaseOrphan(ctx context.Context, seen *v1alpha1.MacLease) error {
+	lease, err := r.live(ctx, seen)
+	if lease == nil || lease.Spec.ReleasedAt != nil || lease.Spec.Conflict != nil || lease.Spec.ClaimRef != seen.Spec.ClaimRef {
+		return err // the event of what has happened is on its way
+	}
+	claim, err := claimOf(ctx, r.APIReader, lease)
+	if err != nil {
+		return err
+	}
+	ref := lease.Spec.ClaimRef
+	entry := v1alpha1.LeaseHistory{Namespace: ref.Namespace, Claim: ref.Name, NodeName: lease.Spec.NodeName}
+	switch {
+	case claim == nil:
+		entry.Evidence = "its claim does not exist"
+	case claim.Status.LeaseName == "":
+		// Whoever made the lease may only be slow, and still about to record it. With a newer version of the claim that
+		// write cannot succeed, and finds the lease released.
+		claim.Status.Generation++
+		if err := r.Client.Status().Update(ctx, claim); err != nil {
+			return fmt.Errorf("voiding the bind of claim %s: %w", client.ObjectKeyFromObject(claim), err)
+		}
+		entry.Evidence = "its claim never got it"
+	case claim.Status.LeaseName != lease.Name:
+		entry.Evidence = "its claim has another lease"
+	default:
+		return nil
+	}
+	if err := r.Binder.Release(ctx, lease.Name, ref.UID, entry); err != nil {
+		return err
+	}
+	ctrl.LoggerFrom(ctx).Info("Released a lease that no claim names", "claimNamespace", ref.Namespace, "claim", ref.Name, "evidence", entry.Evidence)
+	return nil
+}
+
+// mirrorNode copies the holder's node into the lease, for readers of kubectl get macleases.
+func (r *LeaseReconciler) mirrorNode(ctx context.Context, lease *v1alpha1.MacLease, claim *v1alpha1.MacClaim) error {
+	var node string
+	if claim.Status.Holder != nil {
+		node = claim.Status.Holder.NodeName
+	}
+	if lease.Spec.NodeName == node {
+		return nil
+	}
+	lease.Spec.NodeName = node
+	if err := r.Client.Update(ctx, lease); err != nil {
+		return fmt.Errorf("writing the node of lease %s: %w", lease.Name, err)
+	}
+	return nil
+}
+
+// live is the lease as it is now, nil if it is not that object any more.
+func (r *LeaseReconciler) live(ctx context.Context, seen *v1alpha1.MacLease) (*v1alpha1.MacLease, error) {
+	lease := &v1alpha1.MacLease{}
+	if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(seen), lease); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	if lease.UID != seen.UID {
+		return nil, nil
+	}
+	return lease, nil
+}
+
+// claimOf is the claim that the lease names, nil if there is none with that UID.
+func claimOf(ctx context.Context, reader client.Reader, lease *v1alpha1.MacLease) (*v1alpha1.MacClaim, error) {
+	ref := lease.Spec.ClaimRef
+	claim := &v1alpha1.MacClaim{}
+	err := reader.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, claim)
+	if apierrors.IsNotFound(err) || err == nil && claim.UID != ref.UID {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading claim %s/%s: %w", ref.Namespace, ref.Name, err)
+	}
+	return claim, nil
+}
+
+// ofLease is the lease that a claim names.
+func ofLease(_ context.Context, object client.Object) []reconcile.Request {
+	claim, ok := object.(*v1alpha1.MacClaim)
+	if !ok || claim.Status.LeaseName == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: claim.Status.LeaseName}}}
+}
+
+// releasedOf are the released leases of a pool, whose times may have changed.
+func (r *LeaseReconciler) releasedOf(ctx context.Context, pool client.Object) []reconcile.Request {
+	var leases v1alpha1.MacLeaseList
+	if err := r.Client.List(ctx, &leases, releasedByPool.is(pool.GetName()), client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Could not list the leases of a pool", "pool", pool.GetName())
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(leases.Items))
+	for i := range leases.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&leases.Items[i])})
+	}
+	return requests
+}

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
+	"github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/controllers"
+	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/view"
+)
+
+// soon is how long tests wait for what takes a moment: far less than retryProblem, so that what a watch should have woken
+// cannot pass by being retried.
+const soon = 15 * time.Second
+
+// world is the API server as one test sees it. It is empty at the start, and the test is its administrator, scheduler,
+// runtime, node agents and StatefulSet controller.
+type world struct {
+	t *testing.T
+	client.Client
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	c, err := client.New(adminConfig, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, Client: c}
+	t.Cleanup(w.wipe)
+	return w
+}
+
+// wipe removes what a test left, after its managers have stopped.
+func (w *world) wipe() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for _, list := range []client.ObjectList{
+		&corev1.PodList{}, &appsv1.StatefulSetList{}, &nadv1.NetworkAttachmentDefinitionList{},
+		&v1alpha1.MacClaimList{}, &v1alpha1.MacLeaseList{}, &v1alpha1.MacPoolList{}, &eventsv1.EventList{},
+	} {
+		if err := w.List(ctx, list); err != nil {
+			w.t.Fatal(err)
+		}
+		err := apimeta.EachListItem(list, func(item runtime.Object) error {
+			object, ok := item.(client.Object)
+			if !ok {
+				return fmt.Errorf("%T is no object", item)
+			}
+			if len(object.GetFinalizers()) > 0 {
+				object.SetFinalizers(nil)
+				if err := w.Update(ctx, object); client.IgnoreNotFound(err) != nil {
+					return err
+				}
+			}
+			return client.IgnoreNotFound(w.Delete(ctx, object, client.GracePeriodSeconds(0)))
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// managerOptions are what tests change about a manager.
+type managerOptions struct {
+	// clock is the time of cooldowns and retains; time itself if nil.
+	clock       clock.PassiveClock
+	orphanAfter time.Duration
+	metrics     prometheus.Registerer
+	// count, if set, is told of each request.
+	count  func(*http.Request)
+	change func(*ctrl.Options)
+}
+
+// startManager runs a manager as cmd/manager does, until the test ends or stop is called.
+func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
+	w.t.Helper()
+	if o.clock == nil {
+		o.clock = clock.RealClock{}
+	}
+	options := ctrl.Options{
+		Scheme: scheme, Cache: view.CacheOptions(), Metrics: metricsserver.Options{BindAddress: "0"},
+		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
+	}
+	if o.change != nil {
+		o.change(&options)
+	}
+	config := rest.CopyConfig(managerConfig)
+	if o.count != nil {
+		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counting{next, o.count} })
+	}
+	mgr, err := ctrl.NewManager(config, options)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	live, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	feed = view.NewFeed()
+	binder := &binding.Binder{Client: live, Index: feed.Index, Clock: o.clock}
+	recorder := mgr.GetEventRecorder("macpool-manager")
+	wake := make(chan event.TypedGenericEvent[*v1alpha1.MacClaim])
+	ctx, cancel := context.WithCancel(context.Background())
+	for _, c := range []interface {
+		SetupWithManager(context.Context, ctrl.Manager) error
+	}{
+		feed,
+		// Its clock only spaces its writes.
+		&controllers.MacPoolReconciler{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Feed: feed, Clock: clock.RealClock{}, Wake: wake, Metrics: o.metrics},
+		&controllers.MacClaimReconciler{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Feed: feed, Recorder: recorder, Clock: o.clock, Wake: wake},
+		&controllers.PodReconciler{Client: mgr.GetClient(), Binder: binder, Recorder: recorder, Clock: clock.RealClock{}},
+		&controllers.LeaseReconciler{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Clock: o.clock, Wake: wake, OrphanAfter: o.orphanAfter},
+		&controllers.NADReconciler{Client: mgr.GetClient(), Recorder: recorder},
+	} {
+		if err := c.SetupWithManager(ctx, mgr); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	done := make(chan error, 1)
+	go func() { done <- mgr.Start(ctx) }()
+	var stopped atomic.Bool
+	stop = func() {
+		cancel()
+		if stopped.CompareAndSwap(false, true) {
+			if err := <-done; err != nil {
+				w.t.Errorf("the manager ended with: %v", err)
+			}
+		}
+	}
+	w.t.Cleanup(stop)
+	return feed, stop
+}
+
+type counting struct {
+	next  http.RoundTripper
+	count func(*http.Request)
+}
+
+func (c counting) RoundTrip(request *http.Request) (*http.Response, error) {
+	c.count(request)
+	return c.next.RoundTrip(request)
+}
+
+var unique atomic.Int64
+
+// namespace makes a namespace.
+func (w *world) namespace(labels map[string]string) string {
+	w.t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("test-%d", unique.Add(1)), Labels: labels}}
+	w.create(ns)
+	return ns.Name
+}
+
+// pool makes a pool of a segment of its own.
+func (w *world) pool(cidr string, change ...func(*v1alpha1.MacPool)) *v1alpha1.MacPool {
+	w.t.Helper()
+	n := unique.Add(1)
+	pool := &v1alpha1.MacPool{
+		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("pool-%d", n)},
+		Spec: v1alpha1.MacPoolSpec{
+			VLAN: ptr.To[int32](50), Segment: fmt.Sprintf("segment-%d", n), Subnets: []v1alpha1.Subnet{{CIDR: v1alpha1.CIDR(cidr)}},
+		},
+	}
+	for _, f := range change {
+		f(pool)
+	}
+	w.create(pool)
+	return pool
+}
+
+// ranged narrows a pool's first subnet to a range.
+func ranged(start, end v1alpha1.IPAddress) func(*v1alpha1.MacPool) {
+	return func(p *v1alpha1.MacPool) {
+		p.Spec.Subnets[0].Ranges = append(p.Spec.Subnets[0].Ranges, v1alpha1.PoolRange{AddressRange: v1alpha1.AddressRange{Start: start, End: end}})
+	}
+}
+
+// cooling sets a pool's cooldown and history.
+func cooling(cooldown, history time.Duration) func(*v1alpha1.MacPool) {
+	return func(p *v1alpha1.MacPool) {
+		p.Spec.Cooldown, p.Spec.History = &metav1.Duration{Duration: cooldown}, &metav1.Duration{Duration: history}
+	}
+}
+
+// selecting closes a pool to namespaces without a label.
+func selecting(label, value string) func(*v1alpha1.MacPool) {
+	return func(p *v1alpha1.MacPool) {
+		p.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{label: value}}
+	}
+}
+
+// network makes a NetworkAttachmentDefinition whose macvlan plugin names a pool, with the chained entry.
+func (w *world) network(namespace, name, pool string) *nadv1.NetworkAttachmentDefinition {
+	w.t.Helper()
+	config := fmt.Sprintf(`{"cniVersion": "1.0.0", "name": %q, "plugins": [
+		{"type": "macvlan", "master": "eth0.50", "ipam": {"type": "macpool", "pool": %q}}, {"type": "macpool"}]}`, name, pool)
+	return w.networkOf(namespace, name, config)
+}
+
+func (w *world) networkOf(namespace, name, config string) *nadv1.NetworkAttachmentDefinition {
+	w.t.Helper()
+	nad := &nadv1.NetworkAttachmentDefinition{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: nadv1.NetworkAttachmentDefinitionSpec{Config: config},
+	}
+	w.create(nad)
+	return nad
+}
+
+// pod makes a pod that selects networks, not scheduled yet.
+func (w *world) pod(namespace, name, networks string, change ...func(*corev1.Pod)) *corev1.Pod {
+	w.t.Helper()
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "none"}}},
+	}
+	if networks != "" {
+		pod.Annotations = map[string]string{nadv1.NetworkAttachmentAnnot: networks}
+	}
+	for _, f := range change {
+		f(pod)
+	}
+	w.create(pod)
+	return pod
+}
+
+// on schedules a pod at its creation.
+func on(node string) func(*corev1.Pod) { return func(p *corev1.Pod) { p.Spec.NodeName = node } }
+
+// ownedBy makes a pod one of a StatefulSet's.
+func ownedBy(set *appsv1.StatefulSet) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("StatefulSet"))}
+	}
+}
+
+func (w *world) statefulSet(namespace, name string) *appsv1.StatefulSet {
+	w.t.Helper()
+	labels := map[string]string{"app": name}
+	set := &appsv1.StatefulSet{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec: appsv1.StatefulSetSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "none"}}},
+			},
+		},
+	}
+	w.create(set)
+	return set
+}
+
+// schedule gives a pod its node, as the scheduler does.
+func (w *world) schedule(pod *corev1.Pod, node string) {
+	w.t.Helper()
+	target := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node}}
+	if err := w.SubResource("binding").Create(w.t.Context(), pod, target); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// detach is the pod's node agent that has seen its interface go.
+func (w *world) detach(claim *v1alpha1.MacClaim) {
+	w.t.Helper()
+	if claim.Status.Holder == nil {
+		w.t.Fatalf("claim %s has no holder to clear", claim.Name)
+	}
+	b := &binding.Binder{Client: w.Client, Index: binding.NewIndex(), Clock: clock.RealClock{}}
+	err := b.ClearHolder(w.t.Context(), client.ObjectKeyFromObject(claim), claim.Status.Holder.PodUID, claim.Status.Holder.Generation)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// claim makes a claim as a person does.
+func (w *world) claim(namespace, name string, pool *v1alpha1.MacPool, ips ...v1alpha1.IPAddress) *v1alpha1.MacClaim {
+	w.t.Helper()
+	claim := &v1alpha1.MacClaim{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       v1alpha1.MacClaimSpec{PoolRef: v1alpha1.PoolRef{Name: pool.Name}, IPs: ips},
+	}
+	w.create(claim)
+	return claim
+}
+
+func (w *world) create(object client.Object) {
+	w.t.Helper()
+	if err := w.Create(w.t.Context(), object); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// remove deletes an object at once, as the kubelet does with a pod that has ended.
+func (w *world) remove(object client.Object) {
+	w.t.Helper()
+	if err := w.Delete(w.t.Context(), object, client.GracePeriodSeconds(0)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// change reads an object and writes it back changed, until nobody came between.
+func change[T client.Object](w *world, object T, f func(T)) {
+	w.t.Helper()
+	edit(w, object, f, func(ctx context.Context) error { return w.Update(ctx, object) })
+}
+
+// changeStatus is change of the status.
+func changeStatus[T client.Object](w *world, object T, f func(T)) {
+	w.t.Helper()
+	edit(w, object, f, func(ctx context.Context) error { return w.Status().Update(ctx, object) })
+}
+
+func edit[T client.Object](w *world, object T, f func(T), write func(context.Context) error) {
+	w.t.Helper()
+	w.eventually(func(g gomega.Gomega) {
+		g.Expect(w.Get(w.t.Context(), client.ObjectKeyFromObject(object), object)).To(gomega.Succeed())
+		f(object)
+		g.Expect(write(w.t.Context())).To(gomega.Succeed())
+	})
+}
+
+// applyRBAC applies the roles as they are shipped.
+func applyRBAC(config string) error {
+	c, err := client.New(adminConfig, client.Options{Scheme: scheme})
+	if err != nil {
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(config, "rbac", "*.yaml"))
+	if err != nil {
+		return err
+	}
+	for _, file := range append([]string{filepath.Join(config, "manager", "namespace.yaml")}, files...) {
+		if filepath.Base(file) == "kustomization.yaml" {
+			continue
+		}
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), len(content))
+		for {
+			object := &unstructured.Unstructured{}
+			if err := decoder.Decode(object); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+			if err := c.Create(context.Background(), object); err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+		}
+	}
+	return nil
+}

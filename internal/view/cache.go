@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package view
+
+import (
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// keptAnnotations of a pod are what decides about its networks, and the UID that a static pod has for its runtime.
+var keptAnnotations = []string{
+	nadv1.NetworkAttachmentAnnot, corev1.MirrorPodAnnotationKey, "kubernetes.io/config.hash",
+}
+
+// CacheOptions make the manager's cache keep of the cluster's pods only what macpool reads. Most pods have no second
+// interface; of those it keeps the name.
+func CacheOptions() cache.Options {
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}:         {Transform: stripPod},
+			&corev1.Namespace{}:   {Transform: stripNamespace},
+			&appsv1.StatefulSet{}: {Transform: stripToName},
+		},
+	}
+}
+
+func stripPod(in any) (any, error) {
+	pod, ok := in.(*corev1.Pod)
+	if !ok {
+		return in, nil
+	}
+	slim := &corev1.Pod{ObjectMeta: nameOf(pod)}
+	if pod.Annotations[nadv1.NetworkAttachmentAnnot] == "" {
+		return slim, nil
+	}
+	slim.CreationTimestamp = pod.CreationTimestamp
+	slim.DeletionTimestamp = pod.DeletionTimestamp
+	slim.OwnerReferences = pod.OwnerReferences
+	slim.Annotations = map[string]string{}
+	for _, key := range keptAnnotations {
+		if value, ok := pod.Annotations[key]; ok {
+			slim.Annotations[key] = value
+		}
+	}
+	slim.Spec.NodeName = pod.Spec.NodeName
+	slim.Spec.HostNetwork = pod.Spec.HostNetwork
+	slim.Status.Phase = pod.Status.Phase
+	return slim, nil
+}
+
+func stripNamespace(in any) (any, error) {
+	ns, ok := in.(*corev1.Namespace)
+	if !ok {
+		return in, nil
+	}
+	slim := &corev1.Namespace{ObjectMeta: nameOf(ns)}
+	slim.Labels = ns.Labels
+	return slim, nil
+}
+
+// stripToName is for objects of which only the existence counts, watched metadata only.
+func stripToName(in any) (any, error) {
+	object, ok := in.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return in, nil
+	}
+	return &metav1.PartialObjectMetadata{TypeMeta: object.TypeMeta, ObjectMeta: nameOf(object)}, nil
+}
+
+func nameOf(object metav1.Object) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Namespace: object.GetNamespace(), Name: object.GetName(),
+		UID: object.GetUID(), ResourceVersion: object.GetResourceVersion(),
+	}
+}
