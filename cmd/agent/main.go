@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command agent is macpool's node agent: it serves the CNI plugin of its node over a UNIX socket.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/macpool/macpool/internal/agent"
+	"github.com/macpool/macpool/internal/agentapi"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "agent:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	options := agent.Options{Metrics: ctrlmetrics.Registry}
+	flag.StringVar(&options.NodeName, "node-name", os.Getenv("NODE_NAME"), "the node that this agent serves; default $NODE_NAME")
+	flag.StringVar(&options.Socket, "socket", agentapi.DefaultSocket, "the UNIX socket to listen on, in a directory of its own")
+	flag.StringVar(&options.StateDir, "state-dir", agentapi.DefaultStateDir, "the directory of the journal and the spool")
+	flag.DurationVar(&options.FencingWindow, "fencing-window", 20*time.Second,
+		"how long after the last contact with the API an ADD is answered from the caches; others count on no more than the default")
+	metricsAddress := flag.String("metrics-bind-address", "0", "where to serve metrics, such as :8080; 0 for nowhere")
+	probeAddress := flag.String("health-probe-bind-address", "0", "where to serve /healthz and /readyz, such as :8081; 0 for nowhere")
+	verbosity := flag.Int("v", 0, "how much to log: 0 what matters, 1 every request")
+	flag.Parse()
+
+	// A logr level v is slog's level -v.
+	handler := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.Level(-*verbosity)})
+	options.Log = logr.FromSlogHandler(handler)
+	ctrl.SetLogger(options.Log)
+	klog.SetSlogLogger(slog.New(handler))
+
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	config.QPS = -1 // the API server's own fairness is the limit
+	config.UserAgent = "macpool-agent"
+	a, err := agent.New(config, options)
+	if err != nil {
+		return err
+	}
+
+	group, ctx := errgroup.WithContext(ctrl.SetupSignalHandler())
+	group.Go(func() error { return a.Run(ctx) })
+	group.Go(func() error { return serveProbes(ctx, *probeAddress, a) })
+	group.Go(func() error { return serveMetrics(ctx, *metricsAddress, config) })
+	return group.Wait()
+}

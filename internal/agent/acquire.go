@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/problem"
+)
+
+// managerPoll is the time between two looks for what the manager did.
+const managerPoll = 20 * time.Millisecond
+
+// acquire returns the claim, bound and held by the pod. mine: this ADD made the pod its holder. The claim's lock is held.
+func (t *addition) acquire(ctx context.Context) (claim *v1alpha1.MacClaim, mine bool, err error) {
+	if claim := t.prebound(ctx); claim != nil {
+		return claim, false, nil
+	}
+	// The manager has seen a young pod when this agent did, and has less far to go.
+	if t.clock.Since(t.pod.CreationTimestamp.Time) < t.times.ManagerAge {
+		until := t.clock.Now().Add(t.times.ManagerWait)
+		for t.clock.Now().Before(until) && t.pause(ctx, managerPoll) == nil {
+			if claim := t.prebound(ctx); claim != nil {
+				return claim, false, nil
+			}
+		}
+	}
+	return t.bind(ctx)
+}
+
+// prebound is the claim if the caches may be believed and say that all is done. It asks the API nothing.
+func (t *addition) prebound(ctx context.Context) *v1alpha1.MacClaim {
+	if !t.contact.cachesHold() {
+		return nil
+	}
+	claim := &v1alpha1.MacClaim{}
+	if t.cluster.cache.Get(ctx, claimKey(t.claim), claim) != nil {
+		return nil
+	}
+	holder := claim.Status.Holder
+	switch {
+	case claim.Status.LeaseName == "" || holder == nil:
+	case string(holder.PodUID) != t.req.Pod.UID || holder.NodeName != t.nodeName || holder.Interface != t.req.Interface:
+	case holder.Generation <= t.journal.doubtful(t.claim): // cleared since by this node, perhaps
+	case claim.Spec.PoolRef.Name != t.pool.Name || !t.wish.SatisfiedBy(&claim.Status):
+	default:
+		return claim
+	}
+	return nil
+}
+
+// bind does with live calls what the manager has not done.
+func (t *addition) bind(ctx context.Context) (claim *v1alpha1.MacClaim, mine bool, err error) {
+	seen := false
+	err = t.live(ctx, func(ctx context.Context) error {
+		ns := &corev1.Namespace{}
+		if err := t.cluster.Get(ctx, types.NamespacedName{Name: t.pod.Namespace}, ns); err != nil {
+			if apierrors.IsNotFound(err) {
+				return problem.PodUnknown.New(t.req.Pod.Namespace, t.req.Pod.Name, t.req.Pod.UID)
+			}
+			return fmt.Errorf("reading namespace %s: %w", t.pod.Namespace, err)
+		}
+		if err := binding.Admit(t.pool, ns); err != nil {
+			return err
+		}
+		want := binding.NewClaim(t.pod, t.pool, t.req.Interface, t.wish)
+		found, err := t.holders.EnsureClaim(ctx, want)
+		if err != nil {
+			return err
+		}
+		before := found.Status.Holder
+		if !seen { // a repetition may find what the try before it has set
+			seen, mine = true, before == nil || string(before.PodUID) != t.req.Pod.UID
+		}
+		if claim, err = t.bindClaim(ctx, found); err != nil {
+			if problem.ClaimHeld.Is(err) && before != nil && before.NodeName == t.nodeName {
+				return errors.Join(err, errWaitForHolder)
+			}
+			return err
+		}
+		return t.renew(ctx, claim)
+	})
+	return claim, mine, err
+}
+
+// bindClaim has the claim bound and held. An index is needed for choosing an address only, so most ADDs do not read one.
+func (t *addition) bindClaim(ctx context.Context, claim *v1alpha1.MacClaim) (*v1alpha1.MacClaim, error) {
+	holder := &v1alpha1.Holder{
+		PodName: t.pod.Name, PodUID: types.UID(t.req.Pod.UID), NodeName: t.nodeName, Interface: t.req.Interface,
+	}
+	if claim.Status.LeaseName != "" {
+		return t.holders.Bind(ctx, claim, t.pool, holder)
+	}
+	return t.views.bind(ctx, t.binder, claim, t.pool, holder)
+}
+
+// renew gives the holder a new generation if this node has tried to clear the one it has: that clear may still be on its
+// way, and must find the claim changed when it arrives. From the write's success on it cannot succeed any more.
+func (t *addition) renew(ctx context.Context, claim *v1alpha1.MacClaim) error {
+	if claim.Status.Holder.Generation > t.journal.doubtful(t.claim) {
+		return nil
+	}
+	claim.Status.Generation++
+	claim.Status.Holder.Generation = claim.Status.Generation
+	if err := t.cluster.Status().Update(ctx, claim); err != nil {
+		return fmt.Errorf("renewing the holder of claim %s: %w", client.ObjectKeyFromObject(claim), err)
+	}
+	return nil
+}

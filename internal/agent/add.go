@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/problem"
+)
+
+// addition is an ADD on its way.
+type addition struct {
+	*Agent
+
+	req  *agentapi.Request
+	key  attemptKey
+	pool *v1alpha1.MacPool
+	pod  *corev1.Pod
+	wish binding.Wish
+	// claim is the claim's name, which is known before the claim is.
+	claim agentapi.ClaimRef
+}
+
+// given is what an ADD may answer.
+type given struct {
+	lease *agentapi.Lease
+	// settle gives the claim's lock back, and undoes what was done if the answer was not sent.
+	settle func(sent bool)
+}
+
+// errWaitForHolder: a pod of this node holds the claim, and is on its way out.
+var errWaitForHolder = errors.New("the claim's holder is being cleared")
+
+// add serves ADD.
+func (a *Agent) add(ctx context.Context, req *agentapi.Request) (*given, error) {
+	t := &addition{Agent: a, req: req, key: attemptKey{req.ContainerID, req.Interface}}
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	if err := a.awaitReady(ctx); err != nil {
+		return nil, err
+	}
+	if known, ok := a.journal.get(t.key); ok {
+		if known.State != attached {
+			return nil, problem.ContainerDeleted.New(req.ContainerID)
+		}
+		return t.again(ctx, known.Claim)
+	}
+	if err := t.prepare(ctx); err != nil {
+		return nil, err
+	}
+	waitUntil := a.clock.Now().Add(a.times.HolderWait)
+	for {
+		g, err := t.once(ctx)
+		if !errors.Is(err, errWaitForHolder) || a.clock.Now().After(waitUntil) {
+			return g, err
+		}
+		// Without the lock: the clear worker needs it.
+		a.clears.await(ctx, 250*time.Millisecond)
+	}
+}
+
+// check refuses what needs no look at anything.
+func (t *addition) check() error {
+	req := t.req
+	switch {
+	case req.ContainerID == "" || req.Interface == "":
+		return problem.BadRequest.New("ADD without container or interface")
+	case req.Pool == "":
+		return problem.NoPoolNamed.New(req.Network)
+	case req.Pod.Namespace == "" || req.Pod.Name == "" || req.Pod.UID == "":
+		return problem.NotAPod.New()
+	}
+	return nil
+}
+
+// awaitReady lets an ADD that met a starting agent wait a little: its kubelet would be back after ten seconds only.
+func (a *Agent) awaitReady(ctx context.Context) error {
+	timer := a.clock.NewTimer(a.times.ReadyWait)
+	defer timer.Stop()
+	select {
+	case <-a.ready:
+		return nil
+	default:
+	}
+	select {
+	case <-a.ready:
+		return nil
+	case <-timer.C():
+	case <-ctx.Done():
+	}
+	return problem.APIUnreachable.New(a.nodeName, errNotReady).WithCause(errNotReady)
+}
+
+// prepare looks up pool and pod and reads the wish.
+func (t *addition) prepare(ctx context.Context) error {
+	var err error
+	if t.pool, err = t.findPool(ctx, t.req.Pool); err != nil {
+		return err
+	}
+	if t.pod, err = t.findPod(ctx, t.req.Pod); err != nil {
+		return err
+	}
+	if t.wish, err = binding.ParseWish(t.req.Wish.IPs, t.req.Wish.MAC, t.pool); err != nil {
+		return err
+	}
+	t.claim = agentapi.ClaimRef{
+		Namespace: t.pod.Namespace,
+		Name:      binding.ClaimName(binding.WorkloadOf(t.pod, t.req.Interface), t.pool.Name),
+	}
+	return nil
+}
+
+// once tries to attach, under the claim's lock. On success the lock is kept until the answer is sent.
+func (t *addition) once(ctx context.Context) (g *given, err error) {
+	unlock, err := t.locks.lock(ctx, t.claim)
+	if err != nil {
+		return nil, t.over(err)
+	}
+	defer func() {
+		if g == nil {
+			unlock()
+		}
+	}()
+	if known, ok := t.journal.get(t.key); ok { // since add looked
+		unlock()
+		if known.State != attached {
+			return nil, problem.ContainerDeleted.New(t.req.ContainerID)
+		}
+		return t.again(ctx, known.Claim)
+	}
+	claim, mine, err := t.acquire(ctx)
+	if err != nil {
+		if errors.Is(context.Cause(ctx), errHungUp) {
+			return nil, errors.Join(err, t.abandon(nil, false))
+		}
+		return nil, err
+	}
+	if err := t.enter(ctx, claim, mine); err != nil {
+		return nil, err
+	}
+	entry, _ := t.journal.get(t.key)
+	return &given{lease: entry.Lease, settle: func(sent bool) {
+		defer unlock()
+		if !sent {
+			t.log.Info("The caller of an ADD was gone, the ADD was undone", "container", t.req.ContainerID, "claim", t.claim)
+			if err := t.abandon(claim, mine); err != nil {
+				t.log.Error(err, "Undoing an ADD did not succeed", "container", t.req.ContainerID)
+			}
+		}
+	}}, nil
+}
+
+// enter writes the journal, while the caller is there.
+func (t *addition) enter(ctx context.Context, claim *v1alpha1.MacClaim, mine bool) error {
+	if ctx.Err() != nil {
+		return errors.Join(t.over(context.Cause(ctx)), t.abandon(claim, mine))
+	}
+	entry := t.attempt(claim)
+	entry.Lease = leaseOf(claim, t.pool)
+	_, err := t.journal.attach(entry)
+	switch {
+	case errors.Is(err, errTombstone):
+		// Its DEL overtook it (R-C9). The tombstone stays; the holder that this ADD set goes the way of a DEL.
+		return errors.Join(problem.ContainerDeleted.New(t.req.ContainerID), t.abandon(claim, mine))
+	case err != nil:
+		// If the disk is back already, the holder goes as after a DEL. Otherwise it stays with the pod, which is tried again:
+		// a clear that no journal remembers might meet a later ADD of it.
+		return errors.Join(problem.JournalFailed.New(err).WithCause(err), t.abandon(claim, mine))
+	}
+	if ctx.Err() != nil {
+		return errors.Join(t.over(context.Cause(ctx)), t.abandon(claim, mine))
+	}
+	return nil
+}
+
+// again answers an ADD that was answered already, if its claim is still its own.
+func (t *addition) again(ctx context.Context, claim agentapi.ClaimRef) (*given, error) {
+	unlock, err := t.locks.lock(ctx, claim)
+	if err != nil {
+		return nil, t.over(err)
+	}
+	defer unlock()
+	entry, ok := t.journal.get(t.key)
+	switch {
+	case !ok || entry.State != attached:
+		return nil, problem.ContainerDeleted.New(t.req.ContainerID)
+	case entry.Pod.UID != t.req.Pod.UID:
+		return nil, problem.BadRequest.New("container " + t.req.ContainerID + " is another pod's")
+	}
+	held, err := t.stillHolds(ctx, &entry)
+	if err != nil {
+		return nil, err
+	}
+	if !held {
+		return nil, problem.NotAttached.New(t.req.ContainerID, t.req.Interface)
+	}
+	return &given{lease: entry.Lease}, nil
+}
+
+// over is what an ADD says that ran out of time or lost its caller.
+func (t *addition) over(err error) error {
+	return problem.Internal.New("ADD was cut off: " + cause(err)).WithCause(err)
+}
+
+// attempt is the journal's record of the addition.
+func (t *addition) attempt(claim *v1alpha1.MacClaim) attempt {
+	return attempt{
+		ContainerID: t.req.ContainerID, Interface: t.req.Interface,
+		NetNS: t.req.NetNS, Network: t.req.Network, Pool: t.req.Pool,
+		Claim: t.claim, Pod: t.req.Pod, Generation: claim.Status.Holder.Generation,
+	}
+}
+
+// abandon leaves a tombstone for an ADD that is not answered. A holder that it made itself is cleared; one that the manager
+// made ahead stays the pod's.
+func (t *addition) abandon(claim *v1alpha1.MacClaim, mine bool) error {
+	entry := attempt{ContainerID: t.req.ContainerID, Interface: t.req.Interface, Pod: t.req.Pod, Claim: t.claim}
+	if mine {
+		entry = t.attempt(claim)
+	}
+	err := t.journal.abandon(entry)
+	t.clears.kick()
+	return err
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
+)
+
+// Agent serves one node. Make one with New and call Run once.
+type Agent struct {
+	nodeName string
+	options  Options
+	times    Times
+	clock    clock.WithTicker
+	log      logr.Logger
+
+	contact *contact
+	cluster *cluster
+	// holders reads and writes holders. It never chooses an address, so its index is empty.
+	holders *binding.Binder
+	views   *views
+	locks   claimLocks
+	journal *journal
+	metrics *metrics
+	clears  *clearWorker
+
+	// ready is closed when the caches are filled and every attempt of the journal was compared with the API (R-K3).
+	ready chan struct{}
+	// listening tells the health probe that requests are taken.
+	listening atomic.Bool
+}
+
+// New makes an agent that talks to the API as config says. It does nothing yet, and needs no API to be made.
+func New(config *rest.Config, options Options) (*Agent, error) {
+	options, err := options.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{
+		nodeName: options.NodeName, options: options, times: options.Times, clock: options.Clock, log: options.Log,
+		contact: &contact{clock: options.Clock, window: options.FencingWindow},
+		ready:   make(chan struct{}),
+	}
+	config = rest.CopyConfig(config)
+	config.Wrap(a.contact.Wrap)
+	if a.cluster, err = newCluster(config, a.nodeName); err != nil {
+		return nil, err
+	}
+	a.holders = a.binder(binding.NewIndex())
+	a.views = newViews(a.cluster, a.clock, a.times)
+	a.clears = newClearWorker(a)
+	if a.metrics, err = newMetrics(a, options.Metrics); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *Agent) binder(index *binding.Index) *binding.Binder {
+	return &binding.Binder{Client: a.cluster, Index: index, Clock: a.clock, NodeName: a.nodeName}
+}
+
+// Run serves until ctx ends; then it lets the requests that are being served end, and returns.
+func (a *Agent) Run(ctx context.Context) error {
+	if err := a.openJournal(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		if err := a.journal.close(); err != nil {
+			a.log.Error(err, "Closing the journal did not succeed")
+		}
+	}()
+	// What the plugin left while no agent was there comes before anything that may build on it.
+	a.applySpool()
+
+	// The workers live as long as requests are being served, which is longer than ctx.
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer stopWork()
+	for name, run := range map[string]func(context.Context) error{
+		"caches":    a.cluster.cache.Start,
+		"heartbeat": a.heartbeat,
+		"readiness": a.becomeReady,
+		"clears":    a.clears.run,
+		"spool":     a.every(a.times.Spool, func(context.Context) { a.applySpool() }),
+		"reaper":    a.reap,
+		"views":     a.every(a.times.View, a.views.drop),
+	} {
+		workers.Go(func() {
+			if err := run(work); err != nil && work.Err() == nil {
+				a.log.Error(err, "A worker ended", "worker", name)
+			}
+		})
+	}
+
+	// DEL is served from now on, ADD when the agent is ready.
+	s := &server{
+		path: a.options.Socket, uid: a.options.AllowedUID, clock: a.clock, log: a.log,
+		handle: a.serve, limits: limitOf,
+	}
+	listener, err := s.listen(ctx)
+	if err != nil {
+		return err
+	}
+	a.listening.Store(true)
+	a.log.Info("Serving", "node", a.nodeName, "socket", a.options.Socket)
+	return s.serve(ctx, listener)
+}
+
+// openJournal waits for the state directory: in a rolling update the old agent may still be ending.
+func (a *Agent) openJournal(ctx context.Context) error {
+	for waited := false; ; waited = true {
+		j, err := openJournal(a.options.StateDir, a.clock, a.log)
+		if err == nil {
+			a.journal = j
+			return nil
+		}
+		if !errors.Is(err, errJournalLocked) {
+			return fmt.Errorf("opening the journal in %s: %w", a.options.StateDir, err)
+		}
+		if !waited {
+			a.log.Info("Another agent uses the state directory, waiting for its end", "dir", a.options.StateDir)
+		}
+		if err := a.pause(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits for d or for the end of ctx, whose cause it returns.
+func (a *Agent) pause(ctx context.Context, d time.Duration) error {
+	timer := a.clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C():
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// every is a worker that does something at once and then every d.
+func (a *Agent) every(d time.Duration, do func(context.Context)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		do(ctx)
+		for a.pause(ctx, d) == nil {
+			do(ctx)
+		}
+		return nil
+	}
+}
+
+// becomeReady fills the caches and compares the journal with the API.
+func (a *Agent) becomeReady(ctx context.Context) error {
+	for _, kind := range []client.Object{&corev1.Pod{}, &v1alpha1.MacClaim{}, &v1alpha1.MacPool{}} {
+		if _, err := a.cluster.cache.GetInformer(ctx, kind, cache.BlockUntilSynced(false)); err != nil {
+			return fmt.Errorf("watching %T: %w", kind, err)
+		}
+	}
+	if !a.cluster.cache.WaitForCacheSync(ctx) {
+		return context.Cause(ctx)
+	}
+	if err := a.compareJournal(ctx); err != nil {
+		return err
+	}
+	for {
+		agree, err := a.compareCaches(ctx)
+		if agree {
+			break
+		}
+		wait := compareRetry
+		if err != nil {
+			a.log.V(1).Info("The caches were not compared with the API", "error", err.Error())
+			wait = a.times.Heartbeat
+		}
+		if err := a.pause(ctx, wait); err != nil {
+			return err
+		}
+	}
+	close(a.ready)
+	a.log.Info("Ready")
+	return nil
+}
+
+// Ready tells whether the agent answers ADD; nil if it does. It is the readiness probe.
+func (a *Agent) Ready() error {
+	select {
+	case <-a.ready:
+	default:
+		return errNotReady
+	}
+	if !a.listening.Load() {
+		return errNotReady
+	}
+	return nil
+}
+
+var errNotReady = errors.New("the agent has just started and has not read the cluster yet")

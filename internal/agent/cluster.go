@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+)
+
+// holderNode is the field by which MacClaims can be selected.
+const holderNode = "status.holder.nodeName"
+
+// annotations of a mirror pod that binding.PodUID reads.
+var keptAnnotations = []string{"kubernetes.io/config.mirror", "kubernetes.io/config.hash"}
+
+// cluster is the agent's way to the API: a client whose every call is live, and caches of what concerns this node.
+type cluster struct {
+	client.Client
+
+	// cache holds the pods of this node, stripped; the claims whose holder is on this node; and all pools.
+	cache cache.Cache
+}
+
+func newCluster(config *rest.Config, nodeName string) (*cluster, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("making the scheme: %w", err)
+		}
+	}
+	httpClient, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("making the HTTP client: %w", err)
+	}
+	mapper := newMapper()
+	live, err := client.New(config, client.Options{HTTPClient: httpClient, Scheme: scheme, Mapper: mapper})
+	if err != nil {
+		return nil, fmt.Errorf("making the client: %w", err)
+	}
+	caches, err := cache.New(config, cache.Options{
+		HTTPClient: httpClient, Scheme: scheme, Mapper: mapper,
+		ReaderFailOnMissingInformer: true,
+		DefaultTransform:            cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}: {
+				Field:     fields.OneTermEqualSelector("spec.nodeName", nodeName),
+				Transform: stripPod,
+			},
+			&v1alpha1.MacClaim{}: {Field: fields.OneTermEqualSelector(holderNode, nodeName)},
+			&v1alpha1.MacPool{}:  {},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the caches: %w", err)
+	}
+	return &cluster{Client: live, cache: caches}, nil
+}
+
+// newMapper knows the few kinds that the agent uses, so that it starts without asking the API what there is (R-C6).
+func newMapper() apimeta.RESTMapper {
+	m := apimeta.NewDefaultRESTMapper([]schema.GroupVersion{corev1.SchemeGroupVersion, v1alpha1.GroupVersion})
+	m.Add(corev1.SchemeGroupVersion.WithKind("Pod"), apimeta.RESTScopeNamespace)
+	m.Add(corev1.SchemeGroupVersion.WithKind("Namespace"), apimeta.RESTScopeRoot)
+	m.Add(v1alpha1.GroupVersion.WithKind("MacClaim"), apimeta.RESTScopeNamespace)
+	m.Add(v1alpha1.GroupVersion.WithKind("MacPool"), apimeta.RESTScopeRoot)
+	m.Add(v1alpha1.GroupVersion.WithKind("MacLease"), apimeta.RESTScopeRoot)
+	return m
+}
+
+// stripPod keeps of a pod what ADD and the reaper read. A node's pods are some megabytes otherwise.
+func stripPod(in any) (any, error) {
+	pod, ok := in.(*corev1.Pod)
+	if !ok {
+		return in, nil
+	}
+	kept := &corev1.Pod{
+		TypeMeta: pod.TypeMeta,
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
+			CreationTimestamp: pod.CreationTimestamp, DeletionTimestamp: pod.DeletionTimestamp,
+			OwnerReferences: pod.OwnerReferences,
+		},
+		Spec:   corev1.PodSpec{NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork},
+		Status: corev1.PodStatus{Phase: pod.Status.Phase},
+	}
+	for _, key := range keptAnnotations {
+		if value, ok := pod.Annotations[key]; ok {
+			if kept.Annotations == nil {
+				kept.Annotations = map[string]string{}
+			}
+			kept.Annotations[key] = value
+		}
+	}
+	for _, s := range pod.Status.ContainerStatuses {
+		status := corev1.ContainerStatus{Name: s.Name}
+		if s.State.Terminated != nil {
+			status.State.Terminated = &corev1.ContainerStateTerminated{}
+		}
+		kept.Status.ContainerStatuses = append(kept.Status.ContainerStatuses, status)
+	}
+	return kept, nil
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+// contact knows when the API last answered this node. An agent that has heard nothing for the fencing window answers no ADD
+// from its caches: others may take from its node what they show. Safe for concurrent use.
+type contact struct {
+	clock  clock.PassiveClock
+	window time.Duration
+
+	mu sync.Mutex
+	// last is when the latest request that was answered was sent. Not when the answer came: what it proves is that the API
+	// was there after the sending, however long the answer lay in a buffer of a process that was stopped.
+	last time.Time
+	// silences counts the silences that were longer than the window, the time before the first answer included.
+	silences int
+	// vouched is the silence after which the caches were last seen to agree with the API.
+	vouched int
+}
+
+// Wrap makes a transport tell c of every answer. It is a rest.Config's WrapTransport.
+func (c *contact) Wrap(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		sent := c.clock.Now()
+		resp, err := next.RoundTrip(req)
+		if err == nil && proves(resp.StatusCode) {
+			c.note(sent)
+		}
+		return resp, err
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+// RoundTrip is http.RoundTripper's.
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// proves tells whether an answer shows that the API serves this agent. A server that turns it away, for its token or for
+// being busy, has not looked at anything, and the watches that feed the caches are turned away too (F35).
+func proves(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests:
+		return false
+	default:
+		return status < http.StatusInternalServerError
+	}
+}
+
+func (c *contact) note(sent time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.silences == 0 || elapsed(sent, c.last) > c.window {
+		c.silences++
+	}
+	if elapsed(sent, c.last) > 0 {
+		c.last = sent
+	}
+}
+
+// inside tells whether the API has answered within the window.
+func (c *contact) inside() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.insideLocked()
+}
+
+func (c *contact) insideLocked() bool {
+	return c.silences > 0 && elapsed(c.clock.Now(), c.last) <= c.window
+}
+
+// cachesHold tells whether the caches may be believed: the API answers, and since the last long silence they were seen to
+// agree with it.
+func (c *contact) cachesHold() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.insideLocked() && c.vouched == c.silences
+}
+
+// silence is the number of the last long silence, to be given to vouch.
+func (c *contact) silence() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.silences
+}
+
+// vouch notes that the caches agreed with the API at some time after the silence of this number.
+func (c *contact) vouch(silence int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.vouched = max(c.vouched, silence)
+}
+
+// elapsed is the time between two readings of the clock: the monotonic or the wall clock's difference, whichever is longer. A
+// machine that was suspended finds its monotonic clock where it was; one whose wall clock was set forward loses a
+// few seconds of cache for nothing.
+func elapsed(now, then time.Time) time.Duration {
+	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
+}

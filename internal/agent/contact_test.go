@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	testingclock "k8s.io/utils/clock/testing"
+)
+
+var errNoNetwork = errors.New("no route to the API server")
+
+// TestContact walks through what an agent hears of the API, and what it may believe then.
+func TestContact(t *testing.T) {
+	fake := testingclock.NewFakePassiveClock(now)
+	c := &contact{clock: fake, window: 20 * time.Second}
+	pass := func(d time.Duration) { fake.SetTime(fake.Now().Add(d)) }
+	var status int // of the next answer, 0 for none
+	var lies time.Duration
+	transport := c.Wrap(roundTripper(func(*http.Request) (*http.Response, error) {
+		pass(lies)
+		if status == 0 {
+			return nil, errNoNetwork
+		}
+		return &http.Response{StatusCode: status, Body: http.NoBody}, nil
+	}))
+	request := func(s int, took time.Duration) {
+		status, lies = s, took
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://api/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := transport.RoundTrip(req)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+	}
+	steps := []struct {
+		name   string
+		do     func()
+		inside bool
+		hold   bool
+	}{
+		{"at the start", func() {}, false, false},
+		{"no answer", func() { request(0, 0) }, false, false},
+		{"turned away for its token", func() { request(http.StatusUnauthorized, 0) }, false, false},
+		{"turned away for its rights", func() { request(http.StatusForbidden, 0) }, false, false},
+		{"turned away for haste", func() { request(http.StatusTooManyRequests, 0) }, false, false},
+		{"the API server has no storage", func() { request(http.StatusInternalServerError, 0) }, false, false},
+		{"an answer", func() { request(http.StatusOK, 0) }, true, false},
+		{"the caches agree", func() { c.vouch(c.silence()) }, true, true},
+		{"just inside", func() { pass(20 * time.Second) }, true, true},
+		{"just outside", func() { pass(time.Millisecond) }, false, false},
+		{"an answer that was asked for before", func() { request(http.StatusNotFound, 25*time.Second) }, false, false},
+		{"a fresh answer", func() { request(http.StatusNotFound, 0) }, true, false},
+		{"vouched for the silence before", func() { c.vouch(1) }, true, false},
+		{"vouched for this one", func() { c.vouch(c.silence()) }, true, true},
+		{"answers go on", func() {
+			for range 100 {
+				pass(5 * time.Second)
+				request(http.StatusOK, 0)
+			}
+		}, true, true},
+		{"an hour without an answer", func() { pass(time.Hour) }, false, false},
+	}
+	for _, s := range steps {
+		s.do()
+		if got := c.inside(); got != s.inside {
+			t.Errorf("%s: inside = %t, want %t", s.name, got, s.inside)
+		}
+		if got := c.cachesHold(); got != s.hold {
+			t.Errorf("%s: cachesHold = %t, want %t", s.name, got, s.hold)
+		}
+	}
+}
+
+// TestElapsed proves that of two clocks that disagree the longer time counts.
+func TestElapsed(t *testing.T) {
+	then := time.Now()
+	later := then.Add(3 * time.Second)
+	if got := elapsed(later, then); got != 3*time.Second {
+		t.Errorf("both clocks: %s", got)
+	}
+	// A suspended machine: the monotonic clock stood, the wall clock did not.
+	if got := elapsed(then, then.Round(0).Add(-time.Minute)); got < time.Minute {
+		t.Errorf("wall clock ahead: %s, want a minute", got)
+	}
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/problem"
+)
+
+// overrun is how long a handler may go on after its deadline before it is answered for.
+const overrun = 200 * time.Millisecond
+
+// limitOf is how long a command may take: a little less than the plugin waits, so that the plugin hears why.
+func limitOf(command agentapi.Command) time.Duration {
+	whole := agentapi.CheckTimeout
+	switch command {
+	case agentapi.Add:
+		whole = agentapi.AddTimeout
+	case agentapi.Del:
+		whole = agentapi.DelTimeout
+	case agentapi.Status:
+		whole = agentapi.StatusTimeout
+	case agentapi.GC:
+		whole = agentapi.GCTimeout
+	case agentapi.Lookup, agentapi.Check:
+	}
+	return whole - whole/5
+}
+
+// errHungUp is the cause of a request's end when its caller has closed the connection.
+var errHungUp = errors.New("the caller hung up")
+
+// converse reads one request and answers it.
+func (s *server) converse(ctx context.Context, conn net.Conn) {
+	req := &agentapi.Request{}
+	_ = conn.SetReadDeadline(s.clock.Now().Add(readTimeout))
+	if err := agentapi.Read(conn, req); err != nil {
+		s.send(conn, agentapi.Response{Error: agentapi.NewError(problem.BadRequest.New(err))})
+		return
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+
+	limit := s.limits(req.Command)
+	deadline, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	request, hangUp := context.WithCancelCause(deadline)
+	defer hangUp(nil)
+	var gone atomic.Bool
+	go func() {
+		awaitHangUp(conn)
+		gone.Store(true)
+		// What DEL and GC undo must be undone whether somebody waits for it or not.
+		if req.Command != agentapi.Del && req.Command != agentapi.GC {
+			hangUp(errHungUp)
+		}
+	}()
+
+	done := make(chan outcome, 1)
+	go func() { done <- s.protect(request, req) }()
+	late := s.clock.NewTimer(limit + overrun)
+	defer late.Stop()
+	var out outcome
+	select {
+	case out = <-done:
+		sent := !gone.Load() && s.send(conn, out.response)
+		if out.settle != nil {
+			out.settle(sent)
+		}
+	case <-late.C():
+		// The handler hangs where no context reaches it, in a write to a dead disk say.
+		err := problem.Internal.New(fmt.Sprintf("%s took longer than %s", req.Command, limit))
+		s.send(conn, agentapi.Response{Error: agentapi.NewError(err)})
+		if out = <-done; out.settle != nil {
+			out.settle(false)
+		}
+	}
+}
+
+// awaitHangUp returns when the other end has closed the connection, or this one has. The plugin has nothing more to say.
+func awaitHangUp(conn net.Conn) {
+	var rest [64]byte
+	for {
+		if _, err := conn.Read(rest[:]); err != nil {
+			return
+		}
+	}
+}
+
+// protect turns a panic into an answer.
+func (s *server) protect(ctx context.Context, req *agentapi.Request) (out outcome) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.log.Error(fmt.Errorf("%v", r), "A request panicked", "command", req.Command, "stack", string(debug.Stack()))
+			out = outcome{response: agentapi.Response{Error: agentapi.NewError(problem.Internal.New(r))}}
+		}
+	}()
+	return s.handle(ctx, req)
+}
+
+func (s *server) send(conn net.Conn, response agentapi.Response) bool {
+	_ = conn.SetWriteDeadline(s.clock.Now().Add(writeTimeout))
+	return agentapi.Write(conn, response) == nil
+}

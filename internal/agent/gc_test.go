@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/problem"
+)
+
+// aliveNetNS is a network namespace that is alive as long as the test.
+const aliveNetNS = "/proc/self/ns/net"
+
+// TestGC proves R-C13: of this network, what the runtime does not call valid, is old enough and has no netns any more is
+// detached, and nothing else; an empty list while something is alive detaches nothing (M22).
+func TestGC(t *testing.T) {
+	f := newFixture(t)
+	n := startNode(t)
+	leftFile := filepath.Join(t.TempDir(), "netns") // what a mount leaves behind
+	if err := os.WriteFile(leftFile, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pods := map[string]*corev1.Pod{}
+	attach := func(container, netns, network string) {
+		t.Helper()
+		pods[container] = f.newPod(t, container, n.name, "")
+		req := f.addition(container, pods[container])
+		req.NetNS, req.Network = netns, network
+		if resp := n.ask(t, req); resp.Error != nil {
+			t.Fatal(*resp.Error)
+		}
+	}
+	attach("valid", "/run/netns/gone", "iot-vlan")
+	attach("alive", aliveNetNS, "iot-vlan")
+	attach("stale", "/run/netns/gone", "iot-vlan")
+	attach("left", leftFile, "iot-vlan")
+	attach("nameless", "", "iot-vlan")
+	attach("other-network", "/run/netns/gone", "office-vlan")
+
+	gc := func(valid ...string) agentapi.Response {
+		req := agentapi.Request{Command: agentapi.GC, Network: "iot-vlan"}
+		for _, v := range valid {
+			req.Valid = append(req.Valid, agentapi.Attachment{ContainerID: v, Interface: "net1"})
+		}
+		return n.ask(t, req)
+	}
+	stillAttached := func(want ...string) {
+		t.Helper()
+		wanted := map[string]bool{}
+		for _, w := range want {
+			wanted[w] = true
+		}
+		for container := range pods {
+			entry, _ := n.agent.journal.get(attemptKey{container, "net1"})
+			if got := entry.State == attached; got != wanted[container] {
+				t.Errorf("%s is attached: %t, want %t", container, got, wanted[container])
+			}
+		}
+	}
+
+	if resp := gc("valid"); resp.Error != nil {
+		t.Fatal(*resp.Error)
+	}
+	stillAttached("valid", "alive", "stale", "left", "nameless", "other-network") // all are young
+
+	n.clock.ahead.Store(int64(2 * time.Minute))
+	wantProblem(t, gc(), problem.StillAttached)
+	stillAttached("valid", "alive", "stale", "left", "nameless", "other-network")
+
+	if resp := gc("valid"); resp.Error != nil {
+		t.Fatal(*resp.Error)
+	}
+	stillAttached("valid", "alive", "other-network")
+	for _, container := range []string{"stale", "left", "nameless"} {
+		f.awaitNoHolder(t, pods[container])
+	}
+
+	// With nothing alive an empty list is believed.
+	if resp := n.ask(t, agentapi.Request{Command: agentapi.GC, Network: "office-vlan"}); resp.Error != nil {
+		t.Fatal(*resp.Error)
+	}
+	f.awaitNoHolder(t, pods["other-network"])
+	stillAttached("valid", "alive")
+}
+
+// TestReaper proves R-G1 to R-G3 on a node: a holder without a container, and a container whose DEL was lost, end when the pod is gone,
+// and not before it was gone for two looks.
+func TestReaper(t *testing.T) {
+	f := newFixture(t)
+	n := startNode(t)
+	attachIn := func(pod *corev1.Pod, netns string) {
+		t.Helper()
+		req := f.addition(pod.Name, pod)
+		req.NetNS = netns
+		if resp := n.ask(t, req); resp.Error != nil {
+			t.Fatal(*resp.Error)
+		}
+	}
+	never := f.newPod(t, "never-attached", n.name, "")
+	f.prebind(t, n, never)
+	waiting := f.newPod(t, "still-waiting", n.name, "")
+	f.prebind(t, n, waiting)
+	lost := f.newPod(t, "del-lost", n.name, "")
+	attachIn(lost, "/run/netns/gone")
+	alive := f.newPod(t, "sandbox-alive", n.name, "")
+	attachIn(alive, aliveNetNS)
+	running := f.newPod(t, "running", n.name, "")
+	attachIn(running, "/run/netns/gone")
+	finished := f.newPod(t, "finished", n.name, "")
+	f.prebind(t, n, finished)
+	finished.Status.Phase = corev1.PodFailed
+	f.must(t, f.Status().Update(t.Context(), finished))
+
+	start := time.Now()
+	for _, pod := range []*corev1.Pod{never, lost, alive} {
+		f.deletePod(t, pod)
+	}
+	for _, pod := range []*corev1.Pod{never, lost, finished} {
+		f.awaitNoHolder(t, pod)
+	}
+	if took := time.Since(start); took < n.options.Times.ReapGrace {
+		t.Errorf("the last of them was given up after %s, before the grace of %s", took, n.options.Times.ReapGrace)
+	}
+	for _, pod := range []*corev1.Pod{waiting, alive, running} {
+		if f.claimOf(t, pod).Status.Holder == nil {
+			t.Errorf("%s has lost its holder", pod.Name)
+		}
+	}
+	// The sandbox of a deleted pod is alive until its DEL.
+	del(t, n, alive.Name)
+	f.awaitNoHolder(t, alive)
+}
+
+// TestReaperLooksTwice proves R-G3: a pod that is there again at the second look keeps what it has.
+func TestReaperLooksTwice(t *testing.T) {
+	f := newFixture(t)
+	n := startNode(t, func(o *Options) { o.Times.Reap = time.Hour })
+	pod := f.newPod(t, "db-0", n.name, "db")
+	claim := f.prebind(t, n, pod)
+	r := &reaper{Agent: n.agent, seen: map[suspect]time.Time{}}
+	s := suspect{
+		claim: agentapi.ClaimRef{Namespace: claim.Namespace, Name: claim.Name}, pod: podRef(pod), generation: 1,
+	}
+	if over, err := r.judge(t.Context(), s, true); err != nil || over {
+		t.Errorf("the second look at a pod that is there: over = %t, %v", over, err)
+	}
+	f.deletePod(t, pod)
+	if over, err := r.judge(t.Context(), s, false); err != nil || !over {
+		t.Errorf("the first look at a pod that is gone: over = %t, %v", over, err)
+	}
+	if len(n.agent.journal.in(detached)) > 0 {
+		t.Error("one look was enough")
+	}
+	if over, err := r.judge(t.Context(), s, true); err != nil || !over {
+		t.Errorf("the second look at a pod that is gone: over = %t, %v", over, err)
+	}
+	f.awaitNoHolder(t, pod)
+}
+
+// TestSpool proves R-C6 for the plugin's half: DELs that it left while the agent was away are applied at the start and while
+// the agent runs, and what is no DEL does nothing.
+func TestSpool(t *testing.T) {
+	f := newFixture(t)
+	n := startNode(t)
+	first, second := f.newPod(t, "first", n.name, ""), f.newPod(t, "second", n.name, "")
+	f.add(t, n, "c1", first)
+	f.add(t, n, "c2", second)
+	spool := filepath.Join(n.options.StateDir, agentapi.SpoolDir)
+	if err := os.MkdirAll(spool, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	leave := func(name, content string) string {
+		t.Helper()
+		path := filepath.Join(spool, name)
+		if err := os.WriteFile(path+".tmp", []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".tmp", path); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	gone := func(path string) func() error {
+		return func() error {
+			if _, err := os.Lstat(path); !os.IsNotExist(err) {
+				return fmt.Errorf("%s is still there: %w", path, err)
+			}
+			return nil
+		}
+	}
+
+	n.stop()
+	path := leave("del-1", `{"command":"DEL","containerID":"c1","interface":"net1"}`)
+	n.start(t)
+	eventually(t, "the DEL of before the start", gone(path))
+	f.awaitNoHolder(t, first)
+
+	path = leave("del-2", `{"command":"DEL","containerID":"c2","interface":"net1"}`)
+	eventually(t, "the DEL while running", gone(path))
+	f.awaitNoHolder(t, second)
+
+	n.awaitReady(t)
+	third := f.newPod(t, "third", n.name, "")
+	for name, content := range map[string]string{"junk": "DEL", "add": `{"command":"ADD","containerID":"c3","interface":"net1"}`} {
+		path := leave(name, content)
+		old := n.clock.Now().Add(-time.Hour)
+		if err := os.Chtimes(path, old, old); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, name+" to be set aside", gone(path))
+		if _, err := os.Lstat(filepath.Join(spool, spoolRejected+name)); err != nil {
+			t.Error(err)
+		}
+	}
+	f.add(t, n, "c3", third)
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/agentapi"
+)
+
+// compareRetry is the time between two comparisons of the caches with the API.
+const compareRetry = 250 * time.Millisecond
+
+// heartbeat asks the API for little, often: the answer proves contact when nothing else is asked. After a long silence it
+// compares the caches until they agree.
+func (a *Agent) heartbeat(ctx context.Context) error {
+	for next := time.Duration(0); a.pause(ctx, next) == nil; {
+		next = a.times.Heartbeat
+		if err := a.beat(ctx); err != nil {
+			a.log.V(1).Info("The API did not answer", "error", err.Error())
+			continue
+		}
+		if a.Ready() != nil || a.contact.cachesHold() {
+			continue
+		}
+		if agree, err := a.compareCaches(ctx); err == nil && !agree {
+			next = min(next, compareRetry)
+		}
+	}
+	return nil
+}
+
+// beat reads live, past the API server's own caches, and as little as there is to read.
+func (a *Agent) beat(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, a.times.Heartbeat)
+	defer cancel()
+	pools := &metav1.PartialObjectMetadataList{}
+	pools.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("MacPoolList"))
+	return a.cluster.List(ctx, pools, client.Limit(1))
+}
+
+// compareCaches tells whether the cached claims are those that the API has, and lets them be believed if so. The claims
+// decide whose an address is; a pod or a pool that is a moment old misleads nobody for longer than that.
+func (a *Agent) compareCaches(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.times.Heartbeat)
+	defer cancel()
+	silence := a.contact.silence()
+	live := &metav1.PartialObjectMetadataList{}
+	live.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("MacClaimList"))
+	if err := a.cluster.List(ctx, live, client.MatchingFields{holderNode: a.nodeName}); err != nil {
+		return false, fmt.Errorf("listing the claims of this node: %w", err)
+	}
+	var cached v1alpha1.MacClaimList
+	if err := a.cluster.cache.List(ctx, &cached); err != nil {
+		return false, fmt.Errorf("reading the cache of claims: %w", err)
+	}
+	versions := make(map[types.UID]string, len(cached.Items)) // claim UID -> resourceVersion
+	for _, c := range cached.Items {
+		versions[c.UID] = c.ResourceVersion
+	}
+	if len(versions) != len(live.Items) {
+		return false, nil
+	}
+	for _, c := range live.Items {
+		if versions[c.UID] != c.ResourceVersion {
+			return false, nil
+		}
+	}
+	a.contact.vouch(silence)
+	return true, nil
+}
+
+// compareJournal looks up the claim of every attempt that the journal calls attached. What does not fit is said and counted, and
+// kept: after the API was restored to an older state the journal is the truth.
+func (a *Agent) compareJournal(ctx context.Context) error {
+	astray := 0
+	for _, entry := range a.journal.in(attached) {
+		held := false
+		err := a.retry(ctx, func(ctx context.Context) error {
+			claim := &v1alpha1.MacClaim{}
+			key := claimKey(entry.Claim)
+			err := a.cluster.cache.Get(ctx, key, claim)
+			if err != nil || !holds(claim, &entry) {
+				err = client.IgnoreNotFound(a.cluster.Get(ctx, key, claim))
+			}
+			held = holds(claim, &entry)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("comparing the journal with claim %s: %w", claimKey(entry.Claim), err)
+		}
+		if !held {
+			astray++
+			a.log.Info("An attached container is not its claim's holder", "container", entry.ContainerID,
+				"interface", entry.Interface, "pod", entry.Pod, "claim", entry.Claim, "lease", entry.Lease.Name)
+		}
+	}
+	a.metrics.astray.Store(int64(astray))
+	return nil
+}
+
+// holds tells whether the claim has the lease that the attempt was given, and the attempt's pod as its holder.
+func holds(claim *v1alpha1.MacClaim, entry *attempt) bool {
+	return claim.Status.Holder != nil && string(claim.Status.Holder.PodUID) == entry.Pod.UID &&
+		entry.Lease != nil && claim.Status.LeaseName == entry.Lease.Name
+}
+
+// stillHolds is holds, by the cache while it may be believed and by the API otherwise. A cache that says no may be a moment
+// behind this node's own write, so the API has the last word.
+func (a *Agent) stillHolds(ctx context.Context, entry *attempt) (bool, error) {
+	claim := &v1alpha1.MacClaim{}
+	key := claimKey(entry.Claim)
+	if a.contact.cachesHold() && a.cluster.cache.Get(ctx, key, claim) == nil && holds(claim, entry) {
+		return true, nil
+	}
+	err := a.live(ctx, func(ctx context.Context) error {
+		return a.cluster.Get(ctx, key, claim)
+	})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil && holds(claim, entry), err
+}
+
+func claimKey(claim agentapi.ClaimRef) types.NamespacedName {
+	return types.NamespacedName{Namespace: claim.Namespace, Name: claim.Name}
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/macpool/macpool/internal/agentapi"
+)
+
+// attemptKey names an attempt: one interface of one container.
+type attemptKey struct{ ContainerID, Interface string }
+
+// attemptState is how far an attempt has come.
+type attemptState string
+
+const (
+	// attached: ADD was answered, DEL has not come.
+	attached attemptState = "attached"
+	// detached: DEL has come, and the holder of this generation is still to be cleared.
+	detached attemptState = "detached"
+	// deleted: nothing is left to do. The record is the tombstone that refuses a late ADD.
+	deleted attemptState = "deleted"
+)
+
+// attempt is all that the journal knows about an attempt. Each record in the file is a whole attempt and the last one of a
+// key counts, so a lost record costs what it said and nothing else.
+type attempt struct {
+	ContainerID string       `json:"container"`
+	Interface   string       `json:"interface"`
+	State       attemptState `json:"state"`
+	// At is when the attempt came to this state.
+	At time.Time `json:"at"`
+
+	NetNS   string `json:"netns,omitempty"`
+	Network string `json:"network,omitempty"`
+	Pool    string `json:"pool,omitempty"`
+
+	Claim agentapi.ClaimRef `json:"claim,omitzero"`
+	Pod   agentapi.Pod      `json:"pod,omitzero"`
+	// Generation is the holder's, as the claim had it.
+	Generation int64 `json:"generation,omitempty"`
+	// Number counts the attempts of a pod for a claim: the runtime makes a new container for each.
+	Number int `json:"number,omitempty"`
+	// Cleared: the holder of this generation, if the claim still had it, was cleared on this attempt's behalf.
+	Cleared bool `json:"cleared,omitempty"`
+	// Lease is what was answered, while attached.
+	Lease *agentapi.Lease `json:"lease,omitempty"`
+
+	// tried: a clear of the generation may have reached the API. Not written: a record that was read from the file may have
+	// been tried by an earlier process.
+	tried bool
+}
+
+func (a *attempt) key() attemptKey { return attemptKey{a.ContainerID, a.Interface} }
+
+// ofHolder tells whether two attempts are of the same claim and pod, and so of one holder.
+func (a *attempt) ofHolder(claim agentapi.ClaimRef, podUID string) bool {
+	return a.Claim == claim && a.Pod.UID == podUID
+}
+
+// castagnoli has hardware support everywhere that Kubernetes runs.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// checksumLen is the length of the checksum before the JSON: eight hexadecimal digits and a space.
+const checksumLen = 9
+
+var errBadRecord = errors.New("the record is damaged")
+
+// encode is the record as a line of the journal.
+func (a *attempt) encode() ([]byte, error) {
+	text, err := json.Marshal(a)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a journal record: %w", err)
+	}
+	line := make([]byte, 0, checksumLen+len(text)+1)
+	line = fmt.Appendf(line, "%08x ", crc32.Checksum(text, castagnoli))
+	line = append(line, text...)
+	return append(line, '\n'), nil
+}
+
+// decodeAttempt reads a line without its newline.
+func decodeAttempt(line []byte) (*attempt, error) {
+	if len(line) <= checksumLen {
+		return nil, errBadRecord
+	}
+	text := line[checksumLen:]
+	if !bytes.Equal(line[:checksumLen], fmt.Appendf(nil, "%08x ", crc32.Checksum(text, castagnoli))) {
+		return nil, errBadRecord
+	}
+	a := &attempt{}
+	if err := json.Unmarshal(text, a); err != nil {
+		return nil, fmt.Errorf("%w: %w", errBadRecord, err)
+	}
+	return a, nil
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"time"
+
+	"github.com/macpool/macpool/internal/agentapi"
+)
+
+// tombstoneLife is how long a deleted container is remembered. A runtime gives an ADD up after minutes; R-C9 asks for 15.
+const tombstoneLife = time.Hour
+
+// journalState is what the records of a journal come to. Not safe for concurrent use; the zero value is not usable.
+type journalState struct {
+	attempts map[attemptKey]*attempt
+	byClaim  map[agentapi.ClaimRef]map[attemptKey]bool // claim -> its attempts, in any state
+}
+
+func newJournalState() *journalState {
+	return &journalState{
+		attempts: map[attemptKey]*attempt{},
+		byClaim:  map[agentapi.ClaimRef]map[attemptKey]bool{},
+	}
+}
+
+// put enters a record and returns the one that it replaces, nil if there was none. Records are values: nobody changes one
+// that was put.
+func (s *journalState) put(a *attempt) *attempt {
+	before := s.remove(a.key())
+	s.attempts[a.key()] = a
+	if s.byClaim[a.Claim] == nil {
+		s.byClaim[a.Claim] = map[attemptKey]bool{}
+	}
+	s.byClaim[a.Claim][a.key()] = true
+	return before
+}
+
+func (s *journalState) remove(k attemptKey) *attempt {
+	before := s.attempts[k]
+	if before == nil {
+		return nil
+	}
+	delete(s.attempts, k)
+	delete(s.byClaim[before.Claim], k)
+	if len(s.byClaim[before.Claim]) == 0 {
+		delete(s.byClaim, before.Claim)
+	}
+	return before
+}
+
+// revert undoes a put that returned before.
+func (s *journalState) revert(k attemptKey, before *attempt) {
+	s.remove(k)
+	if before != nil {
+		s.put(before)
+	}
+}
+
+// ofClaim are the attempts of a claim. A tombstone of an unknown container has no claim, so the zero claim has none.
+func (s *journalState) ofClaim(claim agentapi.ClaimRef) []*attempt {
+	if claim == (agentapi.ClaimRef{}) {
+		return nil
+	}
+	all := make([]*attempt, 0, len(s.byClaim[claim]))
+	for k := range s.byClaim[claim] {
+		all = append(all, s.attempts[k])
+	}
+	return all
+}
+
+// in are the attempts in a state.
+func (s *journalState) in(state attemptState) []attempt {
+	var all []attempt
+	for _, a := range s.attempts {
+		if a.State == state {
+			all = append(all, *a)
+		}
+	}
+	return all
+}
+
+// expire drops old tombstones. What is attached or waits for its clear never expires. Times are compared with the
+// monotonic clock where both were taken by this process, else as the wall clock has them.
+func (s *journalState) expire(now time.Time) {
+	for k, a := range s.attempts {
+		if a.State == deleted && now.Sub(a.At) > tombstoneLife {
+			s.remove(k)
+		}
+	}
+}
+
+// nextNumber is the number of a pod's next attempt for a claim.
+func (s *journalState) nextNumber(claim agentapi.ClaimRef, podUID string) int {
+	highest := 0
+	for _, a := range s.ofClaim(claim) {
+		if a.ofHolder(claim, podUID) {
+			highest = max(highest, a.Number)
+		}
+	}
+	return highest + 1
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/macpool/macpool/internal/problem"
+)
+
+// Backoff between two tries of a call to the API.
+const (
+	firstBackoff = 50 * time.Millisecond
+	lastBackoff  = time.Second
+)
+
+// live calls the API until it gives an answer that repeating would not change, for at most the part of an ADD that the API
+// may have. Then it is APIUnreachable.
+func (a *Agent) live(ctx context.Context, call func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, a.times.API)
+	defer cancel()
+	return a.retry(limited, call)
+}
+
+// retry calls until the error is not a transient one, or ctx ends.
+func (a *Agent) retry(ctx context.Context, call func(context.Context) error) error {
+	backoff := firstBackoff
+	for {
+		err := call(ctx)
+		if err == nil || !transient(err) {
+			return err
+		}
+		// Full jitter: agents that lost the API together come back apart.
+		if a.pause(ctx, rand.N(backoff)+backoff/2) != nil {
+			return problem.APIUnreachable.New(a.nodeName, cause(err)).WithCause(err)
+		}
+		backoff = min(2*backoff, lastBackoff)
+	}
+}
+
+// transient tells whether the same call may succeed in a moment. What is no answer of the API server never reached it or
+// got lost on the way back.
+func transient(err error) bool {
+	if problem.As(err) != nil {
+		return false
+	}
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return true
+	}
+	switch code := status.Status().Code; code {
+	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusConflict, http.StatusGone, http.StatusTooManyRequests:
+		return true
+	default:
+		return code >= http.StatusInternalServerError
+	}
+}
+
+// cause is what a person needs of an error that many layers have wrapped.
+func cause(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "it does not answer in time"
+	}
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err.Error()
+		}
+		err = inner
+	}
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/testr"
+	"github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/agentapi"
+)
+
+// controlPlane is one API server for all tests here, started by the first that needs it.
+var controlPlane = struct {
+	once   sync.Once
+	env    *envtest.Environment
+	config *rest.Config
+	err    error
+}{}
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	code := m.Run()
+	if controlPlane.env != nil {
+		if err := controlPlane.env.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stopping the control plane:", err)
+		}
+	}
+	os.Exit(code)
+}
+
+func apiConfig(t *testing.T) *rest.Config {
+	t.Helper()
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		t.Fatal("KUBEBUILDER_ASSETS is not set: run make test")
+	}
+	controlPlane.once.Do(func() {
+		env := &envtest.Environment{
+			CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd", "bases")},
+			ErrorIfCRDPathMissing: true,
+		}
+		env.ControlPlane.Etcd = &envtest.Etcd{}
+		env.ControlPlane.Etcd.Configure().Append("unsafe-no-fsync")
+		controlPlane.config, controlPlane.err = env.Start()
+		controlPlane.env = env
+	})
+	if controlPlane.err != nil {
+		t.Fatal(controlPlane.err)
+	}
+	config := rest.CopyConfig(controlPlane.config)
+	config.QPS = -1
+	return config
+}
+
+// newClient is the test's own way to the API, past everything that a test does to an agent's.
+func newClient(t *testing.T) client.Client {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := client.New(apiConfig(t), client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+var unique atomic.Int64
+
+// steerableClock is the real clock, set forward by the test. What waits, waits in real time.
+type steerableClock struct {
+	clock.RealClock
+
+	ahead atomic.Int64
+}
+
+func (c *steerableClock) Now() time.Time {
+	return c.RealClock.Now().Add(time.Duration(c.ahead.Load()))
+}
+func (c *steerableClock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+
+// node is a node with its agent, as a test sees it.
+type node struct {
+	name    string
+	socket  string
+	options Options
+	wire    *wire
+	clock   *steerableClock
+
+	agent *Agent
+	stop  func()
+}
+
+// newNode makes a node whose agent does not run yet.
+func newNode(t *testing.T, change ...func(*Options)) *node {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "macpool") //nolint:usetesting // t.TempDir is longer than a socket's path may be
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	n := &node{
+		name: fmt.Sprintf("node-%d", unique.Add(1)), wire: newWire(), clock: &steerableClock{},
+		socket: filepath.Join(dir, "run", "agent.sock"),
+	}
+	n.options = Options{
+		NodeName: n.name, Socket: n.socket, StateDir: filepath.Join(dir, "state"), AllowedUID: self(), Clock: n.clock,
+		Log: testr.NewWithOptions(t, testr.Options{}),
+		Times: Times{
+			Heartbeat: 200 * time.Millisecond, ManagerWait: time.Millisecond, API: 5 * time.Second, ClearRetry: 500 * time.Millisecond,
+			Spool: 100 * time.Millisecond, Reap: 100 * time.Millisecond, ReapGrace: 500 * time.Millisecond, HolderWait: patience,
+		},
+	}
+	for _, c := range change {
+		c(&n.options)
+	}
+	return n
+}
+
+// startNode starts a node and waits until it is ready.
+func startNode(t *testing.T, change ...func(*Options)) *node {
+	t.Helper()
+	n := newNode(t, change...)
+	n.start(t)
+	n.awaitReady(t)
+	return n
+}
+
+// start starts the agent; it is stopped at the end of the test, if not before.
+func (n *node) start(t *testing.T) {
+	t.Helper()
+	config := apiConfig(t)
+	config.Wrap(n.wire.wrap)
+	a, err := New(config, n.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	n.agent = a
+	n.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("agent of %s: %v", n.name, err)
+		}
+	})
+	t.Cleanup(n.stop)
+	eventually(t, "the socket", func() error {
+		if a.listening.Load() {
+			return nil
+		}
+		return errNotReady
+	})
+}
+
+func (n *node) awaitReady(t *testing.T) {
+	t.Helper()
+	eventually(t, "readiness of "+n.name, n.agent.Ready)
+}
+
+func (n *node) ask(t *testing.T, req agentapi.Request) agentapi.Response {
+	t.Helper()
+	resp, _ := ask(t, n.socket, req)
+	return resp
+}
+
+// start sends a request whose answer comes later.
+func start(t *testing.T, n *node, req agentapi.Request) <-chan agentapi.Response {
+	t.Helper()
+	answer := make(chan agentapi.Response, 1)
+	go func() {
+		resp, _, err := tryAsk(t.Context(), n.socket, req)
+		if err != nil {
+			t.Error(err)
+		}
+		answer <- resp
+	}()
+	return answer
+}
+
+// eventually waits until check has no complaint.
+func eventually(t *testing.T, what string, check func() error) {
+	t.Helper()
+	gomega.NewWithT(t).Eventually(check).WithTimeout(patience).WithPolling(10*time.Millisecond).Should(gomega.Succeed(), what)
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/binding"
+)
+
+// reaper ends what no DEL will end, on this node:
+//
+//  1. A claim's holder that no container of the journal belongs to, and whose pod is gone or has finished: it went before it
+//     was attached, or its ADD was cut off.
+//  2. A container that the journal calls attached, whose netns is gone, and whose pod is gone or has finished: its DEL was
+//     lost (M29, F20).
+//
+// A pod is gone when the API, asked live, knows no pod of the name with the UID. It is asked twice, some time apart and the
+// second time under the claim's lock: a pod that is there at either time keeps what it has (R-G2, R-G3).
+type reaper struct {
+	*Agent
+
+	seen map[suspect]time.Time // what was found once -> when
+}
+
+// suspect is a holder, or a container, that may be left over.
+type suspect struct {
+	claim      agentapi.ClaimRef
+	pod        agentapi.Pod
+	generation int64
+	// container is set in case 2.
+	container attemptKey
+}
+
+func (a *Agent) reap(ctx context.Context) error {
+	select {
+	case <-a.ready:
+	case <-ctx.Done():
+		return nil
+	}
+	r := &reaper{Agent: a, seen: map[suspect]time.Time{}}
+	return a.every(a.times.Reap, r.look)(ctx)
+}
+
+// look goes over all suspects once.
+func (r *reaper) look(ctx context.Context) {
+	if !r.contact.cachesHold() {
+		return // no decision while the API is away (F5)
+	}
+	suspects, err := r.suspects(ctx)
+	if err != nil {
+		r.log.Error(err, "Looking for holders that are left over did not succeed")
+		return
+	}
+	now := r.clock.Now()
+	still := map[suspect]time.Time{}
+	for _, s := range suspects {
+		first, again := r.seen[s]
+		if again && now.Sub(first) < r.times.ReapGrace {
+			still[s] = first
+			continue
+		}
+		over, err := r.judge(ctx, s, again)
+		if err != nil {
+			r.log.V(1).Info("A holder that may be left over was not judged", "claim", s.claim, "error", err.Error())
+		}
+		switch {
+		case err != nil && again:
+			still[s] = first
+		case err == nil && over && !again:
+			still[s] = now
+		}
+	}
+	r.seen = still
+}
+
+// judge looks at the suspect's pod live; the second time it ends what is left over.
+func (r *reaper) judge(ctx context.Context, s suspect, second bool) (over bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, clearTimeout)
+	defer cancel()
+	if !second {
+		return r.podOver(ctx, s.pod)
+	}
+	unlock, err := r.locks.lock(ctx, s.claim)
+	if err != nil {
+		return false, fmt.Errorf("waiting for claim %s: %w", claimKey(s.claim), err)
+	}
+	defer unlock()
+	over, err = r.podOver(ctx, s.pod)
+	if err != nil || !over {
+		return over, err
+	}
+	if s.container != (attemptKey{}) {
+		if entry, ok := r.journal.get(s.container); !ok || netnsAlive(entry.NetNS) {
+			return true, nil
+		}
+		r.log.Info("A container whose DEL was lost was detached", "container", s.container, "claim", s.claim, "pod", s.pod)
+		_, err = r.journal.detach(s.container)
+	} else {
+		if r.known(s.claim, s.pod.UID) {
+			return true, nil
+		}
+		r.log.Info("The holder of a pod that is gone is being cleared", "claim", s.claim, "pod", s.pod)
+		err = r.journal.abandon(reapedAttempt(s.claim, s.pod, s.generation))
+	}
+	r.clears.kick()
+	return true, err
+}
+
+// suspects are found in the caches and the journal alone; nothing is decided by them.
+func (r *reaper) suspects(ctx context.Context) ([]suspect, error) {
+	var all []suspect
+	var claims v1alpha1.MacClaimList
+	if err := r.cluster.cache.List(ctx, &claims); err != nil {
+		return nil, fmt.Errorf("reading the cache of claims: %w", err)
+	}
+	for _, c := range claims.Items {
+		holder := c.Status.Holder
+		if holder == nil || holder.NodeName != r.nodeName {
+			continue
+		}
+		claim := agentapi.ClaimRef{Namespace: c.Namespace, Name: c.Name}
+		pod := agentapi.Pod{Namespace: c.Namespace, Name: holder.PodName, UID: string(holder.PodUID)}
+		if holder.Generation > r.journal.doubtful(claim) && !r.known(claim, pod.UID) && !r.podRuns(ctx, pod) {
+			all = append(all, suspect{claim: claim, pod: pod, generation: holder.Generation})
+		}
+	}
+	for _, entry := range r.journal.in(attached) {
+		if !netnsAlive(entry.NetNS) && !r.podRuns(ctx, entry.Pod) {
+			all = append(all, suspect{claim: entry.Claim, pod: entry.Pod, generation: entry.Generation, container: entry.key()})
+		}
+	}
+	return all, nil
+}
+
+// known tells whether the journal has a container of the holder that is attached, or whose clear is pending.
+func (r *reaper) known(claim agentapi.ClaimRef, podUID string) bool {
+	for _, entry := range r.journal.ofClaim(claim) {
+		if entry.State != deleted && entry.ofHolder(claim, podUID) {
+			return true
+		}
+	}
+	return false
+}
+
+// podRuns tells whether the cache has the pod and it has not finished. It saves the API a question for each pod that is
+// well.
+func (r *reaper) podRuns(ctx context.Context, named agentapi.Pod) bool {
+	pod := &corev1.Pod{}
+	key := types.NamespacedName{Namespace: named.Namespace, Name: named.Name}
+	return r.cluster.cache.Get(ctx, key, pod) == nil && string(binding.PodUID(pod)) == named.UID && !finished(pod)
+}
+
+// podOver asks the API whether the pod is gone or has finished.
+func (r *reaper) podOver(ctx context.Context, named agentapi.Pod) (bool, error) {
+	pod := &corev1.Pod{}
+	key := types.NamespacedName{Namespace: named.Namespace, Name: named.Name}
+	if err := client.IgnoreNotFound(r.cluster.Get(ctx, key, pod)); err != nil {
+		return false, fmt.Errorf("reading pod %s: %w", key, err)
+	}
+	return string(binding.PodUID(pod)) != named.UID || finished(pod), nil
+}

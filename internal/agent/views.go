@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/allocator"
+	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/mac"
+	"github.com/macpool/macpool/internal/problem"
+)
+
+const (
+	// viewPage is how many leases one request lists.
+	viewPage = 500
+	// viewTimeout bounds the listing of a whole segment.
+	viewTimeout = 10 * time.Second
+)
+
+// views are the agent's short-lived looks at segments, for binding by itself. An agent keeps no standing index of other
+// nodes' leases; it lists a segment when it must choose an address, and lets creates decide. Safe for concurrent use.
+type views struct {
+	client client.Client
+	clock  clock.PassiveClock
+	times  Times
+
+	loading singleflight.Group
+
+	mu      sync.Mutex
+	current map[string]*view // segment -> its latest view
+}
+
+// view is a list of a segment's leases as an index.
+type view struct {
+	index *binding.Index
+	made  time.Time
+	// full: the leases were read whole. Otherwise only their names were, and each name counts as leased, even one whose
+	// record is free to take.
+	full bool
+
+	mu    sync.Mutex
+	pools map[string]int64 // pool in the index -> its generation there
+}
+
+func newViews(c client.Client, clk clock.PassiveClock, times Times) *views {
+	return &views{client: c, clock: clk, times: times, current: map[string]*view{}}
+}
+
+// bind binds the claim with an address of the pool. The names of the leases are enough to find a free one. When they say that there is none, the
+// leases are read whole, once for all who are waiting, for records that are free to take.
+func (v *views) bind(
+	ctx context.Context, binder func(*binding.Index) *binding.Binder,
+	claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool, holder *v1alpha1.Holder,
+) (*v1alpha1.MacClaim, error) {
+	segment := binding.SegmentOf(pool)
+	for _, full := range []bool{false, true} {
+		view, err := v.get(ctx, segment, full)
+		if err != nil {
+			return nil, err
+		}
+		if err := view.setPool(pool); err != nil {
+			return nil, err
+		}
+		if err := v.setIdentity(ctx, view, claim); err != nil {
+			return nil, err
+		}
+		bound, err := binder(view.index).Bind(ctx, claim, pool, holder)
+		if !problem.PoolExhausted.Is(err) || full || view.full && v.age(view) <= v.times.FullView {
+			return bound, err
+		}
+	}
+	panic("unreachable: the second round returns")
+}
+
+func (v *views) age(w *view) time.Duration { return elapsed(v.clock.Now(), w.made) }
+
+// get returns a view that is young enough, or loads one, together with all others that ask for the same.
+func (v *views) get(ctx context.Context, segment string, full bool) (*view, error) {
+	v.mu.Lock()
+	known := v.current[segment]
+	v.mu.Unlock()
+	if known != nil {
+		if age := v.age(known); !full && age <= v.times.View || full && known.full && age <= v.times.FullView {
+			return known, nil
+		}
+	}
+	// Whoever asked first may hang up: the list is for all.
+	shared := context.WithoutCancel(ctx)
+	loaded := v.loading.DoChan(fmt.Sprintf("%s %t", segment, full), func() (any, error) {
+		ctx, cancel := context.WithTimeout(shared, viewTimeout)
+		defer cancel()
+		return v.load(ctx, segment, full)
+	})
+	select {
+	case result := <-loaded:
+		view, _ := result.Val.(*view)
+		return view, result.Err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (v *views) load(ctx context.Context, segment string, full bool) (*view, error) {
+	w := &view{index: binding.NewIndex(), made: v.clock.Now(), full: full, pools: map[string]int64{}}
+	list := w.listNames
+	if full {
+		list = w.listWhole
+	}
+	options := client.ListOptions{Limit: viewPage}
+	client.MatchingLabels{v1alpha1.LabelSegment: segment}.ApplyToList(&options)
+	for {
+		next, err := list(ctx, v.client, &options)
+		if err != nil {
+			return nil, fmt.Errorf("listing the leases of segment %s: %w", segment, err)
+		}
+		if next == "" {
+			break
+		}
+		options.Continue = next
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.current[segment] = w
+	return w, nil
+}
+
+func (w *view) listNames(ctx context.Context, c client.Client, options *client.ListOptions) (string, error) {
+	page := &metav1.PartialObjectMetadataList{}
+	page.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("MacLeaseList"))
+	if err := c.List(ctx, page, options); err != nil {
+		return "", err
+	}
+	for _, item := range page.Items {
+		if name, err := mac.ParseName(item.Name); err == nil {
+			w.index.Observe(allocator.Lease{Name: name, UID: string(item.UID), State: allocator.Leased})
+		}
+	}
+	return page.Continue, nil
+}
+
+func (w *view) listWhole(ctx context.Context, c client.Client, options *client.ListOptions) (string, error) {
+	page := &v1alpha1.MacLeaseList{}
+	if err := c.List(ctx, page, options); err != nil {
+		return "", err
+	}
+	for i := range page.Items {
+		w.index.SetLease(&page.Items[i])
+	}
+	return page.Continue, nil
+}
+
+// setPool enters the pool as the caller sees it: others of its segment may be in the view already.
+func (w *view) setPool(pool *v1alpha1.MacPool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.pools[pool.Name] == pool.Generation {
+		return nil
+	}
+	if err := w.index.SetPool(pool); err != nil {
+		return problem.PoolNotReady.New(pool.Name, err)
+	}
+	w.pools[pool.Name] = pool.Generation
+	return nil
+}
+
+// setIdentity enters the leases of the claim's identity whole, as they are now: one that an earlier attempt made for this claim
+// must be used again, and one that is cooling may be (protocol, Bind 2 and 3).
+func (v *views) setIdentity(ctx context.Context, w *view, claim *v1alpha1.MacClaim) error {
+	var own v1alpha1.MacLeaseList
+	err := v.client.List(ctx, &own, client.MatchingLabels{
+		v1alpha1.LabelIdentity: binding.IdentityLabel(claim.Namespace, claim.Name),
+	})
+	if err != nil {
+		return fmt.Errorf("listing the leases of claim %s: %w", client.ObjectKeyFromObject(claim), err)
+	}
+	for i := range own.Items {
+		w.index.SetLease(&own.Items[i])
+	}
+	return nil
+}
+
+// drop forgets views that are too old to be used: a segment's names are megabytes in a large one.
+func (v *views) drop(context.Context) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for segment, w := range v.current {
+		if v.age(w) > v.times.View {
+			delete(v.current, segment)
+		}
+	}
+}
