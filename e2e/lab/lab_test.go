@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package lab
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+var isolation *Isolation
+
+func TestMain(m *testing.M) {
+	isolation = Isolate(context.Background())
+	os.Exit(m.Run())
+}
+
+// newWires is a laboratory without a control plane: the switch, and nodes on it.
+func newWires(t *testing.T, b Backend, names ...string) *Lab {
+	t.Helper()
+	dir := os.Getenv("MACPOOL_CNI_BIN")
+	if dir == "" {
+		t.Fatal("MACPOOL_CNI_BIN is not set: run make e2e, which sets it")
+	}
+	l := &Lab{Dir: isolation.Dir, Backend: b, ctx: t.Context(), opts: Options{CNI: dir, Bin: dir}}
+	var err error
+	if l.Switch, err = newSwitch(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { remove(t, l) })
+	for _, name := range names {
+		n := &Node{Name: name, lab: l, dir: filepath.Join(l.Dir, name)}
+		n.cache = filepath.Join(n.dir, "cni-cache")
+		if err := os.MkdirAll(n.cache, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if n.ns, err = newNetNS(name); err != nil {
+			t.Fatal(err)
+		}
+		l.Nodes = append(l.Nodes, n)
+		if err := l.wire(n, []int{50}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
+func remove(t *testing.T, l *Lab) {
+	t.Helper()
+	for _, n := range l.Nodes {
+		if err := removeNetNS(n.ns); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := removeNetNS(l.Switch.ns); err != nil {
+		t.Error(err)
+	}
+}
+
+func attachStatic(ctx context.Context, t *testing.T, n *Node, name string, ip netip.Prefix) *Sandbox {
+	t.Helper()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: "u-" + "1"}}
+	s, err := n.NewSandbox(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := fmt.Sprintf(`{"cniVersion": "1.0.0", "name": "v", "plugins": [{"type": "macvlan", "master": "eth0.50", "mode": "bridge",
+		"ipam": {"type": "static", "addresses": [{"address": %q}]}}]}`, ip)
+	if _, err := s.Attach(ctx, Network{Name: "default/v", Config: config, Interface: "net1"}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Remove(context.WithoutCancel(ctx)); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// TestWires proves the laboratory itself, with none of macpool in it: pods on two nodes reach each other through the switch
+// by every backend that this kernel has, tagged 50 where the backend tags, and nothing but pods speaks on the wire.
+func TestWires(t *testing.T) {
+	for _, b := range []Backend{BackendVLAN, BackendShim, BackendPlain} {
+		t.Run(string(b), func(t *testing.T) {
+			if err := probe(b); b != BackendPlain && err != nil {
+				t.Logf("this kernel does not have it: %v", err)
+				return
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			l := newWires(t, b, "node-a", "node-b")
+			capture, err := l.Nodes[0].Capture(50)
+			if err != nil {
+				t.Fatal(err)
+			}
+			one := attachStatic(ctx, t, l.Nodes[0], "one", netip.MustParsePrefix("192.168.50.11/24"))
+			two := attachStatic(ctx, t, l.Nodes[1], "two", netip.MustParsePrefix("192.168.50.21/24"))
+			if _, err := one.Ping(ctx, netip.MustParseAddr("192.168.50.21")); err != nil {
+				t.Fatal(err)
+			}
+			if err := one.Attachments[0].Check(ctx); err != nil {
+				t.Errorf("CHECK: %v", err)
+			}
+			if !two.HasLink("net1") || two.HasLink("net2") {
+				t.Error("HasLink does not tell which links there are")
+			}
+			link, err := one.Link("net1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantVLAN := 50
+			if b == BackendPlain {
+				wantVLAN = 0
+			}
+			assertFrames(t, capture, link.MAC, wantVLAN)
+		})
+	}
+}
+
+func assertFrames(t *testing.T, c *Capture, mac string, vlan int) {
+	t.Helper()
+	frames, err := c.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(frames) == 0 {
+		t.Fatal("nothing was captured")
+	}
+	for _, f := range frames {
+		if f.Source != mac || f.VLAN != vlan {
+			t.Errorf("got a frame from %s with VLAN %d, want only %s with %d", f.Source, f.VLAN, mac, vlan)
+		}
+	}
+	arp := netip.MustParseAddr("192.168.50.11")
+	if !slices.ContainsFunc(frames, func(f Frame) bool { return f.Sender == arp }) {
+		t.Errorf("no ARP frame of %s among %d frames", arp, len(frames))
+	}
+}
+
+// TestRelay proves that cutting a node's way to the API server breaks open connections and new ones, and that it heals.
+func TestRelay(t *testing.T) {
+	server := echoServer(t)
+	n, err := newNetNS("relay")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = removeNetNS(n) })
+	r, err := newRelay(t.Context(), n, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A line that comes back, on a connection from within the namespace.
+	dial := func() (c net.Conn) {
+		t.Helper()
+		err := within(n, func() (err error) {
+			c, err = (&net.Dialer{}).DialContext(t.Context(), "tcp4", r.Addr())
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	says := func(c net.Conn) error {
+		if _, err := fmt.Fprintln(c, "hello"); err != nil {
+			return err
+		}
+		_, err := bufio.NewReader(c).ReadString('\n')
+		return err
+	}
+	open := dial()
+	if err := says(open); err != nil {
+		t.Fatalf("before the cut: %v", err)
+	}
+	r.Cut()
+	if says(open) == nil {
+		t.Error("an open connection survived the cut")
+	}
+	if says(dial()) == nil {
+		t.Error("a new connection got through the cut")
+	}
+	r.Heal()
+	if err := says(dial()); err != nil {
+		t.Errorf("after healing: %v", err)
+	}
+}
+
+func echoServer(t *testing.T) string {
+	t.Helper()
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = c.Close() }()
+				_, _ = io.Copy(c, c)
+			}()
+		}
+	}()
+	return ln.Addr().String()
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+
+	"github.com/containernetworking/plugins/pkg/ns"
+)
+
+// Relay is a node's way to the API server: a port on the node's loopback whose connections end at the API server, outside
+// of the node's network namespace. It can be cut and healed.
+type Relay struct {
+	listener net.Listener
+	target   string
+
+	mu    sync.Mutex
+	cut   bool
+	conns map[net.Conn]struct{} // both sides of every open connection
+}
+
+// newRelay listens within the node's namespace; a socket stays in the namespace in which it was made. The relay ends with ctx.
+func newRelay(ctx context.Context, node ns.NetNS, target string) (*Relay, error) {
+	r := &Relay{target: target, conns: map[net.Conn]struct{}{}}
+	err := within(node, func() (err error) {
+		r.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp4", "127.0.0.1:0")
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listening for the API server's relay: %w", err)
+	}
+	context.AfterFunc(ctx, func() {
+		_ = r.listener.Close()
+		r.Cut()
+	})
+	go r.serve(ctx)
+	return r, nil
+}
+
+// Addr is where the API server is reached from within the node.
+func (r *Relay) Addr() string { return r.listener.Addr().String() }
+
+// Cut breaks every connection, and every new one, until Heal.
+func (r *Relay) Cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cut = true
+	for c := range r.conns {
+		_ = c.Close()
+	}
+	clear(r.conns)
+}
+
+// Heal lets connections through again.
+func (r *Relay) Heal() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cut = false
+}
+
+func (r *Relay) serve(ctx context.Context) {
+	for {
+		in, err := r.listener.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			continue
+		}
+		go r.relay(ctx, in)
+	}
+}
+
+func (r *Relay) relay(ctx context.Context, in net.Conn) {
+	defer r.drop(in)
+	if !r.keep(in) {
+		return
+	}
+	out, err := (&net.Dialer{}).DialContext(ctx, "tcp4", r.target)
+	if err != nil {
+		return
+	}
+	defer r.drop(out)
+	if !r.keep(out) {
+		return
+	}
+	go func() {
+		_, _ = io.Copy(out, in)
+		r.drop(out) // ends the other direction too: the API server's protocols do not half-close
+	}()
+	_, _ = io.Copy(in, out)
+}
+
+// keep remembers the connection, unless the relay is cut.
+func (r *Relay) keep(c net.Conn) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cut {
+		return false
+	}
+	r.conns[c] = struct{}{}
+	return true
+}
+
+func (r *Relay) drop(c net.Conn) {
+	_ = c.Close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.conns, c)
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"unsafe"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Frame is what a capture keeps of a frame.
+type Frame struct {
+	// Source is the sender's MAC.
+	Source string
+	// VLAN is the id in the frame's 802.1Q tag, 0 without one.
+	VLAN int
+	// EtherType is that of the payload, behind the tag.
+	EtherType uint16
+	// Sender is the sender's IP address of an ARP frame.
+	Sender netip.Addr
+}
+
+// Capture records the frames that come in at one port of the switch.
+type Capture struct {
+	port string
+	fd   int
+
+	done chan struct{} // closed when run has ended; err is final then
+
+	mu     sync.Mutex
+	stop   bool
+	frames []Frame
+	err    error
+}
+
+// capture begins to record what the nodes at the other end of the port send.
+func (s *Switch) capture(port string) (*Capture, error) {
+	c := &Capture{port: port, done: make(chan struct{})}
+	err := within(s.ns, func() error {
+		link, err := netlink.LinkByName(port)
+		if err != nil {
+			return fmt.Errorf("looking up the port: %w", err)
+		}
+		c.fd, err = openCapture(link.Attrs().Index)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("capturing at %s: %w", port, err)
+	}
+	go c.run()
+	return c, nil
+}
+
+func openCapture(ifindex int) (int, error) {
+	all := networkOrder(unix.ETH_P_ALL)
+	// Protocol 0 until the socket is bound: otherwise it would first hear every other link of the namespace.
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, fmt.Errorf("opening a packet socket: %w", err)
+	}
+	err = errors.Join(
+		// The kernel strips the tag and tells it beside the frame.
+		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1),
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<20),
+		// So that the reader sees that it was closed.
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 100_000}),
+		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: ifindex}),
+	)
+	if err != nil {
+		_ = unix.Close(fd)
+		return 0, fmt.Errorf("preparing a packet socket: %w", err)
+	}
+	return fd, nil
+}
+
+func (c *Capture) run() {
+	defer close(c.done)
+	defer func() { _ = unix.Close(c.fd) }()
+	frame := make([]byte, 2048)
+	control := make([]byte, unix.CmsgSpace(int(unsafe.Sizeof(unix.TpacketAuxdata{}))))
+	for !c.stopping() {
+		n, oobn, _, from, err := unix.Recvmsg(c.fd, frame, control, 0)
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			c.fail(fmt.Errorf("capturing at %s: %w", c.port, err))
+			return
+		}
+		if ll, ok := from.(*unix.SockaddrLinklayer); ok && ll.Pkttype == unix.PACKET_OUTGOING {
+			continue
+		}
+		if f, ok := parseFrame(frame[:n], control[:oobn]); ok {
+			c.mu.Lock()
+			c.frames = append(c.frames, f)
+			c.mu.Unlock()
+		}
+	}
+	if stats, err := unix.GetsockoptTpacketStats(c.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil && stats.Drops > 0 {
+		c.fail(fmt.Errorf("capturing at %s: %d frames were lost", c.port, stats.Drops))
+	}
+}
+
+func (c *Capture) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.err = err
+}
+
+func (c *Capture) stopping() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stop
+}
+
+// Frames are the frames so far, in order.
+func (c *Capture) Frames() []Frame {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.frames)
+}
+
+// Stop ends the capture and returns its frames; an error if it has missed any, since then it proves nothing.
+func (c *Capture) Stop() ([]Frame, error) {
+	c.mu.Lock()
+	c.stop = true
+	c.mu.Unlock()
+	<-c.done
+	return c.Frames(), c.err
+}
+
+const ethHeader = 14
+
+func parseFrame(b, control []byte) (Frame, bool) {
+	if len(b) < ethHeader {
+		return Frame{}, false
+	}
+	f := Frame{
+		Source:    net.HardwareAddr(b[6:12]).String(),
+		VLAN:      tagOf(control),
+		EtherType: binary.BigEndian.Uint16(b[12:]),
+	}
+	payload := b[ethHeader:]
+	if f.EtherType == unix.ETH_P_8021Q && len(payload) >= 4 { // a tag that the kernel has left in the frame
+		f.VLAN = int(binary.BigEndian.Uint16(payload) & 0xfff)
+		f.EtherType = binary.BigEndian.Uint16(payload[2:])
+		payload = payload[4:]
+	}
+	const senderIP = 14
+	if f.EtherType == unix.ETH_P_ARP && len(payload) >= senderIP+4 {
+		f.Sender, _ = netip.AddrFromSlice(payload[senderIP : senderIP+4])
+	}
+	return f, true
+}
+
+// tagOf is the VLAN id among the control messages of a frame, 0 if it came without a tag.
+func tagOf(control []byte) int {
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return 0
+	}
+	for _, m := range messages {
+		if m.Header.Level != unix.SOL_PACKET || m.Header.Type != unix.PACKET_AUXDATA {
+			continue
+		}
+		if len(m.Data) < int(unsafe.Sizeof(unix.TpacketAuxdata{})) {
+			continue
+		}
+		aux := (*unix.TpacketAuxdata)(unsafe.Pointer(&m.Data[0])) //nolint:gosec // the kernel's own layout, length checked
+		if aux.Status&unix.TP_STATUS_VLAN_VALID != 0 {
+			return int(aux.Vlan_tci & 0xfff)
+		}
+	}
+	return 0
+}
