@@ -121,9 +121,7 @@ func (a *Allocator) Taken(n mac.Name, now time.Time) {
 	a.expireLocked(now)
 	a.markLocked(n, func() {
 		a.marks.land(n)
-		if known, ok := a.leases.byName[n]; !ok || !known.blocks() {
-			a.marks.avoid(n, now.Add(avoidFor))
-		}
+		a.marks.avoid(n, now.Add(avoidFor))
 	})
 }
 

@@ -98,10 +98,10 @@ func fuzzAddr(f *fuzzBytes, cidr netip.Prefix) netip.Addr {
 	how := f.next()
 	for i, bit := len(b)-1, cidr.Addr().BitLen()-8; i >= 0 && bit+8 > cidr.Bits(); i, bit = i-1, bit-8 {
 		x := byte(0)
-		switch {
-		case how&3 == 1:
+		switch how & 3 {
+		case 1:
 			x = 0xff
-		case how&3 == 2:
+		case 2:
 			x = f.next()
 		}
 		if i == len(b)-1 {

@@ -121,17 +121,17 @@ func enumerate(c allocator.Config, plan *allocator.Plan) *modelPool {
 // modelAddr is one of the first 64 addresses of a network: of both families the ones that are paired.
 func modelAddr(r *rand.Rand, cidr netip.Prefix) netip.Addr {
 	for {
-		if ip, ok := naiveAddr(cidr, allocator.Slot(r.IntN(64))); ok {
+		if ip, ok := naiveAddr(cidr, allocator.Slot(r.Uint64N(64))); ok {
 			return ip
 		}
 	}
 }
 
-func modelRange(r *rand.Rand, cidr netip.Prefix, width int) mac.Range {
+func modelRange(r *rand.Rand, cidr netip.Prefix, width uint64) mac.Range {
 	for {
-		s := allocator.Slot(r.IntN(64))
+		s := allocator.Slot(r.Uint64N(64))
 		from, ok1 := naiveAddr(cidr, s)
-		to, ok2 := naiveAddr(cidr, s+allocator.Slot(r.IntN(width)))
+		to, ok2 := naiveAddr(cidr, s+allocator.Slot(r.Uint64N(width)))
 		if ok1 && ok2 {
 			return mac.Range{From: from, To: to}
 		}
@@ -158,7 +158,7 @@ func (x *naiveIndex) pick(pool string, id allocator.Identity, now time.Time) (n 
 // naiveHash is the order of choice as its comment specifies it.
 func naiveHash(segment string, id allocator.Identity) uint64 {
 	f := fnv.New64a()
-	f.Write([]byte(segment + "\x00" + id.Namespace + "\x00" + id.Name))
+	_, _ = f.Write([]byte(segment + "\x00" + id.Namespace + "\x00" + id.Name)) // a hash takes everything
 	h := f.Sum64()
 	h ^= h >> 33
 	h *= 0xff51afd7ed558ccd
@@ -186,9 +186,7 @@ func (x *naiveIndex) land(n mac.Name) { delete(x.flying, n) }
 
 func (x *naiveIndex) taken(n mac.Name, now time.Time) {
 	x.land(n)
-	if l, ok := x.leases[n]; !ok || l.State == allocator.Reusable {
-		x.avoided[n] = now.Add(30 * time.Second)
-	}
+	x.avoided[n] = now.Add(30 * time.Second)
 }
 
 func (x *naiveIndex) report(l allocator.Lease) {

@@ -5,6 +5,7 @@ package allocator_test
 import (
 	"math/big"
 	"net/netip"
+	"slices"
 
 	"github.com/macpool/macpool/internal/allocator"
 	"github.com/macpool/macpool/internal/mac"
@@ -44,10 +45,8 @@ func naiveClassify(c allocator.Config, s allocator.Slot) allocator.Verdict {
 		}
 	}
 	for _, r := range c.Reservations {
-		for _, ip := range ips {
-			if r.IP == ip {
-				return allocator.Verdict{Class: allocator.Reserved, Claim: r.Claim}
-			}
+		if slices.Contains(ips, r.IP) {
+			return allocator.Verdict{Class: allocator.Reserved, Claim: r.Claim}
 		}
 	}
 	class := allocator.Dynamic

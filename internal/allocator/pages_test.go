@@ -13,7 +13,7 @@ func TestPagesAgainstBooleans(t *testing.T) {
 		r := rand.New(rand.NewPCG(limit, 1))
 		p, want := newPages(limit), make([]bool, limit)
 		var count uint64
-		steps := int(limit) * 12
+		steps := len(want) * 12
 		for step := range steps {
 			// Likely to set in the first half, and to clear in the second; all of it is set in the middle.
 			present := r.IntN(10) < 9
@@ -45,8 +45,8 @@ func TestPagesAgainstBooleans(t *testing.T) {
 			}
 			from := r.Uint64N(limit)
 			got, ok := p.nextAbsent(from)
-			if expect, any := naiveNextAbsent(want, from); got != expect || ok != any {
-				t.Fatalf("limit %d, step %d: next absent from %d is %d, %t, want %d, %t", limit, step, from, got, ok, expect, any)
+			if expect, exists := naiveNextAbsent(want, from); got != expect || ok != exists {
+				t.Fatalf("limit %d, step %d: next absent from %d is %d, %t, want %d, %t", limit, step, from, got, ok, expect, exists)
 			}
 		}
 		for i := range want {

@@ -32,12 +32,12 @@ func TestSpansAgainstBooleans(t *testing.T) {
 	}
 }
 
-func randomSpans(r *rand.Rand, base Slot, width int) (spans, [24]bool) {
+func randomSpans(r *rand.Rand, base Slot, width uint64) (spans, [24]bool) {
 	var in []span
 	var want [24]bool
 	for range r.IntN(5) {
-		first := r.IntN(width)
-		last := first + r.IntN(min(width-first, 8))
+		first := r.Uint64N(width)
+		last := first + r.Uint64N(min(width-first, 8))
 		in = append(in, span{base + Slot(first), base + Slot(last)})
 		for i := first; i <= last; i++ {
 			want[i] = true

@@ -46,7 +46,7 @@ func ParseName(s string) (Name, error) {
 	}
 	ip, err := netip.ParseAddr(text)
 	n := Name{Segment: segment, Addr: ip}
-	if err != nil || !isPlain(ip) || n.String() != s {
+	if err != nil || n.String() != s {
 		return Name{}, fmt.Errorf("%w: %q must end in an address such as 192.168.50.8 or fd00-0050-0000-0000-0000-0000-0000-0008", ErrName, s)
 	}
 	return n, nil
