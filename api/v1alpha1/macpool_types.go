@@ -126,7 +126,8 @@ type Subnet struct {
 	Gateway IPAddress `json:"gateway,omitempty"`
 
 	// ranges are the addresses that may be leased. Left out, all of cidr may, but the network and broadcast addresses,
-	// the gateway and what is excluded; of a large IPv6 network the first 2^24.
+	// the gateway and what is excluded. Of an IPv6 network only the first 2^24 addresses can be leased, since a MAC holds the
+	// low 24 bits of its address.
 	//
 	// +optional
 	// +listType=atomic

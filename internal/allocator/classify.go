@@ -104,8 +104,8 @@ func (p *Plan) SlotOf(ip netip.Addr) (Slot, bool) {
 	return 0, false
 }
 
-// SlotOfMAC is the slot whose MAC m is: false if the prefix is another's, or if no address of the subnet ends in these 24 bits. In an
-// IPv6 network of more than 2^24 addresses several do; then it is the one that may be leased, of which a plan has at most one.
+// SlotOfMAC is the slot whose MAC m is: false if the prefix is another's, or if no address of the subnet ends in these 24 bits. Of an
+// IPv6 network of more than 2^24 addresses, it is the one among the first 2^24.
 func (p *Plan) SlotOfMAC(m mac.Addr) (Slot, bool) {
 	if mac.Prefix(m[:3]) != p.prefix {
 		return 0, false
@@ -115,16 +115,6 @@ func (p *Plan) SlotOfMAC(m mac.Addr) (Slot, bool) {
 	where := n.low24()
 	if low < where.first || low > where.last {
 		return 0, false
-	}
-	if n.last > mask24 {
-		for _, set := range []spans{p.dynamic, p.explicit, p.reservedSpans(true)} {
-			for _, s := range set {
-				// The first slot from s.first on that ends in low. It may wrap around at the end of a /64, and is then before s.first.
-				if slot := s.first + (low-s.first)&mask24; slot >= s.first && slot <= s.last {
-					return slot, true
-				}
-			}
-		}
 	}
 	return low - where.first, true
 }

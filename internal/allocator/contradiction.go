@@ -10,7 +10,7 @@ import "fmt"
 //
 //	1  a MAC: same prefix, and two different addresses that name leases have the same low 24 bits
 //	   1a  networks apart (two families are always apart): their low 24 bits meet
-//	   1b  one network inside the other: an IPv6 network of more than 2^24 addresses
+//	   1b  one network inside the other, not at its beginning: an IPv6 network of more than 2^24 addresses
 //	2  an IPv6 address: it lies in a network of both plans, and
 //	   2a  one plan names leases by it, the other by an IPv4 address
 //	   2b  both name leases by IPv4 addresses, and do not pair the very same networks
@@ -47,10 +47,10 @@ func (p *Plan) sharesMACs(q *Plan) (why string, yes bool) {
 	}
 	a, b := &p.networks[0], &q.networks[0]
 	if a.cidr.Overlaps(b.cidr) {
-		if max(a.last, b.last) <= mask24 {
-			return "", false
+		if max(a.last, b.last) <= mask24 || a.cidr.Addr() == b.cidr.Addr() {
+			return "", false // one MAC is one address, of those that can be leased
 		}
-		return fmt.Sprintf("subnets %s and %s must have different MAC prefixes: they overlap, have more than 2^24 addresses, and each could make a MAC with prefix %s of another one",
+		return fmt.Sprintf("subnets %s and %s must have different MAC prefixes: they overlap, do not begin at one address, and each could make a MAC with prefix %s of another one",
 			a.cidr, b.cidr, p.prefix), true
 	}
 	x, y := a.low24(), b.low24()

@@ -40,9 +40,10 @@ func TestContradicts(t *testing.T) {
 		"1b one IPv4 network in the other":       {p: "10.0.0.0/8", q: "10.1.2.0/24"},
 		"1b the same small IPv6 network":         {p: "fd00:50::/104", q: "fd00:50::/104"},
 		"1b one small IPv6 network in the other": {p: "fd00:50::/104", q: "fd00:50::/120"},
-		"1b the same large IPv6 network":         {p: "fd00:50::/64", q: "fd00:50::/64", want: "more than 2^24 addresses"},
-		"1b the same large one, other prefix":    {p: "fd00:50::/64", q: "fd00:50::/64", otherMACs: true},
-		"1b a small one in a large one":          {p: "fd00:50::/64", q: "fd00:50::/120", want: "more than 2^24 addresses"},
+		"1b the same large IPv6 network":         {p: "fd00:50::/64", q: "fd00:50::/64"},
+		"1b the beginning of a large one":        {p: "fd00:50::/64", q: "fd00:50::/120"},
+		"1b another part of a large one":         {p: "fd00:50::/64", q: "fd00:50::100:0/120", want: "do not begin at one address"},
+		"1b the same part, other prefix":         {p: "fd00:50::/64", q: "fd00:50::100:0/120", otherMACs: true},
 
 		"2a IPv6 as second and as first family":    {p: "10.0.0.0/24 fd00:50::/64", q: "fd00:50::/64", otherMACs: true, want: "one pool names leases by their IPv6 addresses"},
 		"2a in part":                               {p: "10.0.0.0/24 fd00:50::/64", q: "fd00:50::ff00/120", otherMACs: true, want: "one pool names leases by their IPv6 addresses"},

@@ -65,7 +65,7 @@ func naiveClassify(c allocator.Config, s allocator.Slot) allocator.Verdict {
 				}
 			}
 		}
-		if !allowed || len(c.Subnets) == 1 && len(sub.Ranges) == 0 && s >= 1<<24 {
+		if !allowed || s >= 1<<24 {
 			class = allocator.Outside
 		}
 	}

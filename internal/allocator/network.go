@@ -86,6 +86,9 @@ func (n *network) addRanges(ranges []Range) error {
 		if err != nil {
 			return err
 		}
+		if s.last > mask24 {
+			return fmt.Errorf("range %s %w", text, errNoMAC)
+		}
 		for i, earlier := range all {
 			if earlier.first <= s.last && s.first <= earlier.last {
 				return fmt.Errorf("ranges %s and %s must not overlap", n.texts[i], text)
@@ -144,6 +147,9 @@ func lowHalf(ip netip.Addr) uint64 {
 
 // mask24 is what a MAC holds of an address.
 const mask24 = 1<<24 - 1
+
+// errNoMAC is the rest of a sentence about addresses beyond the first 2^24 of a network.
+var errNoMAC = errors.New("must lie in the first 2^24 addresses of its subnet: a MAC holds the low 24 bits of its address")
 
 // low24 is where the low 24 bits of the network's addresses lie: all of them for a network of 2^24 addresses or more, else one span,
 // which does not wrap since a network begins at a multiple of its size.

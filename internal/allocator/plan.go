@@ -3,7 +3,6 @@
 package allocator
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,7 +17,9 @@ type Plan struct {
 	prefix  mac.Prefix
 	// networks are one or two; the first, IPv4 if there is one, names the leases and makes the MACs.
 	networks []network
-	// last is the last slot that lies in every network. Slots beyond it have an address in one family only, and are Outside.
+	// last is the last slot that lies in every network and among the first 2^24. Slots beyond it are Outside: they have an address in one
+	// family only, or one whose low 24 bits, and so its MAC, are those of another address of the network. That bound is the network's, not that
+	// of the ranges, so no edit of these can make one MAC a second time while a lease from before the edit still has it (I1).
 	last Slot
 
 	// dynamic and explicit are what may be leased, to anybody and on request. Neither contains a special, excluded or reserved slot,
@@ -52,9 +53,6 @@ func NewPlan(c Config) (*Plan, error) {
 	if err := p.partition(); err != nil {
 		return nil, err
 	}
-	if err := p.checkMACs(); err != nil {
-		return nil, err
-	}
 	return p, nil
 }
 
@@ -75,7 +73,7 @@ func (p *Plan) addNetworks(subnets []Subnet) error {
 	if p.networks[0].cidr.Addr().Is6() {
 		slices.Reverse(p.networks)
 	}
-	p.last = p.networks[0].last
+	p.last = mask24
 	for _, n := range p.networks {
 		p.last = min(p.last, n.last)
 	}
@@ -86,9 +84,6 @@ func (p *Plan) addNetworks(subnets []Subnet) error {
 // has an address of each (R-A5); a family without ranges allows all of its slots.
 func (p *Plan) partition() error {
 	allowed := spans{{0, p.last}}
-	if len(p.networks) == 1 && !p.networks[0].ranged {
-		allowed[0].last = min(p.last, mask24) // the first 2^24 of a large IPv6 network, as many as there are MACs
-	}
 	var explicit, excluded []span
 	for i := range p.networks {
 		n := &p.networks[i]
@@ -104,7 +99,7 @@ func (p *Plan) partition() error {
 	}
 	p.excluded = newSpans(excluded)
 
-	leasable := allowed.minus(p.excluded).minus(p.specials()).minus(p.reservedSpans(false))
+	leasable := allowed.minus(p.excluded).minus(p.specials()).minus(p.reservedSpans())
 	p.explicit = leasable.intersect(newSpans(explicit))
 	p.dynamic = leasable.minus(p.explicit)
 	var rank uint64
@@ -113,45 +108,6 @@ func (p *Plan) partition() error {
 		rank += uint64(s.last-s.first) + 1
 	}
 	return nil
-}
-
-// checkMACs refuses a plan that would make one MAC of two addresses. Only a large IPv6 network can: a lease of a smaller one, and every
-// lease with an IPv4 address, has less than 2^24 neighbours.
-func (p *Plan) checkMACs() error {
-	if p.last <= mask24 {
-		return nil
-	}
-	// Each span of slots, cut where its low 24 bits begin anew. Two pieces that meet are two addresses with one MAC.
-	type piece struct {
-		low  span
-		from Slot
-	}
-	var pieces []piece
-	for _, s := range newSpans(slices.Concat(p.dynamic, p.explicit, p.reservedSpans(true))) {
-		if s.last-s.first > mask24 {
-			return p.sameMAC(s.first, s.first+mask24+1)
-		}
-		for s.first&^mask24 != s.last&^mask24 {
-			edge := s.first | mask24
-			pieces = append(pieces, piece{span{s.first & mask24, mask24}, s.first})
-			s.first = edge + 1
-		}
-		pieces = append(pieces, piece{span{s.first & mask24, s.last & mask24}, s.first})
-	}
-	slices.SortFunc(pieces, func(a, b piece) int { return cmp.Compare(a.low.first, b.low.first) })
-	for i := 1; i < len(pieces); i++ {
-		if before, after := pieces[i-1], pieces[i]; before.low.last >= after.low.first {
-			return p.sameMAC(before.from+after.low.first-before.low.first, after.from)
-		}
-	}
-	return nil
-}
-
-func (p *Plan) sameMAC(a, b Slot) error {
-	n := &p.networks[0]
-	a, b = min(a, b), max(a, b)
-	return fmt.Errorf("addresses %s and %s must not both be in ranges: MAC %s would be made of the low 24 bits of either",
-		n.at(a), n.at(b), p.prefix.For(n.at(a)))
 }
 
 // Segment is the segment in which the plan's addresses are unique.

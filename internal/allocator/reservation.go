@@ -41,6 +41,9 @@ func (p *Plan) addReservations(reservations []Reservation) error {
 
 // checkReservation refuses to reserve for a claim what nobody may have. Reserving it for nobody only repeats that.
 func (p *Plan) checkReservation(r Reservation, slot Slot) error {
+	if slot > mask24 {
+		return fmt.Errorf("reservation %s %w", r.IP, errNoMAC)
+	}
 	if slot > p.last {
 		for _, n := range p.networks {
 			if slot > n.last {
@@ -62,13 +65,11 @@ func (p *Plan) checkReservation(r Reservation, slot Slot) error {
 	return nil
 }
 
-// reservedSpans are the reserved slots, or only those that are for some claim.
-func (p *Plan) reservedSpans(claimed bool) spans {
+// reservedSpans are the reserved slots.
+func (p *Plan) reservedSpans() spans {
 	out := make([]span, 0, len(p.reserved))
-	for slot, claim := range p.reserved {
-		if !claimed || claim != (Identity{}) {
-			out = append(out, span{slot, slot})
-		}
+	for slot := range p.reserved {
+		out = append(out, span{slot, slot})
 	}
 	return newSpans(out)
 }
