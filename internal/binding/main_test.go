@@ -52,12 +52,12 @@ func run(m *testing.M) int {
 	server.ControlPlane.GetAPIServer().Configure().Append("max-requests-inflight", "3000").Append("max-mutating-requests-inflight", "2000")
 	server.ControlPlane.Etcd = &envtest.Etcd{}
 	server.ControlPlane.Etcd.Configure().Append("unsafe-no-fsync")
+	defer func() { _ = server.Stop() }() // also of a start that failed half-way
 	var err error
 	if config, err = server.Start(); err != nil {
 		fmt.Fprintln(os.Stderr, "starting the control plane:", err)
 		return 1
 	}
-	defer func() { _ = server.Stop() }()
 	config.QPS = -1
 	return m.Run()
 }
