@@ -5,6 +5,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -23,8 +24,8 @@ type attachment struct {
 	Network   types.NamespacedName
 	Pool      string
 	Wish      wishText
-	// Err is why the network cannot give it one, a problem of the catalogue.
-	Err error
+	// Err is why it cannot have one, a problem of the catalogue. If the annotation itself cannot be read, it stands alone.
+	Err *problem.Error
 }
 
 // mayClaim tells whether the pod will get interfaces of its own, so that claims are made for it.
@@ -32,8 +33,13 @@ func mayClaim(pod *corev1.Pod) bool {
 	return stateOf(pod) == podAlive && pod.DeletionTimestamp.IsZero() && !pod.Spec.HostNetwork
 }
 
-// mayHold tells whether the pod may be made the holder of a claim: it is known on which node it attaches.
-func mayHold(pod *corev1.Pod) bool { return mayClaim(pod) && pod.Spec.NodeName != "" }
+// mayHold tells whether the manager may make the pod the holder of a claim: it is known on which node it attaches, and it
+// did not hold the claim before. One that did was detached by its node; if that was not the end of it the node makes it the
+// holder again, whereas this cache may not know yet that it has gone.
+func mayHold(pod *corev1.Pod, claim *v1alpha1.MacClaim) bool {
+	return mayClaim(pod) && pod.Spec.NodeName != "" &&
+		!slices.ContainsFunc(claim.Status.PreviousHolders, func(h v1alpha1.PreviousHolder) bool { return h.PodUID == binding.PodUID(pod) })
+}
 
 func stateOf(pod *corev1.Pod) podState {
 	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
@@ -45,11 +51,11 @@ func stateOf(pod *corev1.Pod) podState {
 // attachmentsOf are the interfaces of a pod whose networks name macpool. A network that does not exist is left to Multus,
 // which refuses the pod; when it is made the pod is looked at again.
 func attachmentsOf(ctx context.Context, reader client.Reader, pod *corev1.Pod) ([]attachment, error) {
-	selections, err := selectionsOf(pod)
-	if err != nil {
-		return nil, err
-	}
+	selections, trouble := selectionsOf(pod)
 	var attachments []attachment
+	if trouble != nil {
+		attachments = append(attachments, attachment{Err: trouble})
+	}
 	for _, s := range selections {
 		nad := &nadv1.NetworkAttachmentDefinition{}
 		if err := reader.Get(ctx, s.Network, nad); apierrors.IsNotFound(err) {
@@ -57,10 +63,10 @@ func attachmentsOf(ctx context.Context, reader client.Reader, pod *corev1.Pod) (
 		} else if err != nil {
 			return nil, fmt.Errorf("reading network %s: %w", s.Network, err)
 		}
-		n, err := networkOf(nad)
+		n, trouble := networkOf(nad)
 		switch {
-		case err != nil:
-			attachments = append(attachments, attachment{Interface: s.Interface, Network: s.Network, Err: err})
+		case trouble != nil:
+			attachments = append(attachments, attachment{Interface: s.Interface, Network: s.Network, Err: trouble})
 		case n.Ours && n.Pool == "":
 			attachments = append(attachments, attachment{Interface: s.Interface, Network: s.Network, Err: problem.NoPoolNamed.New(s.Network.String())})
 		case n.Ours:

@@ -34,7 +34,7 @@ func (r *MacClaimReconciler) judge(ctx context.Context, claim *v1alpha1.MacClaim
 
 func (r *MacClaimReconciler) judgeBy(ctx context.Context, reader client.Reader, claim *v1alpha1.MacClaim) (life, error) {
 	in := lifeInput{
-		Managed: true, Kind: claim.Spec.Workload.Kind, Held: claim.Status.Holder != nil, EndedAt: endedAt(claim), Now: r.Clock.Now(),
+		Managed: true, Kind: claim.Spec.Workload.Kind, Pod: podGone, Held: claim.Status.Holder != nil, EndedAt: endedAt(claim), Now: r.Clock.Now(),
 	}
 	pod := &corev1.Pod{}
 	key := client.ObjectKey{Namespace: claim.Namespace, Name: binding.PodName(*claim.Spec.Workload)}
@@ -77,33 +77,33 @@ func (r *MacClaimReconciler) remove(ctx context.Context, claim *v1alpha1.MacClai
 //
 // That the live claim has no holder is final: a holder is set with the claim's resourceVersion, by code that refuses claims
 // under deletion, so that no holder can follow.
-func (r *MacClaimReconciler) end(ctx context.Context, seen *v1alpha1.MacClaim) (ctrl.Result, error) {
+func (r *MacClaimReconciler) end(ctx context.Context, seen *v1alpha1.MacClaim) error {
 	claim := &v1alpha1.MacClaim{}
 	if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(seen), claim); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+		return client.IgnoreNotFound(err)
 	}
 	if claim.UID != seen.UID || !controllerutil.ContainsFinalizer(claim, v1alpha1.FinalizerLease) {
-		return ctrl.Result{}, nil
+		return nil
 	}
 	if claim.Status.Holder != nil {
-		return ctrl.Result{}, r.sayWaiting(ctx, claim)
+		return r.sayWaiting(ctx, claim)
 	}
 	outlived, err := r.judge(ctx, claim)
 	if err != nil {
-		return ctrl.Result{}, err
+		return err
 	}
 	evidence := evidenceOf(claim, outlived.Ended)
 	if err := r.Binder.ReleaseLease(ctx, claim, evidence); err != nil {
-		return ctrl.Result{}, err
+		return err
 	}
 	unfinished := claim.DeepCopy()
 	controllerutil.RemoveFinalizer(claim, v1alpha1.FinalizerLease)
 	err = r.Client.Patch(ctx, claim, client.MergeFromWithOptions(unfinished, client.MergeFromWithOptimisticLock{}))
 	if err != nil {
-		return ctrl.Result{}, fmt.Errorf("removing the finalizer of claim %s: %w", client.ObjectKeyFromObject(claim), err)
+		return fmt.Errorf("removing the finalizer of claim %s: %w", client.ObjectKeyFromObject(claim), err)
 	}
 	ctrl.LoggerFrom(ctx).Info("Released the lease of a claim", "lease", claim.Status.LeaseName, "evidence", evidence)
-	return ctrl.Result{}, nil
+	return nil
 }
 
 // sayWaiting names the pod that keeps the claim from going (R-P4). When its node's agent clears the holder, that is an event.

@@ -23,13 +23,13 @@
 // at least OrphanAfter (60 s) after this process first saw it so.
 //
 //	 1  L -> C -> L        in order; nodeName follows the holder of C
-//	 2  L -> C             C names no lease: a bind was cut off; voided by a write to C, an orphan, released
-//	 3  L -> C -> M        C was recorded with another lease, which stays; an orphan, released
-//	 4  L                  C is gone, its finalizer removed by force; an orphan, released
-//	 5       C -> (L)      L does not exist, deleted by hand: made again, if nobody has taken the name since
+//	 2  L -> C             and C names no lease: a bind was cut off; voided by a write to C, an orphan, released
+//	 3  L -> C -> M        another lease was recorded in C, and stays; an orphan, released
+//	 4  L                  and C is gone, its finalizer removed by force; an orphan, released
+//	 5       C -> (L)      deleted by hand: made again, if nobody has taken the name since
 //	 6  L -> D, C -> L     two claims name L: reported on C, nothing is changed
-//	 7  L -> C -> L        L has releasedAt, but C has not ended: edited by hand, or restored; taken back
-//	 8  L released         cools; reusable when this process has seen it cooling for the pool's cooldown
+//	 7  L -> C -> L        with releasedAt, but C has not ended: edited by hand, or restored; taken back
+//	 8  L released         it cools; reusable when this process has seen it cooling for the pool's cooldown
 //	 9  L reusable         deleted when releasedAt is the pool's history ago
 //	10  L in conflict      left alone
 //

@@ -93,6 +93,9 @@ func (w *world) refused(namespace, name, reason string) string {
 	return message
 }
 
+// afterSecondLook lets the one pass that follows each new problem, so that what cures it after this was woken.
+func (w *world) afterSecondLook() { time.Sleep(1500 * time.Millisecond) }
+
 // gone waits until an object is no more.
 func (w *world) gone(object client.Object) {
 	w.t.Helper()

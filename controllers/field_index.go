@@ -61,8 +61,8 @@ var (
 	})
 	// podsByNetwork : pods -> the networks that they select, as namespace/name.
 	podsByNetwork = indexOf("network", func(pod *corev1.Pod) []string {
-		selections, err := selectionsOf(pod)
-		if err != nil {
+		selections, trouble := selectionsOf(pod)
+		if trouble != nil {
 			return nil
 		}
 		networks := make([]string, 0, len(selections))
@@ -73,8 +73,8 @@ var (
 	})
 	// networksByPool : networks -> the pool that they name.
 	networksByPool = indexOf("pool", func(nad *nadv1.NetworkAttachmentDefinition) []string {
-		n, err := networkOf(nad)
-		if err != nil || n.Pool == "" {
+		n, trouble := networkOf(nad)
+		if trouble != nil || n.Pool == "" {
 			return nil
 		}
 		return []string{n.Pool}

@@ -12,6 +12,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
@@ -45,9 +46,12 @@ func (r *LeaseReconciler) restore(ctx context.Context, name string, key client.O
 	if err := r.APIReader.Get(ctx, key, claim); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	address, err := mac.ParseName(name)
-	if err != nil || claim.Status.LeaseName != name || !claim.DeletionTimestamp.IsZero() {
+	if claim.Status.LeaseName != name || !claim.DeletionTimestamp.IsZero() {
 		return nil
+	}
+	address, err := mac.ParseName(name)
+	if err != nil {
+		return reconcile.TerminalError(fmt.Errorf("reading the lease's name in claim %s: %w", key, err))
 	}
 	lease := &v1alpha1.MacLease{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{

@@ -52,7 +52,7 @@ func (r *MacClaimReconciler) Reconcile(ctx context.Context, req ctrl.Request) (c
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !claim.DeletionTimestamp.IsZero() {
-		return settle(r.end(ctx, claim))
+		return settle(ctrl.Result{}, r.end(ctx, claim))
 	}
 	if controllerutil.AddFinalizer(claim, v1alpha1.FinalizerLease) {
 		// Before the lease, so that no claim vanishes with one. The update comes back as an event.
@@ -70,18 +70,7 @@ func (r *MacClaimReconciler) serve(ctx context.Context, claim *v1alpha1.MacClaim
 	if verdict.Remove {
 		return r.remove(ctx, claim)
 	}
-	var trouble *problem.Error
-	switch {
-	case claim.Status.LeaseName != "":
-		trouble, err = r.lostLease(ctx, claim)
-	case !verdict.Ended:
-		var bound *v1alpha1.MacClaim
-		if bound, err = r.bind(ctx, claim); err == nil {
-			claim = bound
-		} else if trouble = problem.As(err); trouble != nil {
-			err = nil
-		}
-	}
+	claim, trouble, err := r.lease(ctx, claim, verdict)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -96,18 +85,34 @@ func (r *MacClaimReconciler) serve(ctx context.Context, claim *v1alpha1.MacClaim
 	updated := claim.DeepCopy()
 	setEnded(updated, verdict.Ended, r.Clock.Now())
 	setReady(updated, trouble)
-	if _, err := r.writeStatus(ctx, claim, updated); err != nil {
-		return ctrl.Result{}, err
-	}
+	changed, err := r.writeStatus(ctx, claim, updated)
+	var result ctrl.Result
 	switch {
+	case trouble != nil && changed:
+		// What cures it may have come before the condition by which waiting claims are found and woken.
+		result.RequeueAfter = retryNew
 	case trouble != nil:
-		return ctrl.Result{RequeueAfter: retryProblem}, nil
+		result.RequeueAfter = retryProblem
 	case verdict.Ended:
-		// Not longer, in case that retain is changed meanwhile.
-		return ctrl.Result{RequeueAfter: min(verdict.Left, recheck)}, nil
-	default:
-		return ctrl.Result{}, nil
+		result.RequeueAfter = min(verdict.Left, recheck)
 	}
+	return result, err
+}
+
+// lease is the claim with its lease, or what keeps it from one.
+func (r *MacClaimReconciler) lease(ctx context.Context, claim *v1alpha1.MacClaim, verdict life) (*v1alpha1.MacClaim, *problem.Error, error) {
+	switch {
+	case claim.Status.LeaseName != "":
+		trouble, err := r.lostLease(ctx, claim)
+		return claim, trouble, err
+	case verdict.Ended:
+		return claim, nil, nil
+	}
+	bound, err := r.bind(ctx, claim)
+	if trouble := problem.As(err); trouble != nil {
+		return claim, trouble, nil
+	}
+	return bound, nil, err
 }
 
 // bind asks the pool, then binds. The errors that a person can cure are problems of the catalogue.
@@ -143,12 +148,12 @@ func (r *MacClaimReconciler) holder(ctx context.Context, claim *v1alpha1.MacClai
 	if err := r.Client.Get(ctx, key, pod); err != nil {
 		return nil, client.IgnoreNotFound(err)
 	}
-	if !mayHold(pod) {
+	if !mayHold(pod, claim) {
 		return nil, nil
 	}
 	attachments, err := attachmentsOf(ctx, r.Client, pod)
 	if err != nil {
-		return nil, ignoreProblem(err)
+		return nil, err
 	}
 	for _, a := range attachments {
 		if a.Err != nil || a.claimKey(pod).Name != claim.Name {
@@ -196,6 +201,9 @@ const (
 	// retryRace is how long to wait after another writer was faster: until the cache has seen what that one wrote.
 	retryRace = 250 * time.Millisecond
 
+	// retryNew is how soon after a problem was first said its claim is looked at again.
+	retryNew = time.Second
+
 	// recheck bounds all longer waits, in case that what they wait for is changed.
 	recheck = 10 * time.Minute
 )
@@ -205,13 +213,8 @@ func settle(result ctrl.Result, err error) (ctrl.Result, error) {
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
 		return ctrl.Result{RequeueAfter: retryRace}, nil
 	}
-	return result, err
-}
-
-// ignoreProblem keeps what is no problem of the catalogue, where another controller says those.
-func ignoreProblem(err error) error {
-	if problem.As(err) != nil {
-		return nil
+	if err != nil {
+		return ctrl.Result{}, err
 	}
-	return err
+	return result, nil
 }

@@ -23,7 +23,7 @@ import (
 func TestClaimOfPerson(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	w.claim(ns, "early", &v1alpha1.MacPool{ObjectMeta: metav1.ObjectMeta{Name: "later"}})
 	w.refused(ns, "early", "PoolUnknown")
 	pool := w.pool("192.168.50.0/24", func(p *v1alpha1.MacPool) { p.Name = "later" })
@@ -59,7 +59,7 @@ func TestClaimOfPerson(t *testing.T) {
 func TestBarePodKeepsItsClaimForItsLife(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.50.0/24")
 	w.network(ns, "iot", pool.Name)
 	pod := w.pod(ns, "pod", "iot", on("node-1"))
@@ -83,7 +83,7 @@ func TestBarePodKeepsItsClaimForItsLife(t *testing.T) {
 func TestBarePodThatWasNeverAttached(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.50.0/24")
 	w.network(ns, "iot", pool.Name)
 	pod := w.pod(ns, "pod", "iot")
@@ -95,10 +95,10 @@ func TestBarePodThatWasNeverAttached(t *testing.T) {
 func TestStatefulSetKeepsItsAddress(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.50.0/24")
 	w.network(ns, "iot", pool.Name)
-	set := w.statefulSet(ns, "db")
+	set := w.statefulSet(ns)
 	var first *v1alpha1.MacClaim
 	for generation, node := range []string{"node-1", "node-2", "node-1"} {
 		pod := w.pod(ns, "db-0", "iot", ownedBy(set), on(node))
@@ -122,10 +122,10 @@ func TestClaimIsRetainedAfterItsStatefulSet(t *testing.T) {
 	w := newWorld(t)
 	now := testclock.NewFakePassiveClock(time.Now())
 	w.startManager(managerOptions{clock: now})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.50.0/24", func(p *v1alpha1.MacPool) { p.Spec.Retain = &metav1.Duration{Duration: 2 * time.Hour} })
 	w.network(ns, "iot", pool.Name)
-	set := w.statefulSet(ns, "db")
+	set := w.statefulSet(ns)
 	pod := w.pod(ns, "db-0", "iot", ownedBy(set), on("node-1"))
 	claim := w.held(w.bound(ns, "db-0."+pool.Name+".net1"), pod)
 	ended := func(g gomega.Gomega) *metav1.Condition {
@@ -147,7 +147,7 @@ func TestClaimIsRetainedAfterItsStatefulSet(t *testing.T) {
 
 	// The set comes back in time.
 	now.SetTime(now.Now().Add(119 * time.Minute))
-	set = w.statefulSet(ns, "db")
+	set = w.statefulSet(ns)
 	w.eventually(func(g gomega.Gomega) { g.Expect(ended(g)).To(gomega.BeNil()) })
 	w.remove(set)
 	w.eventually(func(g gomega.Gomega) { g.Expect(ended(g)).NotTo(gomega.BeNil()) })
@@ -169,14 +169,14 @@ func TestClaimIsRetainedAfterItsStatefulSet(t *testing.T) {
 func TestDeletionWaitsForTheHolder(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.50.0/24")
 	w.network(ns, "iot", pool.Name)
-	pod := w.pod(ns, "pod", "iot", on("node-1"))
-	claim := w.held(w.bound(ns, "pod."+pool.Name+".net1"), pod)
+	pod := w.pod(ns, "camera", "iot", on("node-1"))
+	claim := w.held(w.bound(ns, "camera."+pool.Name+".net1"), pod)
 	w.remove(claim)
 	message := w.refused(ns, claim.Name, "ClaimDeleting")
-	if want := "stays with pod pod on node node-1"; !strings.Contains(message, want) {
+	if want := "stays with pod camera on node node-1"; !strings.Contains(message, want) {
 		t.Errorf("message %q lacks %q", message, want)
 	}
 	w.told(claim, "ClaimDeleting")
@@ -195,7 +195,7 @@ func TestDeletionWaitsForTheHolder(t *testing.T) {
 func TestDeletedClaimOfPodThatRunsIsMadeAgain(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.50.0/24")
 	w.network(ns, "iot", pool.Name)
 	w.pod(ns, "pod", "iot")
@@ -212,10 +212,10 @@ func TestDeletedClaimOfPodThatRunsIsMadeAgain(t *testing.T) {
 func TestNameThatAnotherWorkloadHas(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.50.0/24")
 	w.network(ns, "iot", pool.Name)
-	set := w.statefulSet(ns, "db")
+	set := w.statefulSet(ns)
 	pod := w.pod(ns, "db-0", "iot", ownedBy(set), on("node-1"))
 	claim := w.held(w.bound(ns, "db-0."+pool.Name+".net1"), pod)
 	w.remove(pod)
@@ -233,7 +233,7 @@ func TestNameThatAnotherWorkloadHas(t *testing.T) {
 func TestQuotaThatRefusesAClaim(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.50.0/24")
 	w.network(ns, "iot", pool.Name)
 	hard := corev1.ResourceList{"count/macclaims.macpool.dev": resource.MustParse("0")}

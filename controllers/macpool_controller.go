@@ -96,7 +96,7 @@ func (r *MacPoolReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 			return settle(result, err)
 		}
 	}
-	return result, r.wake(ctx, pool)
+	return settle(result, r.wake(ctx, pool))
 }
 
 // judge finds what is wrong with a pool. Pools that exist are read live before one is first called ready: of two that

@@ -20,7 +20,7 @@ import (
 func TestPoolIsCounted(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.50.0/24", ranged("192.168.50.100", "192.168.50.109"), func(p *v1alpha1.MacPool) {
 		p.Spec.Segment = "" // the default
 		p.Spec.Subnets[0].Gateway = "192.168.50.1"
@@ -48,7 +48,7 @@ func TestPoolIsCounted(t *testing.T) {
 			t.Error("the edit has taken the lease from a claim")
 		}
 	})
-	t.Run("corrupted (R-P6)", func(t *testing.T) {
+	t.Run("corrupted (R-P6)", func(*testing.T) {
 		changeStatus(w, pool, func(p *v1alpha1.MacPool) {
 			p.Status.Available, p.Status.Segment, p.Status.Conditions = ptr.To[int64](-7), "nonsense", nil
 		})
@@ -84,7 +84,7 @@ func TestPoolThatMakesNoSense(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.startManager(managerOptions{})
-			ns := w.namespace(nil)
+			ns := w.namespace()
 			pool := w.pool("192.168.50.0/24", tc.change)
 			message := w.poolCondition(pool, v1alpha1.PoolReady, metav1.ConditionFalse, v1alpha1.PoolReasonInvalid)
 			if !strings.Contains(message, tc.want) {
@@ -97,6 +97,7 @@ func TestPoolThatMakesNoSense(t *testing.T) {
 			if leases := w.leases(pool); len(leases) != 0 {
 				t.Errorf("there are leases: %v", leases)
 			}
+			w.afterSecondLook()
 			change(w, pool, func(p *v1alpha1.MacPool) { p.Spec.Subnets[0].Ranges, p.Spec.Subnets[0].Exclude = nil, nil })
 			w.bound(ns, "early") // woken by the pool
 		})
@@ -106,7 +107,7 @@ func TestPoolThatMakesNoSense(t *testing.T) {
 func TestPoolsThatContradict(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	older := w.pool("10.1.0.0/16")
 	w.poolReady(older)
 	// The same prefix for another network, whose addresses end in the same 24 bits.
@@ -118,7 +119,7 @@ func TestPoolsThatContradict(t *testing.T) {
 	w.poolReady(older)
 	w.claim(ns, "waits", younger)
 	w.refused(ns, "waits", "PoolNotReady")
-
+	w.afterSecondLook()
 	w.remove(older)
 	w.poolReady(younger)
 	w.bound(ns, "waits")
@@ -145,7 +146,7 @@ func TestPoolsThatContradictAndAreBothReady(t *testing.T) {
 func TestExhaustedPoolWakesThoseWhoWait(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.50.0/24", ranged("192.168.50.100", "192.168.50.100"), cooling(0, time.Hour))
 	first := w.claim(ns, "first", pool)
 	lease := w.bound(ns, "first").Status.LeaseName
@@ -155,6 +156,7 @@ func TestExhaustedPoolWakesThoseWhoWait(t *testing.T) {
 	if want := "of 1, 1 are leased, 0 cooling"; !strings.Contains(message, want) {
 		t.Errorf("message %q lacks %q", message, want)
 	}
+	w.afterSecondLook()
 	w.remove(first)
 	if got := w.bound(ns, "second").Status.LeaseName; got != lease {
 		t.Errorf("the second claim has %s, not %s, which the first gave back", got, lease)

@@ -3,6 +3,7 @@
 package controllers_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,7 +17,7 @@ func TestAddressesAreCountedWhenAsked(t *testing.T) {
 	w := newWorld(t)
 	registry := prometheus.NewRegistry()
 	w.startManager(managerOptions{metrics: registry})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.50.0/24", ranged("192.168.50.100", "192.168.50.104"), func(p *v1alpha1.MacPool) {
 		p.Spec.Subnets[0].Ranges = append(p.Spec.Subnets[0].Ranges, v1alpha1.PoolRange{
 			AddressRange: v1alpha1.AddressRange{Start: "192.168.50.8", End: "192.168.50.9"}, ExplicitOnly: true,
@@ -34,11 +35,11 @@ func TestAddressesAreCountedWhenAsked(t *testing.T) {
 		values := map[string]float64{}
 		for _, family := range families {
 			for _, m := range family.GetMetric() {
-				key := family.GetName()
+				key := []string{family.GetName()}
 				for _, l := range m.GetLabel() {
-					key += " " + l.GetName() + "=" + l.GetValue()
+					key = append(key, l.GetName()+"="+l.GetValue())
 				}
-				values[key] = m.GetGauge().GetValue()
+				values[strings.Join(key, " ")] = m.GetGauge().GetValue()
 			}
 		}
 		return values

@@ -48,9 +48,9 @@ func (r *NADReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 
 // lint finds what is wrong with a network that names macpool.
 func lint(nad *nadv1.NetworkAttachmentDefinition) []*problem.Error {
-	n, err := networkOf(nad)
-	if p := problem.As(err); p != nil {
-		return []*problem.Error{p}
+	n, trouble := networkOf(nad)
+	if trouble != nil {
+		return []*problem.Error{trouble}
 	}
 	name := client.ObjectKeyFromObject(nad).String()
 	var problems []*problem.Error

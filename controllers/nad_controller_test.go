@@ -12,7 +12,7 @@ import (
 func TestNetworksAreRead(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	const ipam = `"ipam": {"type": "macpool", "pool": "iot"}`
 	for name, tc := range map[string]struct {
 		config  string

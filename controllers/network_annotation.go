@@ -34,9 +34,9 @@ type selection struct {
 }
 
 // selectionsOf are the networks that a pod asks for, named as Multus names them: the n-th element is interface net<n>,
-// counted over all elements, unless it says otherwise. The error is BadAnnotation: Multus starts such a pod without the
-// interface, and nobody else tells its owner.
-func selectionsOf(pod *corev1.Pod) ([]selection, error) {
+// counted over all elements, unless it says otherwise. What may be wrong is BadAnnotation: Multus starts such a pod without
+// the interface, and nobody else tells its owner.
+func selectionsOf(pod *corev1.Pod) ([]selection, *problem.Error) {
 	annotation := pod.Annotations[nadv1.NetworkAttachmentAnnot]
 	if annotation == "" {
 		return nil, nil

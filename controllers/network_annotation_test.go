@@ -74,7 +74,7 @@ func FuzzSelectionsOf(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, networks string) {
 		got, err := selectionsOf(selecting(networks))
-		if err != nil && !problem.BadAnnotation.Is(err) {
+		if err != nil && err.Kind != problem.BadAnnotation {
 			t.Errorf("%q: %v", networks, err)
 		}
 		for _, s := range got {

@@ -37,9 +37,9 @@ type pluginConf struct {
 	Args         json.RawMessage `json:"args"`
 }
 
-// networkOf reads a network's configuration, a plugin's or a list of them. The error, BadConfig, is returned only for one
-// that speaks of macpool: what is wrong with others is not ours to say.
-func networkOf(nad *nadv1.NetworkAttachmentDefinition) (network, error) {
+// networkOf reads a network's configuration, a plugin's or a list of them. BadConfig is returned only for one that speaks
+// of macpool: what is wrong with others is not ours to say.
+func networkOf(nad *nadv1.NetworkAttachmentDefinition) (network, *problem.Error) {
 	var list struct {
 		pluginConf
 

@@ -48,7 +48,7 @@ func TestNetworkOf(t *testing.T) {
 	}
 	for _, config := range []string{`{"ipam": {"type": "macpool"}`, `{"type": "macpool", "plugins": 5}`} {
 		_, err := networkOf(&nadv1.NetworkAttachmentDefinition{Spec: nadv1.NetworkAttachmentDefinitionSpec{Config: config}})
-		if !problem.BadConfig.Is(err) {
+		if err == nil || err.Kind != problem.BadConfig {
 			t.Errorf("%s: %v", config, err)
 		}
 	}

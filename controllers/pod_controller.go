@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -68,15 +69,11 @@ func (r *PodReconciler) attach(ctx context.Context, pod *corev1.Pod, findings ma
 		return 0, nil
 	}
 	attachments, err := attachmentsOf(ctx, r.Client, pod)
-	if p := problem.As(err); p != nil {
-		findings[""] = findingOf(p)
-		return 0, nil
-	}
 	if err != nil {
 		return 0, err
 	}
 	if pod.Spec.HostNetwork {
-		if len(attachments) > 0 {
+		if slices.ContainsFunc(attachments, func(a attachment) bool { return a.Err == nil }) {
 			findings[""] = findingOf(problem.HostNetwork.New(pod.Namespace, pod.Name))
 		}
 		return 0, nil
@@ -162,7 +159,7 @@ func (r *PodReconciler) ensure(ctx context.Context, want *v1alpha1.MacClaim) (*v
 // hold makes the pod the holder of a bound claim, once its node is known. While another pod holds it that pod's node has
 // the word; it is said when that lasts.
 func (r *PodReconciler) hold(ctx context.Context, pod *corev1.Pod, a attachment, claim *v1alpha1.MacClaim) (time.Duration, error) {
-	if claim.Status.LeaseName == "" || !mayHold(pod) || holds(claim, pod) {
+	if claim.Status.LeaseName == "" || !mayHold(pod, claim) || holds(claim, pod) {
 		return 0, nil
 	}
 	_, err := r.Binder.SetHolder(ctx, claim, *a.holder(pod))

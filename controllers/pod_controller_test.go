@@ -43,7 +43,7 @@ func (w *world) expectClaims(namespace string, want ...string) {
 func TestPodsGetClaims(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	shared := w.namespace(nil)
+	shared := w.namespace()
 	iot, cam := w.pool("192.168.50.0/24"), w.pool("192.168.60.0/24")
 	w.network(shared, "iot", iot.Name)
 	w.network(shared, "cam", cam.Name)
@@ -80,7 +80,7 @@ func TestPodsGetClaims(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &world{t: t, Client: w.Client}
-			ns := w.namespace(nil)
+			ns := w.namespace()
 			w.network(ns, "local", iot.Name)
 			fill := strings.NewReplacer("IOT", iot.Name, "CAM", cam.Name, "NS", shared)
 			if tc.change == nil {
@@ -115,7 +115,7 @@ func TestPodsGetClaims(t *testing.T) {
 func TestWhatIsWrongIsSaidOnThePod(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.50.0/24", ranged("192.168.50.100", "192.168.50.110"))
 	w.poolReady(pool)
 	w.network(ns, "iot", pool.Name)
@@ -213,7 +213,7 @@ func TestWishesAreHonoured(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &world{t: t, Client: w.Client}
-			ns := w.namespace(nil)
+			ns := w.namespace()
 			w.networkOf(ns, "iot", config(tc.extra))
 			pod := w.pod(ns, "pod", `[{"name": "iot", `+tc.element+`}]`)
 			claim := w.bound(ns, "pod."+pool.Name+".net1")
@@ -230,7 +230,7 @@ func TestWishesAreHonoured(t *testing.T) {
 func TestWishesThatClaimsCannotHaveNow(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.50.0/24", func(p *v1alpha1.MacPool) {
 		p.Spec.Subnets[0].Gateway = "192.168.50.1"
 		p.Spec.Subnets[0].Exclude = []v1alpha1.AddressRange{{Start: "192.168.50.50"}}
@@ -272,6 +272,7 @@ func TestWishesThatClaimsCannotHaveNow(t *testing.T) {
 		change(w, pool, func(p *v1alpha1.MacPool) { cooling(0, 0)(p) })
 		w.pod(ns, "pod", `[{"name": "iot", "ips": ["192.168.50.70"]}]`)
 		w.refused(ns, "pod."+pool.Name+".net1", "AddressTaken")
+		w.afterSecondLook()
 		w.remove(owner)
 		if claim := w.bound(ns, "pod."+pool.Name+".net1"); claim.Status.IPs[0] != "192.168.50.70" {
 			t.Errorf("it got %v", claim.Status.IPs)
@@ -282,10 +283,10 @@ func TestWishesThatClaimsCannotHaveNow(t *testing.T) {
 func TestPodThatAsksForAnotherAddress(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.50.0/24")
 	w.network(ns, "iot", pool.Name)
-	set := w.statefulSet(ns, "db")
+	set := w.statefulSet(ns)
 	name := "db-0." + pool.Name + ".net1"
 	pod := w.pod(ns, "db-0", "iot", ownedBy(set), on("node-1"))
 	first := w.held(w.bound(ns, name), pod)
@@ -321,7 +322,7 @@ func TestPodThatAsksForAnotherAddress(t *testing.T) {
 func TestHolderIsSetWhenTheNodeIsKnown(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.50.0/24")
 	w.network(ns, "iot", pool.Name)
 
@@ -369,6 +370,13 @@ func TestHolderIsSetWhenTheNodeIsKnown(t *testing.T) {
 			t.Error("it was made again")
 		}
 	})
+	t.Run("once: a detached pod is its node's affair", func(t *testing.T) {
+		w := &world{t: t, Client: w.Client}
+		pod := w.pod(ns, "detached", "iot", on("node-9"))
+		claim := w.held(w.bound(ns, "detached."+pool.Name+".net1"), pod)
+		w.detach(claim)
+		w.never("the manager made it the holder again", func() bool { return w.claimNow(ns, claim.Name).Status.Holder != nil })
+	})
 	t.Run("not of a pod that has ended", func(t *testing.T) {
 		w := &world{t: t, Client: w.Client}
 		claim := w.bound(ns, "early."+pool.Name+".net1")
@@ -386,10 +394,10 @@ func TestHolderIsSetWhenTheNodeIsKnown(t *testing.T) {
 func TestClaimHeldByAnother(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.50.0/24")
 	w.network(ns, "iot", pool.Name)
-	set := w.statefulSet(ns, "db")
+	set := w.statefulSet(ns)
 	old := w.pod(ns, "db-0", "iot", ownedBy(set), on("node-1"))
 	claim := w.held(w.bound(ns, "db-0."+pool.Name+".net1"), old)
 	w.remove(old)
@@ -413,7 +421,7 @@ func TestWhatComesAfterThePodWakesIt(t *testing.T) {
 	w.startManager(managerOptions{})
 	t.Run("network made", func(t *testing.T) {
 		w := &world{t: t, Client: w.Client}
-		ns, pool := w.namespace(nil), w.pool("192.168.50.0/24")
+		ns, pool := w.namespace(), w.pool("192.168.50.0/24")
 		w.pod(ns, "pod", "iot")
 		w.never("there are claims", func() bool { return len(w.claims(ns)) != 0 })
 		w.network(ns, "iot", pool.Name)
@@ -421,7 +429,7 @@ func TestWhatComesAfterThePodWakesIt(t *testing.T) {
 	})
 	t.Run("network corrected", func(t *testing.T) {
 		w := &world{t: t, Client: w.Client}
-		ns, pool := w.namespace(nil), w.pool("192.168.50.0/24")
+		ns, pool := w.namespace(), w.pool("192.168.50.0/24")
 		nad := w.network(ns, "iot", "typo")
 		w.told(w.pod(ns, "pod", "iot"), "PoolUnknown")
 		change(w, nad, func(n *nadv1.NetworkAttachmentDefinition) {
@@ -431,7 +439,7 @@ func TestWhatComesAfterThePodWakesIt(t *testing.T) {
 	})
 	t.Run("pool made", func(t *testing.T) {
 		w := &world{t: t, Client: w.Client}
-		ns := w.namespace(nil)
+		ns := w.namespace()
 		w.network(ns, "iot", "later")
 		w.told(w.pod(ns, "pod", "iot"), "PoolUnknown")
 		w.pool("192.168.50.0/24", func(p *v1alpha1.MacPool) { p.Name = "later" })
@@ -439,7 +447,7 @@ func TestWhatComesAfterThePodWakesIt(t *testing.T) {
 	})
 	t.Run("namespace labelled", func(t *testing.T) {
 		w := &world{t: t, Client: w.Client}
-		ns := w.namespace(nil)
+		ns := w.namespace()
 		pool := w.pool("192.168.50.0/24", selecting("vlan", "iot"))
 		w.network(ns, "iot", pool.Name)
 		pod := w.pod(ns, "pod", "iot")
@@ -447,6 +455,7 @@ func TestWhatComesAfterThePodWakesIt(t *testing.T) {
 		if note := w.told(pod, "PoolForbidden"); !strings.Contains(note, "MP304") {
 			t.Errorf("note %q", note)
 		}
+		w.afterSecondLook()
 		namespace := &corev1.Namespace{}
 		namespace.Name = ns
 		change(w, namespace, func(n *corev1.Namespace) { n.Labels["vlan"] = "iot" })
@@ -454,11 +463,12 @@ func TestWhatComesAfterThePodWakesIt(t *testing.T) {
 	})
 	t.Run("pool opened", func(t *testing.T) {
 		w := &world{t: t, Client: w.Client}
-		ns := w.namespace(nil)
+		ns := w.namespace()
 		pool := w.pool("192.168.50.0/24", selecting("vlan", "iot"))
 		w.network(ns, "iot", pool.Name)
 		w.pod(ns, "pod", "iot")
 		w.refused(ns, "pod."+pool.Name+".net1", "PoolForbidden")
+		w.afterSecondLook()
 		change(w, pool, func(p *v1alpha1.MacPool) { p.Spec.NamespaceSelector = nil })
 		w.expectClaims(ns, "pod."+pool.Name+".net1")
 	})

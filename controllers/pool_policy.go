@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/allocator"
@@ -97,7 +96,10 @@ func samePoolStatus(a, b *v1alpha1.MacPool) bool {
 }
 
 func number(n uint64) *int64 {
-	return ptr.To(int64(min(n, math.MaxInt64)))
+	if n > math.MaxInt64 {
+		n = math.MaxInt64
+	}
+	return new(int64(n))
 }
 
 // sentence is an error as a condition's message: capitalized.

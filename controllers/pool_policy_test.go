@@ -108,7 +108,7 @@ func TestWorthWaking(t *testing.T) {
 		waiting("new", "", 0),
 	}
 	for available, want := range map[uint64][]string{
-		0: {"free"}, 1: {"free", "oldest"}, 2: {"free", "oldest", "old"}, 1 << 60: {"free", "oldest", "old", "young", "new"},
+		0: {"free"}, 1: {"free", "oldest"}, 2: {"free", "oldest", "old"}, 1 << 60: {"free", "oldest", "old", "young"},
 	} {
 		var got []string
 		for _, c := range worthWaking(claims, available, func(c *v1alpha1.MacClaim) bool { return c.Name == "free" }) {

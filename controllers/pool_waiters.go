@@ -37,7 +37,7 @@ func (r *MacPoolReconciler) wake(ctx context.Context, pool *v1alpha1.MacPool) er
 	if !r.announce(pool) {
 		plan, err := binding.PlanOf(pool)
 		if err != nil {
-			return nil // the cache had an older spec
+			return fmt.Errorf("planning pool %s: %w", pool.Name, err) // it cannot be ready
 		}
 		available := r.Feed.Index.Count(pool.Name).Available
 		claims = worthWaking(claims, available, func(claim *v1alpha1.MacClaim) bool { return r.askedIsFree(claim, plan) })
@@ -52,14 +52,13 @@ func (r *MacPoolReconciler) wake(ctx context.Context, pool *v1alpha1.MacPool) er
 	return nil
 }
 
-// worthWaking chooses among waiting claims. One without a condition may be in the middle of an attempt that has just found
-// the pool full, and is woken to try again after it. What others wait for is not an address.
+// worthWaking chooses among waiting claims. Those without a condition are being tried just now; what others wait for is not
+// an address.
 func worthWaking(claims []v1alpha1.MacClaim, available uint64, askedIsFree func(*v1alpha1.MacClaim) bool) []v1alpha1.MacClaim {
 	var anyAddress, chosen []v1alpha1.MacClaim
 	for i := range claims {
 		ready := apimeta.FindStatusCondition(claims[i].Status.Conditions, v1alpha1.ClaimReady)
 		if ready == nil {
-			anyAddress = append(anyAddress, claims[i])
 			continue
 		}
 		switch ready.Reason {

@@ -3,6 +3,7 @@
 package controllers_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	testclock "k8s.io/utils/clock/testing"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
@@ -23,9 +23,10 @@ import (
 // orphanAfter is short, and long enough for a bind that is under way.
 const orphanAfter = 1500 * time.Millisecond
 
-// strayLease makes a lease by hand, leased an hour ago.
-func (w *world) strayLease(pool *v1alpha1.MacPool, address string, claim *v1alpha1.MacClaim) *v1alpha1.MacLease {
+// strayLease makes a lease of 192.168.50.200 by hand, leased an hour ago.
+func (w *world) strayLease(pool *v1alpha1.MacPool, claim *v1alpha1.MacClaim) *v1alpha1.MacLease {
 	w.t.Helper()
+	const address = "192.168.50.200"
 	lease := &v1alpha1.MacLease{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: binding.SegmentOf(pool) + "." + address,
@@ -34,7 +35,7 @@ func (w *world) strayLease(pool *v1alpha1.MacPool, address string, claim *v1alph
 			},
 		},
 		Spec: v1alpha1.MacLeaseSpec{
-			PoolName: pool.Name, MAC: "02:32:00:a8:32:c8", IPs: []v1alpha1.IPAddress{v1alpha1.IPAddress(address)},
+			PoolName: pool.Name, MAC: "02:32:00:a8:32:c8", IPs: []v1alpha1.IPAddress{address},
 			ClaimRef: v1alpha1.ClaimRef{Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID},
 			LeasedAt: metav1.NewTime(time.Now().Add(-time.Hour)),
 		},
@@ -60,7 +61,7 @@ func (w *world) released(name string) string {
 func TestRepairCase1(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{orphanAfter: orphanAfter})
-	ns, pool := w.namespace(nil), w.pool("192.168.50.0/24")
+	ns, pool := w.namespace(), w.pool("192.168.50.0/24")
 	w.claim(ns, "a", pool)
 	claim := w.bound(ns, "a")
 	lease := w.lease(claim.Status.LeaseName)
@@ -73,11 +74,11 @@ func TestRepairCase1(t *testing.T) {
 func TestRepairCase2(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{orphanAfter: orphanAfter})
-	ns, pool := w.namespace(nil), w.pool("192.168.50.0/24", selecting("open", "no"))
+	ns, pool := w.namespace(), w.pool("192.168.50.0/24", selecting("open", "no"))
 	w.claim(ns, "a", pool)
 	w.refused(ns, "a", "PoolForbidden")
 	before := w.claimNow(ns, "a")
-	lease := w.strayLease(pool, "192.168.50.200", before)
+	lease := w.strayLease(pool, before)
 	if evidence := w.released(lease.Name); evidence != "its claim never got it" {
 		t.Errorf("evidence %q", evidence)
 	}
@@ -91,10 +92,10 @@ func TestRepairCase2(t *testing.T) {
 func TestRepairCase3(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{orphanAfter: orphanAfter})
-	ns, pool := w.namespace(nil), w.pool("192.168.50.0/24", ranged("192.168.50.100", "192.168.50.110"))
+	ns, pool := w.namespace(), w.pool("192.168.50.0/24", ranged("192.168.50.100", "192.168.50.110"))
 	w.claim(ns, "a", pool)
 	claim := w.bound(ns, "a")
-	lease := w.strayLease(pool, "192.168.50.200", claim)
+	lease := w.strayLease(pool, claim)
 	if evidence := w.released(lease.Name); evidence != "its claim has another lease" {
 		t.Errorf("evidence %q", evidence)
 	}
@@ -106,7 +107,7 @@ func TestRepairCase3(t *testing.T) {
 func TestRepairCase4(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{orphanAfter: orphanAfter})
-	ns, pool := w.namespace(nil), w.pool("192.168.50.0/24", cooling(0, time.Hour))
+	ns, pool := w.namespace(), w.pool("192.168.50.0/24", cooling(0, time.Hour))
 	w.claim(ns, "a", pool)
 	claim := w.bound(ns, "a")
 	// By force: the finalizer goes, and the claim with it.
@@ -115,7 +116,7 @@ func TestRepairCase4(t *testing.T) {
 	w.gone(claim)
 	w.released(claim.Status.LeaseName)
 
-	stray := w.strayLease(pool, "192.168.50.200", &v1alpha1.MacClaim{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "never", UID: "0-0"}})
+	stray := w.strayLease(pool, &v1alpha1.MacClaim{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "never", UID: "0-0"}})
 	w.never("it was released before its time", func() bool {
 		return time.Since(stray.CreationTimestamp.Time) < orphanAfter && w.lease(stray.Name).Spec.ReleasedAt != nil
 	})
@@ -127,7 +128,7 @@ func TestRepairCase4(t *testing.T) {
 func TestRepairCase5(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{orphanAfter: orphanAfter})
-	ns, pool := w.namespace(nil), w.pool("192.168.50.0/24", func(p *v1alpha1.MacPool) {
+	ns, pool := w.namespace(), w.pool("192.168.50.0/24", func(p *v1alpha1.MacPool) {
 		p.Spec.Subnets = append(p.Spec.Subnets, v1alpha1.Subnet{CIDR: "fd00:50::/64"})
 	})
 	w.network(ns, "iot", pool.Name)
@@ -152,7 +153,7 @@ func TestRepairCase5(t *testing.T) {
 func TestRepairCase6(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{orphanAfter: orphanAfter})
-	ns, pool := w.namespace(nil), w.pool("192.168.50.0/24")
+	ns, pool := w.namespace(), w.pool("192.168.50.0/24")
 	w.claim(ns, "a", pool)
 	w.claim(ns, "b", pool)
 	a, b := w.bound(ns, "a"), w.bound(ns, "b")
@@ -173,13 +174,13 @@ func TestRepairCase6(t *testing.T) {
 func TestRepairCase7(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{orphanAfter: orphanAfter})
-	ns, pool := w.namespace(nil), w.pool("192.168.50.0/24", ranged("192.168.50.100", "192.168.50.100"), cooling(time.Second, 0))
+	ns, pool := w.namespace(), w.pool("192.168.50.0/24", ranged("192.168.50.100", "192.168.50.100"), cooling(time.Second, 0))
 	w.claim(ns, "a", pool)
 	claim := w.bound(ns, "a")
 	w.claim(ns, "b", pool)
 	w.refused(ns, "b", "PoolExhausted")
 	lease := w.lease(claim.Status.LeaseName)
-	change(w, lease, func(l *v1alpha1.MacLease) { l.Spec.ReleasedAt = ptr.To(metav1.Now()) })
+	change(w, lease, func(l *v1alpha1.MacLease) { l.Spec.ReleasedAt = new(metav1.Now()) })
 	w.eventually(func(g gomega.Gomega) {
 		now := w.lease(lease.Name)
 		g.Expect(now).NotTo(gomega.BeNil())
@@ -196,7 +197,7 @@ func TestReleasedLeaseCoolsIsReusableAndGoes(t *testing.T) {
 	w := newWorld(t)
 	now := testclock.NewFakePassiveClock(time.Now())
 	_, stop := w.startManager(managerOptions{clock: now})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.50.0/24", ranged("192.168.50.100", "192.168.50.100"), cooling(10*time.Minute, time.Hour))
 	claim := w.claim(ns, "a", pool)
 	name := w.bound(ns, "a").Status.LeaseName
@@ -210,7 +211,7 @@ func TestReleasedLeaseCoolsIsReusableAndGoes(t *testing.T) {
 	looked := 0
 	look := func() {
 		looked++
-		change(w, w.lease(name), func(l *v1alpha1.MacLease) { l.Annotations = map[string]string{"looked": string(rune('a' + looked))} })
+		change(w, w.lease(name), func(l *v1alpha1.MacLease) { l.Annotations = map[string]string{"looked": strconv.Itoa(looked)} })
 	}
 	reusable := func() bool { return w.lease(name).Spec.ReusableAt != nil }
 
@@ -266,7 +267,7 @@ func (w *world) expectCounts(pool *v1alpha1.MacPool, leased, cooling, available 
 func TestShorterHistoryDeletesWhatIsOld(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
-	ns, pool := w.namespace(nil), w.pool("192.168.50.0/24", cooling(0, time.Hour))
+	ns, pool := w.namespace(), w.pool("192.168.50.0/24", cooling(0, time.Hour))
 	claim := w.claim(ns, "a", pool)
 	name := w.bound(ns, "a").Status.LeaseName
 	w.remove(claim)
@@ -278,9 +279,9 @@ func TestShorterHistoryDeletesWhatIsOld(t *testing.T) {
 func TestRepairCase10(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{orphanAfter: orphanAfter})
-	ns, pool := w.namespace(nil), w.pool("192.168.50.0/24", cooling(0, 0))
+	ns, pool := w.namespace(), w.pool("192.168.50.0/24", cooling(0, 0))
 	nobody := &v1alpha1.MacClaim{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "never", UID: "0-0"}}
-	lease := w.strayLease(pool, "192.168.50.200", nobody)
+	lease := w.strayLease(pool, nobody)
 	change(w, lease, func(l *v1alpha1.MacLease) {
 		l.Spec.Conflict = &v1alpha1.Conflict{MAC: "00:11:22:33:44:55", NodeName: "node-1", SeenAt: metav1.Now()}
 	})

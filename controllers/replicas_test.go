@@ -58,7 +58,7 @@ func TestTwoManagersWithoutLeaderElection(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
 	w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.0.0/16", ranged("192.168.50.1", "192.168.50.200"))
 	w.network(ns, "iot", pool.Name)
 	var made sync.WaitGroup
@@ -104,7 +104,7 @@ func TestManagerThatStartsAgainBindsNothingTwice(t *testing.T) {
 	const n = 50
 	w := newWorld(t)
 	_, stop := w.startManager(managerOptions{})
-	ns := w.namespace(nil)
+	ns := w.namespace()
 	pool := w.pool("192.168.0.0/16", ranged("192.168.50.1", "192.168.50.100"))
 	w.network(ns, "iot", pool.Name)
 	for i := range n {
@@ -173,7 +173,7 @@ func TestLeaderElectionHasItsRights(t *testing.T) {
 	}
 	_, stop := w.startManager(managerOptions{change: elect})
 	standby, _ := w.startManager(managerOptions{change: elect})
-	ns, pool := w.namespace(nil), w.pool("192.168.50.0/24")
+	ns, pool := w.namespace(), w.pool("192.168.50.0/24")
 	w.claim(ns, "a", pool)
 	w.bound(ns, "a")
 	w.eventually(func(g gomega.Gomega) {
@@ -196,17 +196,15 @@ func TestPodCostsThreeRequests(t *testing.T) {
 	w.startManager(managerOptions{count: func(r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
-		what := r.Method
-		for part := range strings.SplitSeq(r.URL.Path, "/") {
-			if slices.Contains([]string{"macpools", "macclaims", "macleases", "status", "events"}, part) {
-				what += " " + part
-			}
-		}
+		parts := slices.DeleteFunc(strings.Split(r.URL.Path, "/"), func(part string) bool {
+			return !slices.Contains([]string{"macpools", "macclaims", "macleases", "status", "events"}, part)
+		})
+		what := r.Method + " " + strings.Join(parts, " ")
 		if r.Method != http.MethodGet || !strings.Contains(r.URL.RawQuery, "watch") && !strings.Contains(r.URL.RawQuery, "limit") {
 			requests[what]++
 		}
 	}})
-	ns, pool := w.namespace(nil), w.pool("192.168.0.0/16")
+	ns, pool := w.namespace(), w.pool("192.168.0.0/16")
 	w.network(ns, "iot", pool.Name)
 	w.poolReady(pool)
 	for i := range n {

@@ -43,7 +43,7 @@ import (
 
 // soon is how long tests wait for what takes a moment: far less than retryProblem, so that what a watch should have woken
 // cannot pass by being retried.
-const soon = 15 * time.Second
+const soon = 25 * time.Second
 
 // world is the API server as one test sees it. It is empty at the start, and the test is its administrator, scheduler,
 // runtime, node agents and StatefulSet controller.
@@ -112,7 +112,7 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 	}
 	options := ctrl.Options{
 		Scheme: scheme, Cache: view.CacheOptions(), Metrics: metricsserver.Options{BindAddress: "0"},
-		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
+		Controller: ctrlconfig.Controller{SkipNameValidation: new(true)},
 	}
 	if o.change != nil {
 		o.change(&options)
@@ -177,9 +177,9 @@ func (c counting) RoundTrip(request *http.Request) (*http.Response, error) {
 var unique atomic.Int64
 
 // namespace makes a namespace.
-func (w *world) namespace(labels map[string]string) string {
+func (w *world) namespace() string {
 	w.t.Helper()
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("test-%d", unique.Add(1)), Labels: labels}}
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("test-%d", unique.Add(1))}}
 	w.create(ns)
 	return ns.Name
 }
@@ -266,8 +266,10 @@ func ownedBy(set *appsv1.StatefulSet) func(*corev1.Pod) {
 	}
 }
 
-func (w *world) statefulSet(namespace, name string) *appsv1.StatefulSet {
+// statefulSet makes StatefulSet db, whose pods are the test's to make.
+func (w *world) statefulSet(namespace string) *appsv1.StatefulSet {
 	w.t.Helper()
+	const name = "db"
 	labels := map[string]string{"app": name}
 	set := &appsv1.StatefulSet{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},

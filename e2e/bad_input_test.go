@@ -20,19 +20,6 @@ import (
 	"github.com/macpool/macpool/e2e/lab"
 )
 
-// assertRefused fails unless the API server refused with a message that contains all parts.
-func assertRefused(t *testing.T, err error, parts ...string) {
-	t.Helper()
-	if err == nil {
-		t.Fatal("the API server took it")
-	}
-	for _, p := range parts {
-		if !strings.Contains(err.Error(), p) {
-			t.Errorf("the refusal does not say %q: %v", p, err)
-		}
-	}
-}
-
 // badInput is a network, or a wish, that cannot be granted.
 type badInput struct {
 	config   string
@@ -118,7 +105,7 @@ func TestBadInput(t *testing.T) {
 	})
 	t.Run("annotation", func(t *testing.T) {
 		pod := createPod(t, "bad-input", "unreadable", `[{"name": "net"`, node)
-		awaitEvent(t, "Pod", pod.Name, "BadAnnotation")
+		awaitEvent(t, "bad-input", "Pod", pod.Name, "BadAnnotation")
 	})
 	t.Run("victim", func(t *testing.T) { // of all the above
 		assertTruthful(t, victim)
@@ -203,11 +190,11 @@ func leasesOfPod(ctx context.Context, t *testing.T, pod *corev1.Pod) []string {
 	return names
 }
 
-func awaitEvent(t *testing.T, kind, name, reason string) {
+func awaitEvent(t *testing.T, ns, kind, name, reason string) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%s %s has event %s", kind, name, reason), func(ctx context.Context) error {
 		events := &corev1.EventList{}
-		if err := cluster.Client.List(ctx, events); err != nil {
+		if err := cluster.Client.List(ctx, events, client.InNamespace(ns)); err != nil {
 			return err
 		}
 		if !slices.ContainsFunc(events.Items, func(e corev1.Event) bool {
@@ -217,56 +204,4 @@ func awaitEvent(t *testing.T, kind, name, reason string) {
 		}
 		return nil
 	})
-}
-
-// TestHeldClaim : a StatefulSet's pod is made again while its predecessor still has the interface. The new one has to wait
-// and is told for whom (no takeover without evidence, R-G1); it gets the very same addresses when the other is gone (I4).
-func TestHeldClaim(t *testing.T) {
-	namespace(t, "held")
-	createPool(t, newPool("held", vlanEnd+2, 10))
-	createNetwork(t, "held", "net", macvlanConfig("1.0.0", vlanBadInput, "held"))
-	old := runPod(t, "held", "db-0", "net", cluster.Nodes[0])
-	before := linkOf(t, old)
-	// As kubectl delete --force does: the API forgets the pod, its node does not.
-	if err := cluster.ForgetPod(t.Context(), old.Pod); err != nil {
-		t.Fatal(err)
-	}
-	again := createPod(t, "held", "db-0", "net", cluster.Nodes[1])
-	_, err := cluster.RunPod(t.Context(), again, cluster.Nodes[1])
-	assertProblem(t, err, "MP210")
-	if got := lab.CNICode(err); got != 11 {
-		t.Errorf("CNI code %d, want 11", got)
-	}
-	if got := linkOf(t, old); got.MAC != before.MAC || !got.Up {
-		t.Errorf("the old pod's interface was touched:\n%s", got)
-	}
-	if err := old.Attachments[0].Detach(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	s, err := cluster.RunPodRetrying(t.Context(), again, cluster.Nodes[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	stopAtEnd(t, s)
-	if after := linkOf(t, s); after.MAC != before.MAC || !slices.Equal(after.IPs, before.IPs) {
-		t.Errorf("got\n%s\nwant\n%s", after, before)
-	}
-	assertTruthful(t, s)
-}
-
-// TestMissingChainedEntry : without the chained entry a pod works, the result's MAC is stale, CHECK says why, and the network
-// gets an event.
-func TestMissingChainedEntry(t *testing.T) {
-	namespace(t, "unchained")
-	createPool(t, newPool("unchained", vlanEnd+3, 10))
-	createNetwork(t, "unchained", "net", fmt.Sprintf(`{"cniVersion": "1.0.0", "name": "net", "type": "macvlan", "master": "eth0.%d", "mode": "bridge",
-		"ipam": {"type": "macpool", "pool": "unchained"}}`, vlanBadInput))
-	s := runPod(t, "unchained", "pod", "net", cluster.Nodes[0])
-	assertTruthful(t, s)
-	assertProblem(t, s.Attachments[0].Check(t.Context()), "MP405")
-	awaitEvent(t, "NetworkAttachmentDefinition", "net", "ChainedEntryMissing")
-	claim := &v1alpha1.MacClaim{}
-	if err := cluster.Client.Get(t.Context(), client.ObjectKey{Namespace: "unchained", Name: "pod.unchained.net1"}, claim); err != nil {
-		t.Fatal(err)
-	}
 }

@@ -20,7 +20,6 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
@@ -62,7 +61,7 @@ func newPool(name string, vlan, addresses int) *v1alpha1.MacPool {
 	return &v1alpha1.MacPool{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: v1alpha1.MacPoolSpec{
-			VLAN: ptr.To(int32(vlan)), //nolint:gosec // some 50
+			VLAN: new(int32(vlan)), //nolint:gosec // some 50
 			Subnets: []v1alpha1.Subnet{{
 				CIDR: v1alpha1.CIDR(fmt.Sprintf("10.%d.0.0/16", vlan)),
 				Ranges: []v1alpha1.PoolRange{{AddressRange: v1alpha1.AddressRange{

@@ -65,13 +65,13 @@ func killedInStorm(t *testing.T, node *lab.Node) {
 	var all sync.WaitGroup
 	errs := make(chan error, pods)
 	sandboxes := make([]*lab.Sandbox, pods)
-	started := make(chan struct{}, pods)
+	attached := make(chan struct{}, pods)
 	for i := range pods {
 		pod := createPod(t, "faults", fmt.Sprintf("storm-%d", i), "net", node)
 		all.Go(func() {
-			started <- struct{}{}
 			// kubelet tries again until it works; every failed try ends with a DEL.
 			s, err := cluster.RunPodRetrying(t.Context(), pod, node)
+			attached <- struct{}{}
 			if err == nil && i%3 == 0 {
 				err = errors.Join(s.Attachments[0].Detach(t.Context()), cluster.ForgetPod(t.Context(), pod))
 			}
@@ -81,9 +81,10 @@ func killedInStorm(t *testing.T, node *lab.Node) {
 			}
 		})
 	}
+	// In the midst of it: some are attached, the others on their way.
 	for range 2 {
-		for range pods / 3 {
-			<-started
+		for range pods / 6 {
+			<-attached
 		}
 		node.Agent.Kill()
 		if err := node.StartAgent(t.Context()); err != nil {

@@ -33,7 +33,7 @@ func (b Backend) Describe() string {
 	case BackendShim:
 		return "veths whose frames an eBPF program tags with the VLAN id (this kernel has no 802.1Q)"
 	default:
-		return "plain veths: frames are not tagged (this kernel has neither 802.1Q nor allows eBPF filters)"
+		return "plain veths: frames are not tagged (this kernel has no 802.1Q, and this user may not load eBPF filters)"
 	}
 }
 

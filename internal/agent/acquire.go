@@ -59,7 +59,8 @@ func (t *addition) prebound(ctx context.Context) *v1alpha1.MacClaim {
 	return nil
 }
 
-// bind does with live calls what the manager has not done.
+// bind does with live calls what the manager has not done. The pool is read again: the cached one may be older than its
+// condition, its ranges or its namespaceSelector are now.
 func (t *addition) bind(ctx context.Context) (claim *v1alpha1.MacClaim, mine bool, err error) {
 	seen := false
 	err = t.live(ctx, func(ctx context.Context) error {
@@ -70,6 +71,14 @@ func (t *addition) bind(ctx context.Context) (claim *v1alpha1.MacClaim, mine boo
 			}
 			return fmt.Errorf("reading namespace %s: %w", t.pod.Namespace, err)
 		}
+		pool := &v1alpha1.MacPool{}
+		if err := t.cluster.Get(ctx, types.NamespacedName{Name: t.req.Pool}, pool); err != nil {
+			if apierrors.IsNotFound(err) {
+				return problem.PoolUnknown.New(t.req.Pool)
+			}
+			return fmt.Errorf("reading pool %s: %w", t.req.Pool, err)
+		}
+		t.pool = pool
 		if err := binding.Admit(t.pool, ns); err != nil {
 			return err
 		}

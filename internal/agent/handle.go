@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/macpool/macpool/internal/agentapi"
@@ -61,6 +62,8 @@ func (a *Agent) report(req *agentapi.Request, lease *agentapi.Lease, err error) 
 	log := a.log.WithValues("command", req.Command, "container", req.ContainerID, "interface", req.Interface,
 		"network", req.Network, "pool", req.Pool, "pod", req.Pod)
 	switch {
+	case errors.Is(err, errHungUp):
+		log.Info("The caller of a request was gone", "error", err.Error())
 	case err != nil && problem.Internal.Is(err), err != nil && problem.As(err) == nil:
 		log.Error(err, "A request was not served")
 	case err != nil:

@@ -85,13 +85,14 @@ func (a *Agent) compareJournal(ctx context.Context) error {
 	for _, entry := range a.journal.in(attached) {
 		held := false
 		err := a.retry(ctx, func(ctx context.Context) error {
-			claim := &v1alpha1.MacClaim{}
+			cached, live := &v1alpha1.MacClaim{}, &v1alpha1.MacClaim{}
 			key := claimKey(entry.Claim)
-			err := a.cluster.cache.Get(ctx, key, claim)
-			if err != nil || !holds(claim, &entry) {
-				err = client.IgnoreNotFound(a.cluster.Get(ctx, key, claim))
+			if a.cluster.cache.Get(ctx, key, cached) == nil && holds(cached, &entry) {
+				held = true
+				return nil
 			}
-			held = holds(claim, &entry)
+			err := client.IgnoreNotFound(a.cluster.Get(ctx, key, live))
+			held = holds(live, &entry)
 			return err
 		})
 		if err != nil {
@@ -116,18 +117,19 @@ func holds(claim *v1alpha1.MacClaim, entry *attempt) bool {
 // stillHolds is holds, by the cache while it may be believed and by the API otherwise. A cache that says no may be a moment
 // behind this node's own write, so the API has the last word.
 func (a *Agent) stillHolds(ctx context.Context, entry *attempt) (bool, error) {
-	claim := &v1alpha1.MacClaim{}
+	// Two objects: what is read into one that is filled leaves there what the API no longer has.
+	cached, live := &v1alpha1.MacClaim{}, &v1alpha1.MacClaim{}
 	key := claimKey(entry.Claim)
-	if a.contact.cachesHold() && a.cluster.cache.Get(ctx, key, claim) == nil && holds(claim, entry) {
+	if a.contact.cachesHold() && a.cluster.cache.Get(ctx, key, cached) == nil && holds(cached, entry) {
 		return true, nil
 	}
 	err := a.live(ctx, func(ctx context.Context) error {
-		return a.cluster.Get(ctx, key, claim)
+		return a.cluster.Get(ctx, key, live)
 	})
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
-	return err == nil && holds(claim, entry), err
+	return err == nil && holds(live, entry), err
 }
 
 func claimKey(claim agentapi.ClaimRef) types.NamespacedName {

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"fmt"
+	"maps"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/problem"
+)
+
+// TestCheck proves R-C11: CHECK fails for a container that a newer one has replaced, and for one whose claim has gone to another
+// holder behind the agent's back; LOOKUP and CHECK fail for one that was never attached. None of them changes anything.
+func TestCheck(t *testing.T) {
+	f := newFixture(t)
+	n := startNode(t)
+	pod := f.newPod(t, "db-0", n.name, "db")
+	f.add(t, n, "c1", pod)
+	f.add(t, n, "c2", pod)
+	check := func(command agentapi.Command, container string) agentapi.Response {
+		req := f.addition(container, pod)
+		req.Command = command
+		return n.ask(t, req)
+	}
+	wantProblem(t, check(agentapi.Check, "c1"), problem.NotAttached)
+	wantProblem(t, check(agentapi.Check, "never"), problem.NotAttached)
+	wantProblem(t, check(agentapi.Lookup, "never"), problem.NotAttached)
+	if resp := check(agentapi.Check, "c2"); resp.Error != nil {
+		t.Errorf("CHECK of the current container: %+v", *resp.Error)
+	}
+
+	claim := f.claimOf(t, pod)
+	claim.Status.Holder.PodUID, claim.Status.Holder.Generation = "another", claim.Status.Holder.Generation+1
+	f.must(t, f.Status().Update(t.Context(), claim))
+	eventually(t, "CHECK to see the new holder", func() error { return isProblem(check(agentapi.Check, "c2"), problem.NotAttached) })
+	// A repeated ADD does not say otherwise.
+	wantProblem(t, n.ask(t, f.addition("c2", pod)), problem.NotAttached)
+	del(t, n, "c2")
+	eventually(t, "the DEL to be settled", func() error {
+		if len(n.agent.journal.in(detached)) > 0 {
+			return errNotReady
+		}
+		return nil
+	})
+	if after := f.claimOf(t, pod); after.ResourceVersion != claim.ResourceVersion {
+		t.Errorf("the other holder's claim was changed to %+v", after.Status)
+	}
+}
+
+// TestMetrics proves R-O1 for the agent: what is attached, pending and astray is counted when it is asked for, and a
+// restart finds what does not fit, and keeps it.
+func TestMetrics(t *testing.T) {
+	f := newFixture(t)
+	n := startNode(t, func(o *Options) { o.Metrics = prometheus.NewRegistry() })
+	first, second := f.newPod(t, "first", n.name, ""), f.newPod(t, "second", n.name, "")
+	f.add(t, n, "c1", first)
+	f.add(t, n, "c2", second)
+	wantProblem(t, n.ask(t, f.addition("", first)), problem.BadRequest)
+	n.wire.set(refuse)
+	del(t, n, "c2")
+	want := map[string]float64{
+		"macpool_agent_attachments": 1, "macpool_agent_pending_clears": 1, "macpool_agent_astray_attachments": 0,
+		"macpool_agent_spooled_requests": 0, "macpool_agent_api_contact": 1,
+		"macpool_cni_requests_total ADD ok": 2, "macpool_cni_requests_total ADD MP514": 1, "macpool_cni_requests_total DEL ok": 1,
+	}
+	if diff := cmp.Diff(want, scrape(t, n)); diff != "" {
+		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
+	n.stop()
+
+	claim := f.claimOf(t, first)
+	claim.Status.Holder.PodUID = "another"
+	f.must(t, f.Status().Update(t.Context(), claim))
+	n.wire.set(nil)
+	n.options.Metrics = prometheus.NewRegistry()
+	n.start(t)
+	n.awaitReady(t)
+	f.awaitNoHolder(t, second)
+	eventually(t, "the pending clear to be settled", func() error {
+		want := map[string]float64{
+			"macpool_agent_attachments": 1, "macpool_agent_pending_clears": 0, "macpool_agent_astray_attachments": 1,
+			"macpool_agent_spooled_requests": 0, "macpool_agent_api_contact": 1,
+		}
+		if got := scrape(t, n); !maps.Equal(want, got) {
+			return fmt.Errorf("metrics (-want +got):\n%s", cmp.Diff(want, got))
+		}
+		return nil
+	})
+}
+
+// scrape reads the gauges and counters of an agent, labels after the name.
+func scrape(t *testing.T, n *node) map[string]float64 {
+	t.Helper()
+	registry, ok := n.options.Metrics.(*prometheus.Registry)
+	if !ok {
+		t.Fatal("the node has no registry")
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			name := family.GetName()
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			if command, ok := labels["command"]; ok {
+				name += " " + command + " " + labels["code"]
+			}
+			switch {
+			case m.GetGauge() != nil:
+				values[name] = m.GetGauge().GetValue()
+			case m.GetCounter() != nil:
+				values[name] = m.GetCounter().GetValue()
+			}
+		}
+	}
+	return values
+}
