@@ -60,6 +60,7 @@ func TestResponseDroppedAfterCommit(t *testing.T) {
 // answer. It returns how many writes that took.
 func attachUnderFault(again bool) func(t *testing.T, drop int64) int64 {
 	return func(t *testing.T, drop int64) int64 {
+		t.Helper()
 		admin := newClient(t, nil)
 		pool := newPool(t, admin, v1alpha1.Subnet{CIDR: "10.9.0.0/28"})
 		namespace := newNamespace(t, admin)

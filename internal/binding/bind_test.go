@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
@@ -23,7 +22,7 @@ func podOf(namespace, name string, uid types.UID) *corev1.Pod {
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Namespace: namespace, Name: name, UID: uid,
 		OwnerReferences: []metav1.OwnerReference{{
-			APIVersion: appsv1.SchemeGroupVersion.String(), Kind: "StatefulSet", Name: "db", UID: "set", Controller: ptr.To(true),
+			APIVersion: appsv1.SchemeGroupVersion.String(), Kind: "StatefulSet", Name: "db", UID: "set", Controller: new(true),
 		}},
 	}}
 }
@@ -41,7 +40,7 @@ func TestWishes(t *testing.T) {
 	pool := &v1alpha1.MacPool{
 		ObjectMeta: metav1.ObjectMeta{Name: "wishes"},
 		Spec: v1alpha1.MacPoolSpec{
-			VLAN: ptr.To[int32](50), Segment: "wishes",
+			VLAN: new(int32(50)), Segment: "wishes",
 			Subnets: []v1alpha1.Subnet{
 				{
 					CIDR: "192.168.50.0/24", Gateway: "192.168.50.1",
@@ -182,7 +181,7 @@ func TestReusableRecordIsTakenOnce(t *testing.T) {
 	if err := c.Get(t.Context(), client.ObjectKey{Name: bound.Status.LeaseName}, lease); err != nil {
 		t.Fatal(err)
 	}
-	lease.Spec.ReusableAt = ptr.To(metav1.Now())
+	lease.Spec.ReusableAt = new(metav1.Now())
 	if err := c.Update(t.Context(), lease); err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 )
@@ -43,7 +42,7 @@ func WorkloadOf(pod *corev1.Pod, iface string) v1alpha1.Workload {
 		// The pod's name is the set's and the ordinal; the label that says so too can be edited.
 		if n, err := strconv.ParseInt(strings.TrimPrefix(pod.Name, owner.Name+"-"), 10, 32); err == nil && n >= 0 {
 			return v1alpha1.Workload{
-				Kind: v1alpha1.WorkloadStatefulSet, Name: owner.Name, Ordinal: ptr.To(int32(n)), Interface: iface,
+				Kind: v1alpha1.WorkloadStatefulSet, Name: owner.Name, Ordinal: new(int32(n)), Interface: iface,
 			}
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/utils/ptr"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
@@ -19,7 +18,7 @@ import (
 
 func TestWorkloadOf(t *testing.T) {
 	owner := func(apiVersion, kind, name string) []metav1.OwnerReference {
-		return []metav1.OwnerReference{{APIVersion: apiVersion, Kind: kind, Name: name, Controller: ptr.To(true)}}
+		return []metav1.OwnerReference{{APIVersion: apiVersion, Kind: kind, Name: name, Controller: new(true)}}
 	}
 	tests := map[string]struct {
 		pod    string
@@ -27,7 +26,7 @@ func TestWorkloadOf(t *testing.T) {
 		want   v1alpha1.Workload
 	}{
 		"bare pod":                 {"db-0", nil, v1alpha1.Workload{Kind: "Pod", Name: "db-0", Interface: "net1"}},
-		"StatefulSet":              {"db-12", owner("apps/v1", "StatefulSet", "db"), v1alpha1.Workload{Kind: "StatefulSet", Name: "db", Ordinal: ptr.To[int32](12), Interface: "net1"}},
+		"StatefulSet":              {"db-12", owner("apps/v1", "StatefulSet", "db"), v1alpha1.Workload{Kind: "StatefulSet", Name: "db", Ordinal: new(int32(12)), Interface: "net1"}},
 		"another StatefulSet":      {"db-0", owner("apps.example.com/v1", "StatefulSet", "db"), v1alpha1.Workload{Kind: "Pod", Name: "db-0", Interface: "net1"}},
 		"no ordinal in the name":   {"db-x", owner("apps/v1", "StatefulSet", "db"), v1alpha1.Workload{Kind: "Pod", Name: "db-x", Interface: "net1"}},
 		"ReplicaSet":               {"web-5f-x", owner("apps/v1", "ReplicaSet", "web-5f"), v1alpha1.Workload{Kind: "Pod", Name: "web-5f-x", Interface: "net1"}},
@@ -47,9 +46,9 @@ func TestWorkloadOf(t *testing.T) {
 func TestClaimName(t *testing.T) {
 	long := strings.Repeat("a", 250)
 	workloads := []v1alpha1.Workload{
-		{Name: "db", Ordinal: ptr.To[int32](0), Interface: "net1"},
-		{Name: "db", Ordinal: ptr.To[int32](1), Interface: "net1"},
-		{Name: "db", Ordinal: ptr.To[int32](0), Interface: "net2"},
+		{Name: "db", Ordinal: new(int32(0)), Interface: "net1"},
+		{Name: "db", Ordinal: new(int32(1)), Interface: "net1"},
+		{Name: "db", Ordinal: new(int32(0)), Interface: "net2"},
 		{Name: "db.iot", Interface: "net1"},
 		{Name: "db", Interface: "iot.net1"},
 		{Name: "db", Interface: "Net_1"},

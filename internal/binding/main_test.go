@@ -19,7 +19,6 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
@@ -94,7 +93,7 @@ func newPool(t *testing.T, c client.Client, subnets ...v1alpha1.Subnet) *v1alpha
 	n := unique.Add(1)
 	pool := &v1alpha1.MacPool{
 		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("pool-%d", n)},
-		Spec:       v1alpha1.MacPoolSpec{VLAN: ptr.To[int32](50), Segment: fmt.Sprintf("test-%d", n), Subnets: subnets},
+		Spec:       v1alpha1.MacPoolSpec{VLAN: new(int32(50)), Segment: fmt.Sprintf("test-%d", n), Subnets: subnets},
 	}
 	createPool(t, c, pool)
 	return pool

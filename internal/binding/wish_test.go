@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
@@ -18,7 +17,7 @@ import (
 func TestParseWish(t *testing.T) {
 	pool := &v1alpha1.MacPool{
 		ObjectMeta: metav1.ObjectMeta{Name: "iot"},
-		Spec: v1alpha1.MacPoolSpec{VLAN: ptr.To[int32](50), Subnets: []v1alpha1.Subnet{
+		Spec: v1alpha1.MacPoolSpec{VLAN: new(int32(50)), Subnets: []v1alpha1.Subnet{
 			{CIDR: "192.168.50.0/24"}, {CIDR: "fd00:50::/64"},
 		}},
 	}
