@@ -71,7 +71,7 @@ func New(config *rest.Config, options Options) (*Agent, error) {
 }
 
 func (a *Agent) binder(index *binding.Index) *binding.Binder {
-	return &binding.Binder{Client: a.cluster, Index: index, Clock: a.clock, NodeName: a.nodeName}
+	return &binding.Binder{Client: a.cluster, Index: index, Clock: a.clock}
 }
 
 // Run serves until ctx ends; then it lets the requests that are being served end, and returns.

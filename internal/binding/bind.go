@@ -26,8 +26,6 @@ type Binder struct {
 	Index *Index
 	// Clock dates what is written. Nothing is decided by it.
 	Clock clock.PassiveClock
-	// NodeName is the node of the agent, empty in the manager.
-	NodeName string
 }
 
 // maxRounds bounds the repetitions of a write that others keep overtaking. Each round means that somebody else got on.
