@@ -45,12 +45,19 @@ licensed() {
   return $status
 }
 
-# Paths of this machine and the host of its module proxy have no place in the tree.
+# Paths of this machine and the host of its module proxy have no place in the tree. A path counts where one begins: /src/ is not
+# meant by go/src/.
 no_machine() {
-  local host words=(-e "$PWD/" -e "$(dirname "$PWD")/")
-  [ "$HOME" = / ] || words+=(-e "$HOME/")
-  for host in $(go env GOPROXY | tr ',|' '\n' | sed -nE 's#^https?://([^/:]+).*#\1#p'); do words+=(-e "$host"); done
-  ! git grep -nIF --untracked "${words[@]}" -- . ':!*.sum'
+  local dir host words=()
+  for dir in "$PWD" "$(dirname "$PWD")" "$HOME"; do
+    case $dir in
+    / | /tmp | /home | /opt | /srv | /usr | /var) ;; # every machine has these
+    *) words+=(-e "(^|[^[:alnum:]._/-])${dir//./[.]}/") ;;
+    esac
+  done
+  for host in $(go env GOPROXY | tr ',|' '\n' | sed -nE 's#^https?://([^/:]+).*#\1#p'); do words+=(-e "${host//./[.]}"); done
+  git grep -nIE --untracked "${words[@]}" -- . ':!*.sum'
+  [ $? -eq 1 ] # 1: looked, and found none
 }
 
 clean_tree() {

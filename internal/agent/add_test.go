@@ -143,9 +143,9 @@ func TestAddWithLostAnswers(t *testing.T) {
 	f := newFixture(t)
 	n := startNode(t)
 	pod := f.newPod(t, "db-0", n.name, "db")
-	n.wire.hook(loseEachAnswerOnce(t))
+	n.wire.loseEachAnswerOnce()
 	lease := f.add(t, n, "c1", pod)
-	n.wire.hook(loseEachAnswerOnce(t))
+	n.wire.loseEachAnswerOnce()
 	claim := f.claimOf(t, pod)
 	if leases := f.leases(t); len(leases) != 1 || leases[0].Name != lease.Name || claim.Status.LeaseName != lease.Name {
 		t.Errorf("the lease is %s, the claim has %s, there are %+v", lease.Name, claim.Status.LeaseName, leases)

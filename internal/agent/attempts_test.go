@@ -39,7 +39,8 @@ func TestRepeatedAdd(t *testing.T) {
 	n.start(t)
 	n.awaitReady(t)
 	_, again := ask(t, n.socket, req)
-	for i, raw := range append(answers, again) {
+	answers = slices.Concat(answers, [][]byte{again})
+	for i, raw := range answers {
 		if !bytes.Equal(raw, answers[0]) {
 			t.Fatalf("answer %d is %s, the first was %s", i, raw, answers[0])
 		}

@@ -5,6 +5,8 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -79,7 +81,7 @@ func (f *fixture) newPod(t *testing.T, name, nodeName, set string) *corev1.Pod {
 	}
 	if set != "" {
 		pod.OwnerReferences = []metav1.OwnerReference{{
-			APIVersion: "apps/v1", Kind: "StatefulSet", Name: set, UID: "uid-of-" + types.UID(set), Controller: ptr.To(true),
+			APIVersion: "apps/v1", Kind: "StatefulSet", Name: set, UID: "uid-of-" + types.UID(set), Controller: new(true),
 		}}
 	}
 	f.must(t, f.Create(t.Context(), pod))
@@ -96,10 +98,13 @@ func podRef(pod *corev1.Pod) agentapi.Pod {
 	return agentapi.Pod{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID)}
 }
 
+// goneNetNS begins the path of a network namespace that is not there, in a directory that is.
+var goneNetNS = filepath.Join(os.TempDir(), "macpool-no-netns-")
+
 // addition is the ADD of the pod's net1.
 func (f *fixture) addition(container string, pod *corev1.Pod) agentapi.Request {
 	return agentapi.Request{
-		Command: agentapi.Add, ContainerID: container, NetNS: "/run/netns/" + container, Interface: "net1",
+		Command: agentapi.Add, ContainerID: container, NetNS: goneNetNS + container, Interface: "net1",
 		Network: "iot-vlan", Pool: f.pool.Name, Pod: podRef(pod),
 	}
 }

@@ -18,7 +18,7 @@ import (
 // aliveNetNS is a network namespace that is alive as long as the test.
 const aliveNetNS = "/proc/self/ns/net"
 
-// TestGC proves R-C13: of this network, what the runtime does not call valid, is old enough and has no netns any more is
+// TestGC proves R-C13: of this network, what the runtime does not call valid, is old enough and is seen to have no netns any more is
 // detached, and nothing else; an empty list while something is alive detaches nothing (M22).
 func TestGC(t *testing.T) {
 	f := newFixture(t)
@@ -37,12 +37,13 @@ func TestGC(t *testing.T) {
 			t.Fatal(*resp.Error)
 		}
 	}
-	attach("valid", "/run/netns/gone", "iot-vlan")
+	attach("valid", goneNetNS, "iot-vlan")
 	attach("alive", aliveNetNS, "iot-vlan")
-	attach("stale", "/run/netns/gone", "iot-vlan")
+	attach("stale", goneNetNS, "iot-vlan")
 	attach("left", leftFile, "iot-vlan")
+	attach("unseen", "/no-such-mount/netns", "iot-vlan")
 	attach("nameless", "", "iot-vlan")
-	attach("other-network", "/run/netns/gone", "office-vlan")
+	attach("other-network", goneNetNS, "office-vlan")
 
 	gc := func(valid ...string) agentapi.Response {
 		req := agentapi.Request{Command: agentapi.GC, Network: "iot-vlan"}
@@ -68,17 +69,17 @@ func TestGC(t *testing.T) {
 	if resp := gc("valid"); resp.Error != nil {
 		t.Fatal(*resp.Error)
 	}
-	stillAttached("valid", "alive", "stale", "left", "nameless", "other-network") // all are young
+	stillAttached("valid", "alive", "stale", "left", "unseen", "nameless", "other-network") // all are young
 
 	n.clock.ahead.Store(int64(2 * time.Minute))
 	wantProblem(t, gc(), problem.StillAttached)
-	stillAttached("valid", "alive", "stale", "left", "nameless", "other-network")
+	stillAttached("valid", "alive", "stale", "left", "unseen", "nameless", "other-network")
 
 	if resp := gc("valid"); resp.Error != nil {
 		t.Fatal(*resp.Error)
 	}
-	stillAttached("valid", "alive", "other-network")
-	for _, container := range []string{"stale", "left", "nameless"} {
+	stillAttached("valid", "alive", "unseen", "nameless", "other-network")
+	for _, container := range []string{"stale", "left"} {
 		f.awaitNoHolder(t, pods[container])
 	}
 
@@ -87,7 +88,7 @@ func TestGC(t *testing.T) {
 		t.Fatal(*resp.Error)
 	}
 	f.awaitNoHolder(t, pods["other-network"])
-	stillAttached("valid", "alive")
+	stillAttached("valid", "alive", "unseen", "nameless")
 }
 
 // TestReaper proves R-G1 to R-G3 on a node: a holder without a container, and a container whose DEL was lost, end when the pod is gone,
@@ -108,11 +109,11 @@ func TestReaper(t *testing.T) {
 	waiting := f.newPod(t, "still-waiting", n.name, "")
 	f.prebind(t, n, waiting)
 	lost := f.newPod(t, "del-lost", n.name, "")
-	attachIn(lost, "/run/netns/gone")
+	attachIn(lost, goneNetNS)
 	alive := f.newPod(t, "sandbox-alive", n.name, "")
 	attachIn(alive, aliveNetNS)
 	running := f.newPod(t, "running", n.name, "")
-	attachIn(running, "/run/netns/gone")
+	attachIn(running, goneNetNS)
 	finished := f.newPod(t, "finished", n.name, "")
 	f.prebind(t, n, finished)
 	finished.Status.Phase = corev1.PodFailed

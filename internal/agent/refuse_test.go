@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -174,4 +175,30 @@ func TestClaimHeldElsewhere(t *testing.T) {
 		claim.ResourceVersion != held.ResourceVersion {
 		t.Errorf("the claim was changed: %+v", claim.Status)
 	}
+}
+
+// TestPoolIsReadLive proves that what an agent binds by itself is bound by the pool as it is, not as its cache has it: a
+// namespaceSelector that closes the pool counts at once (R-S3).
+func TestPoolIsReadLive(t *testing.T) {
+	f := newFixture(t)
+	n := startNode(t)
+	eventually(t, "the pool in the agent's cache", func() error {
+		seen, err := n.agent.findPool(t.Context(), f.pool.Name)
+		if err == nil && len(seen.Status.Conditions) == 0 {
+			return errNotReady
+		}
+		return err
+	})
+	n.wire.set(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if req.URL.Query().Has("watch") {
+			return n.wire.hang(req, next)
+		}
+		return next.RoundTrip(req)
+	})
+	f.pool.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"vlan": "iot"}}
+	f.must(t, f.Update(t.Context(), f.pool))
+	f.setReady(t, f.pool)
+	pod := f.newPod(t, "db-0", n.name, "db")
+	wantProblem(t, n.ask(t, f.addition("c1", pod)), problem.PoolForbidden)
+	f.noTrace(t)
 }

@@ -25,8 +25,6 @@ import (
 // patience is how long a test waits for what must happen, on a machine that is busy with others.
 const patience = 30 * time.Second
 
-type handlerFunc = func(context.Context, *agentapi.Request) outcome
-
 // startServer serves handle until the test ends or stop is called; stop returns what serve returned.
 func startServer(t *testing.T, s *server) (stop func() error) {
 	t.Helper()

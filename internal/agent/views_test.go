@@ -11,7 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/agentapi"
@@ -74,7 +73,7 @@ func TestLastAddress(t *testing.T) {
 	// The manager releases one, and later lets anybody have it.
 	lease := &v1alpha1.MacLease{}
 	f.must(t, f.Get(t.Context(), claimKey(agentapi.ClaimRef{Name: leases["pod-0"]}), lease))
-	lease.Spec.ReleasedAt, lease.Spec.ReusableAt = ptr.To(metav1.Now()), ptr.To(metav1.Now())
+	lease.Spec.ReleasedAt, lease.Spec.ReusableAt = new(metav1.Now()), new(metav1.Now())
 	f.must(t, f.Update(t.Context(), lease))
 	eventually(t, "the released address", func() error {
 		resp := nodes[0].ask(t, f.addition(fmt.Sprintf("retry-%d", unique.Add(1)), next))

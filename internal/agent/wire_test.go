@@ -142,11 +142,10 @@ func setsHolder(t *testing.T, req *http.Request) bool {
 }
 
 // loseEachAnswerOnce drops the answer to each write the first time it is sent, after the API server has carried it out.
-func loseEachAnswerOnce(t *testing.T) func(*http.Request, http.RoundTripper) (*http.Response, error) {
-	t.Helper()
+func (w *wire) loseEachAnswerOnce() {
 	var mu sync.Mutex
 	lost := map[string]bool{}
-	return func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
+	w.hook(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
 		resp, err := next.RoundTrip(req)
 		if err != nil || req.Method == http.MethodGet {
 			return resp, err
@@ -159,7 +158,7 @@ func loseEachAnswerOnce(t *testing.T) func(*http.Request, http.RoundTripper) (*h
 			return nil, io.ErrUnexpectedEOF
 		}
 		return resp, nil
-	}
+	})
 }
 
 // isMetadataOnly tells whether an Accept header asks for objects without spec and status.
