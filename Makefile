@@ -14,6 +14,10 @@ LINT_SUM := $(shell sha256sum hack/lint/go.sum | cut -c1-12)
 CONTROLLER_GEN := $(CACHE)/controller-gen-$(CONTROLLER_GEN_VERSION)-$(GO_VERSION)/controller-gen
 GOLANGCI_LINT := $(CACHE)/golangci-lint-$(LINT_SUM)-$(GO_VERSION)/golangci-lint
 
+# One cache of findings for each tree: golangci-lint reports those of another checkout by that one's paths, which no
+# exclusion matches.
+export GOLANGCI_LINT_CACHE := $(CACHE)/findings-$(shell pwd | sha256sum | cut -c1-12)
+
 BINARIES := manager agent macpool
 
 # What tests need: a real API server and the reference CNI plugins. What e2e and the demo need besides: our binaries.

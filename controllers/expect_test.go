@@ -20,7 +20,13 @@ import (
 
 func (w *world) eventually(f func(g gomega.Gomega)) {
 	w.t.Helper()
-	gomega.NewWithT(w.t).Eventually(f).WithTimeout(soon).WithPolling(20 * time.Millisecond).Should(gomega.Succeed())
+	w.within(soon, f)
+}
+
+// within is eventually for what is much work.
+func (w *world) within(limit time.Duration, f func(g gomega.Gomega)) {
+	w.t.Helper()
+	gomega.NewWithT(w.t).Eventually(f).WithTimeout(limit).WithPolling(20 * time.Millisecond).Should(gomega.Succeed())
 }
 
 // never fails if something comes true within a time that is long for a manager that has nothing else to do.

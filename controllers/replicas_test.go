@@ -29,7 +29,7 @@ import (
 func (w *world) expectOneLeaseEach(namespace string, pool *v1alpha1.MacPool, n int) {
 	w.t.Helper()
 	var claims v1alpha1.MacClaimList
-	w.eventually(func(g gomega.Gomega) {
+	w.within(2*time.Minute, func(g gomega.Gomega) {
 		g.Expect(w.List(w.t.Context(), &claims, client.InNamespace(namespace))).To(gomega.Succeed())
 		leases := w.leases(pool)
 		var without []string
@@ -93,7 +93,7 @@ func TestTwoManagersWithoutLeaderElection(t *testing.T) {
 		})
 	}
 	removed.Wait()
-	w.eventually(func(g gomega.Gomega) {
+	w.within(2*time.Minute, func(g gomega.Gomega) {
 		for _, name := range w.claims(ns) {
 			// A replica that lags may make a pod that is gone the holder once more. Its node's reaper ends that.
 			if claim := w.claimNow(ns, name); claim != nil && claim.Status.Holder != nil {

@@ -3,14 +3,9 @@
 package controllers_test
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,9 +18,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -352,38 +345,4 @@ func edit[T client.Object](w *world, object T, f func(T), write func(context.Con
 		f(object)
 		g.Expect(write(w.t.Context())).To(gomega.Succeed())
 	})
-}
-
-// applyRBAC applies the roles as they are shipped.
-func applyRBAC(config string) error {
-	c, err := client.New(adminConfig, client.Options{Scheme: scheme})
-	if err != nil {
-		return err
-	}
-	files, err := filepath.Glob(filepath.Join(config, "rbac", "*.yaml"))
-	if err != nil {
-		return err
-	}
-	for _, file := range append([]string{filepath.Join(config, "manager", "namespace.yaml")}, files...) {
-		if filepath.Base(file) == "kustomization.yaml" {
-			continue
-		}
-		content, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), len(content))
-		for {
-			object := &unstructured.Unstructured{}
-			if err := decoder.Decode(object); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				return fmt.Errorf("%s: %w", file, err)
-			}
-			if err := c.Create(context.Background(), object); err != nil {
-				return fmt.Errorf("%s: %w", file, err)
-			}
-		}
-	}
-	return nil
 }

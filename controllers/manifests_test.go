@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+func TestManifestsAreAccepted(t *testing.T) {
+	w := newWorld(t)
+	for _, pattern := range []string{"manager/manager.yaml", "agent/*.yaml", "samples/*.yaml"} {
+		files, err := filepath.Glob(filepath.Join("..", "config", pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", pattern, len(files), err)
+		}
+		for _, file := range files {
+			objects, err := readManifest(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, object := range objects {
+				if err := w.Create(t.Context(), object, client.DryRunAll, client.FieldValidation(metav1.FieldValidationStrict)); err != nil {
+					t.Errorf("%s: %v", file, err)
+				}
+			}
+		}
+	}
+}
+
+// The API server itself judges whether the manager's pod keeps to the restricted level (R-S8).
+func TestManagerIsRestricted(t *testing.T) {
+	w := newWorld(t)
+	restricted := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: "restricted", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
+	}}
+	w.create(restricted)
+	objects, err := readManifest(filepath.Join("..", "config", "manager", "manager.yaml"))
+	if err != nil || len(objects) != 1 {
+		t.Fatalf("%d objects, %v", len(objects), err)
+	}
+	var deployment appsv1.Deployment
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(objects[0].Object, &deployment); err != nil {
+		t.Fatal(err)
+	}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: restricted.Name, Name: "manager"}, Spec: deployment.Spec.Template.Spec}
+	pod.Spec.PriorityClassName = "" // bound to the priority classes that a cluster has
+	if err := w.Create(t.Context(), pod, client.DryRunAll); err != nil {
+		t.Error(err)
+	}
+	pod.Spec.SecurityContext = nil
+	if err := w.Create(t.Context(), pod, client.DryRunAll); err == nil {
+		t.Error("the API server does not enforce the restricted level here")
+	}
+}
+
+// applyRBAC applies the roles as they are shipped.
+func applyRBAC(config string) error {
+	c, err := client.New(adminConfig, client.Options{Scheme: scheme})
+	if err != nil {
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(config, "rbac", "*.yaml"))
+	if err != nil {
+		return err
+	}
+	for _, file := range append([]string{filepath.Join(config, "manager", "namespace.yaml")}, files...) {
+		objects, err := readManifest(file)
+		if err != nil {
+			return err
+		}
+		for _, object := range objects {
+			if err := c.Create(context.Background(), object); err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+		}
+	}
+	return nil
+}
+
+// readManifest reads the objects of a file; a kustomization is none.
+func readManifest(file string) ([]*unstructured.Unstructured, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var objects []*unstructured.Unstructured
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), len(content))
+	for {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(object)
+		switch {
+		case errors.Is(err, io.EOF):
+			return objects, nil
+		case err != nil:
+			return nil, fmt.Errorf("%s: %w", file, err)
+		case object.GetKind() != "Kustomization":
+			objects = append(objects, object)
+		}
+	}
+}
