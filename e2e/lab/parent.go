@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -64,6 +65,20 @@ func probe(b Backend) error {
 
 // parentName is what the parent link of a VLAN is called on every node.
 func parentName(vid int) string { return fmt.Sprintf("eth0.%d", vid) }
+
+// AddVLANLink makes the link name of VLAN vid on the trunk, in the current network namespace, by the best means that the kernel
+// offers, and says by which.
+func AddVLANLink(trunk string, vid int, name string) (Backend, error) {
+	var errs []error
+	for _, b := range []Backend{BackendVLAN, BackendShim} {
+		err := addTagged(b, trunk, vid, name)
+		if err == nil {
+			return b, nil
+		}
+		errs = append(errs, fmt.Errorf("by %s: %w", b, err))
+	}
+	return "", errors.Join(errs...)
+}
 
 // addTagged makes the parent link name of VLAN vid on the trunk, in the current network namespace.
 func addTagged(b Backend, trunk string, vid int, name string) error {
