@@ -38,6 +38,10 @@ demo: build ## Show the whole story on this machine, with a real API server and 
 build: ## Build bin/manager, bin/agent and bin/macpool
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/ $(addprefix ./cmd/,$(BINARIES))
 
+.PHONY: images
+images: ## Build the images for this machine into dist/images, as archives that a container runtime loads
+	@hack/images.sh docker dist/images $(shell go env GOARCH)
+
 ##@ Check it
 
 .PHONY: test

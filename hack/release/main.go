@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command release makes what a release consists of beside the binaries: images without a daemon and without a base, the
+// licence texts that belong into them, checksums and bills of materials. The same input gives the same bytes.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+)
+
+// commands are the subcommands; each gets its arguments.
+var commands = map[string]func(args []string, stdout io.Writer) error{
+	"image":    image,
+	"licenses": licenses,
+}
+
+func main() {
+	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
+		fmt.Fprintln(os.Stderr, "usage: release image|licenses [FLAG]... ARGUMENT...; -h after one of them tells its flags")
+		os.Exit(2)
+	}
+	if err := commands[os.Args[1]](os.Args[2:], os.Stdout); err != nil {
+		fmt.Fprintf(os.Stderr, "release %s: %v\n", os.Args[1], err)
+		os.Exit(1)
+	}
+}
+
+// newFlags returns the flag set of a subcommand; a wrong flag ends the program.
+func newFlags(name, arguments string) *flag.FlagSet {
+	flags := flag.NewFlagSet("release "+name, flag.ExitOnError)
+	flags.Usage = func() {
+		fmt.Fprintf(flags.Output(), "usage: release %s [FLAG]... %s\n", name, arguments)
+		flags.PrintDefaults()
+	}
+	return flags
+}
