@@ -12,11 +12,12 @@ import (
 	"github.com/containernetworking/cni/pkg/version"
 
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/cni"
 	"github.com/macpool/macpool/internal/problem"
 )
 
 // Type is the name by which network configurations call the plugin; the binary is called so too.
-const Type = "macpool"
+const Type = cni.Type
 
 // role is what a call is about.
 type role int

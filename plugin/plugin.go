@@ -19,10 +19,11 @@ import (
 	"github.com/containernetworking/cni/pkg/version"
 
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/cni"
 )
 
-// Versions are the CNI versions that are served: those whose results can carry the addresses of both families.
-var Versions = version.PluginSupports("0.3.1", "0.4.0", "1.0.0", "1.1.0")
+// Versions are the CNI versions that are served.
+var Versions = version.PluginSupports(cni.Versions()...)
 
 // Plugin serves the verbs of CNI. Its fields are what it knows of the process around it. It may serve several calls, one
 // after the other.
