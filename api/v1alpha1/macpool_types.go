@@ -291,7 +291,8 @@ type MacPoolStatus struct {
 	// +optional
 	Available *int64 `json:"available,omitempty"`
 
-	// conditions are Ready, and Exhausted while no address is available.
+	// conditions are Ready, Exhausted while no address is available, and NetworksMisconfigured while something is wrong
+	// with networks that name the pool.
 	//
 	// +optional
 	// +listType=map
@@ -355,6 +356,12 @@ const (
 
 	// PoolExhausted is present, and true, while no address is available. Reason: PoolReasonNoAddress.
 	PoolExhausted = "Exhausted"
+
+	// PoolNetworksMisconfigured is present, and true, while something is wrong with NetworkAttachmentDefinitions that name
+	// the pool; the message says with which, and what to write instead. The pool itself takes claims all the same. Reasons:
+	// the reason of an entry of the error catalogue (docs/errors.md), such as ChainedEntryMissing or VLANMismatch;
+	// PoolReasonSeveral.
+	PoolNetworksMisconfigured = "NetworksMisconfigured"
 )
 
 const (
@@ -369,4 +376,8 @@ const (
 
 	// PoolReasonNoAddress : every address is leased, cooling, conflicted or kept for claims that ask for it.
 	PoolReasonNoAddress = "NoAddress"
+
+	// PoolReasonSeveral : things of several reasons are wrong with networks that name the pool; the message has the code of
+	// each.
+	PoolReasonSeveral = "Several"
 )

@@ -220,6 +220,30 @@ var (
 		Fix:         "Let a container runtime or Multus run the plugin.",
 		Explanation: "CNI passes the command, the container's id, its network namespace and the interface's name in environment variables.",
 	})
+	VLANMismatch = add(&Kind{
+		Code: "MP411", Reason: "VLANMismatch", CNI: 411,
+		Sentence:    "network %s puts its pods on VLAN %d by %s of plugin %s, but its pool %s is of VLAN %d",
+		Fix:         "Name a pool of that VLAN, or a parent on the pool's.",
+		Explanation: "Pods would get addresses that nobody on their VLAN can reach, and that others may have there. What states a VLAN is the vlanId of plugin vlan, the vlan of plugin bridge, and names of links such as eth0.60, bond0.60 and vlan60; other names state none.",
+	})
+	SecondIPAM = add(&Kind{
+		Code: "MP412", Reason: "SecondIPAM", CNI: 412,
+		Sentence:    "network %s has more than one ipam block: %s",
+		Fix:         "Keep the one of the plugin that makes the interface, and remove the others.",
+		Explanation: "Each plugin asks its own IPAM. A second one gives the interface addresses that nobody has leased, or is not asked at all; two that name macpool would lease for one interface twice.",
+	})
+	IgnoredSettings = add(&Kind{
+		Code: "MP413", Reason: "IgnoredSettings", CNI: 413,
+		Sentence:    "the ipam block of network %s has %s, which macpool does not read",
+		Fix:         "Remove what another IPAM plugin has left there: ranges, exclusions and the gateway stand in the MacPool.",
+		Explanation: "Pods get their addresses from the pool, whatever such settings say; they only mislead who reads them.",
+	})
+	LeaseOverwritten = add(&Kind{
+		Code: "MP414", Reason: "LeaseOverwritten", CNI: 414,
+		Sentence:    "network %s overwrites the MAC that its pods have leased: %s",
+		Fix:         "Remove that, and let the pool choose; a pod that must have a certain MAC asks for it in its networks annotation.",
+		Explanation: "A plugin that comes after macpool sets the MAC once more: tuning with a fixed one, the same for all pods, or spiderpool's coordinator with one that it makes. The chained macpool entry then refuses the pod; without it, it runs with a MAC that is not its own. The capability mac is harmless: Multus tells macpool the pod's wish as well, so that tuning sets what was leased.",
+	})
 
 	// The node.
 
