@@ -18,7 +18,7 @@ GOLANGCI_LINT := $(CACHE)/golangci-lint-$(LINT_SUM)-$(GO_VERSION)/golangci-lint
 # exclusion matches.
 export GOLANGCI_LINT_CACHE := $(CACHE)/findings-$(shell pwd | sha256sum | cut -c1-12)
 
-BINARIES := manager agent macpool
+BINARIES := manager agent macpool installer
 
 # What tests need: a real API server and the reference CNI plugins. What e2e and the demo need besides: our binaries.
 test_env = KUBEBUILDER_ASSETS="$$(hack/controlplane.sh)" && MACPOOL_CNI_BIN="$$(hack/cniplugins.sh)" && export KUBEBUILDER_ASSETS MACPOOL_CNI_BIN
@@ -35,7 +35,7 @@ demo: build ## Show the whole story on this machine, with a real API server and 
 	@$(test_env) && CGO_ENABLED=0 go build -trimpath -o bin/demo ./e2e/demo && exec bin/demo
 
 .PHONY: build
-build: ## Build bin/manager, bin/agent and bin/macpool
+build: ## Build bin/manager, bin/agent, bin/macpool and bin/installer
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/ $(addprefix ./cmd/,$(BINARIES))
 
 .PHONY: images
@@ -46,7 +46,8 @@ images: ## Build the images for this machine into dist/images, as archives that 
 
 .PHONY: test
 test: need-root ## Run all tests but e2e, with the race detector (needs root and a C compiler)
-	@$(test_env) && set -x && go test -race -timeout 20m ./...
+	@$(test_env) && MACPOOL_HELM_BIN="$$(hack/helm.sh)" && export MACPOOL_HELM_BIN && set -x && go test -race -timeout 20m ./...
+	CGO_ENABLED=0 go test -C hack/release ./...
 
 .PHONY: e2e
 e2e: build ## Run the tests that start several processes (needs root or user namespaces, and a C compiler)
@@ -73,10 +74,11 @@ generate: $(CONTROLLER_GEN) ## Write the deep copies of the API types
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 
 .PHONY: manifests
-manifests: $(CONTROLLER_GEN) ## Write the CRDs, the manager's role and docs/errors.md
+manifests: $(CONTROLLER_GEN) ## Write the CRDs, the manager's role, docs/errors.md, and what the chart shares with config
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=macpool-manager paths=./controllers/... output:rbac:artifacts:config=config/rbac
 	go run ./hack/errordocs docs/errors.md
+	"$$(hack/controlplane.sh)"/kubectl kustomize config/default | go run ./hack/chart -version "$$(cat VERSION)"
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## Format the Go files
@@ -89,6 +91,7 @@ controlplane: ## Get etcd, kube-apiserver and kubectl, and print where they are
 .PHONY: tools
 tools: $(CONTROLLER_GEN) $(GOLANGCI_LINT) controlplane ## Get everything that the other targets use
 	@hack/cniplugins.sh
+	@hack/helm.sh
 
 .PHONY: clean
 clean: ## Remove what was built in the tree; the cache outside of it stays

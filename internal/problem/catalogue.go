@@ -97,8 +97,8 @@ var (
 	ClaimDeleting = add(&Kind{
 		Code: "MP212", Reason: "ClaimDeleting", CNI: CNITryAgain,
 		Sentence:    "claim %s/%s is being deleted",
-		Fix:         "Wait; a new one is made when it is gone.",
-		Explanation: "A claim under deletion keeps its lease until the interface that uses it is gone.",
+		Fix:         "Wait; a new one is made when it is gone. If that lasts, see which finalizer keeps it: macpool sets none.",
+		Explanation: "A claim whose deletion has begun is given to nobody any more. Its lease stays with it until it is gone. One that is made again under its name gets the same address.",
 	})
 	NotOurClaim = add(&Kind{
 		Code: "MP213", Reason: "NotOurClaim", CNI: 213,
@@ -117,6 +117,12 @@ var (
 		Sentence:    "lease %s of claim %s/%s has become that of claim %s/%s",
 		Fix:         "Delete the claim and its pod, so that it gets another address.",
 		Explanation: "Somebody deleted or edited a MacLease, or restored one from a backup, while its address was in use, and another claim got it. macpool cannot know which of the two uses the address, and takes it from neither.",
+	})
+	ClaimInUse = add(&Kind{
+		Code: "MP216", Reason: "ClaimInUse", CNI: 216,
+		Sentence:    "claim %s/%s is in use by pod %s on node %s",
+		Fix:         "Delete that pod, or scale its workload down; the claim can be deleted as soon as the agent of that node has seen the interface go.",
+		Explanation: "An admission policy, macpool-claim-in-use, refuses to delete a MacClaim that has a holder: its address would be given away while something still sends frames with it. If the node is gone for good, make sure that it is off, then clear the holder: kubectl patch macclaim NAME -n NAMESPACE --subresource=status --type=merge -p '{\"status\":{\"holder\":null}}'. The policy binds only while there is an agent, that is, while the DaemonSet macpool-agent exists, so that a cluster without macpool is never held up by it.",
 	})
 
 	// Pools.
@@ -342,6 +348,18 @@ var (
 		Sentence:    "pod %s/%s has finished and gets no interface any more",
 		Fix:         "Nothing: its address is free again when its node has taken it down.",
 		Explanation: "An ADD for a pod that has ended, or that is being deleted with all its containers ended, came too late.",
+	})
+	ForeignPlugin = add(&Kind{
+		Code: "MP517", Reason: "ForeignPlugin", CNI: 517,
+		Sentence:    "%s on the node is not macpool's plugin, and stays as it is",
+		Fix:         "Move it away if nothing on the node needs it; the plugin is installed as soon as the name is free.",
+		Explanation: "The installer replaces only what it, or an installer of another release, has put there. The runtime would run the other file in the plugin's place, so the agent of the node is not Ready until this is solved.",
+	})
+	NowhereToInstall = add(&Kind{
+		Code: "MP518", Reason: "NowhereToInstall", CNI: 518,
+		Sentence:    "no directory in which the node looks for CNI plugins can take macpool's: %s",
+		Fix:         "Make one of them writable, or tell the runtime of another directory and name it in MACPOOL_BIN_DIR.",
+		Explanation: "The directories are read from the configuration of containerd or CRI-O and of Multus on the node, and from a table of distributions. Read-only ones are left out as long as the plugin is found in another.",
 	})
 	Internal = add(&Kind{
 		Code: "MP599", Reason: "Internal", CNI: CNITryAgain,

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command installer puts macpool's CNI plugin into the directories of a node, keeps it there, and takes it away again. See
+// package installer.
+package main
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/macpool/macpool/internal/installer"
+)
+
+const usage = `usage: installer COMMAND [flags]
+  run     install, and install again what is changed, until the end of the process
+  check   tell whether everything is in place
+  remove  remove what was installed
+  wait    do nothing until the end of the process`
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "installer:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	verb := ""
+	if len(args) > 0 {
+		verb, args = args[0], args[1:]
+	}
+	if !slices.Contains([]string{"run", "check", "remove", "wait"}, verb) {
+		return fmt.Errorf("%q is no command\n%s", verb, usage)
+	}
+	var options installer.Options
+	flags := flag.NewFlagSet("installer "+verb, flag.ExitOnError)
+	flags.StringVar(&options.Host, "host", "/host", "where the node's file system is mounted")
+	flags.StringVar(&options.Source, "source", "/cni", "the directory that has the plugins to install")
+	flags.StringVar(&options.Platform, "platform", cmp.Or(os.Getenv("MACPOOL_PLATFORM"), installer.Auto), "one of "+strings.Join(installer.Platforms(), ", ")+"; default $MACPOOL_PLATFORM")
+	binDirs := flags.String("bin-dir", os.Getenv("MACPOOL_BIN_DIR"), "directories of the node to install into and no others, separated by commas; default $MACPOOL_BIN_DIR")
+	plugins := flags.String("reference-plugins", os.Getenv("MACPOOL_REFERENCE_PLUGINS"),
+		"reference plugins to install where they are missing, separated by commas; default $MACPOOL_REFERENCE_PLUGINS")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	options.BinDirs, options.ReferencePlugins = list(*binDirs), list(*plugins)
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
+	defer stop()
+	options.Log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	if verb == "check" { // its output becomes an event of the pod
+		options.Log = slog.New(slog.DiscardHandler)
+	}
+	i, err := installer.New(options)
+	if err != nil {
+		return err
+	}
+	defer i.Close() //nolint:errcheck // the process ends
+	switch verb {
+	case "run":
+		return i.Run(ctx)
+	case "check":
+		return i.Check()
+	case "remove":
+		return i.Remove()
+	default:
+		<-ctx.Done()
+		return nil
+	}
+}
+
+func list(s string) []string { return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' }) }
