@@ -3,8 +3,12 @@
 package main
 
 import (
+	"archive/tar"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -13,6 +17,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
+
+// wholeName is the annotation by which containerd knows what to call an image of an archive.
+const wholeName = "io.containerd.image.name"
 
 // writeDocker writes a docker-archive, which every runtime loads, and returns the digest of the image's configuration: the
 // image's id, as runtimes call it.
@@ -52,7 +59,7 @@ func writeOCI(file, ref string, r recipe) (v1.Hash, error) {
 	// The tag for all tools, the whole name for containerd.
 	outer := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: index, Descriptor: v1.Descriptor{Annotations: map[string]string{
 		"org.opencontainers.image.ref.name": tag.TagStr(),
-		"io.containerd.image.name":          tag.Name(),
+		wholeName:                           tag.Name(),
 	}}})
 	if _, err := layout.Write(dir, outer); err != nil {
 		return v1.Hash{}, fmt.Errorf("writing the layout: %w", err)
@@ -70,4 +77,86 @@ func writeOCI(file, ref string, r recipe) (v1.Hash, error) {
 		return v1.Hash{}, fmt.Errorf("writing %s: %w", file, err)
 	}
 	return index.Digest()
+}
+
+// An archive is one image that writeOCI has written.
+type archive struct {
+	dir    string // its layout, unpacked
+	name   string
+	digest v1.Hash // of the index
+	index  v1.ImageIndex
+}
+
+// openArchive unpacks an OCI archive; close removes what it unpacked.
+func openArchive(file string) (*archive, error) {
+	dir, err := os.MkdirTemp("", "macpool-layout-")
+	if err != nil {
+		return nil, fmt.Errorf("making room for a layout: %w", err)
+	}
+	opened := &archive{dir: dir}
+	if err := opened.read(file); err != nil {
+		opened.close()
+		return nil, fmt.Errorf("reading the image in %s: %w", file, err)
+	}
+	return opened, nil
+}
+
+func (a *archive) close() { _ = os.RemoveAll(a.dir) } // what stays is in the directory for temporary files
+
+func (a *archive) read(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	err = eachEntry(file, func(header *tar.Header, content []byte) error {
+		if header.Typeflag != tar.TypeReg {
+			return nil
+		}
+		if !filepath.IsLocal(header.Name) {
+			return fmt.Errorf("%q is not below the archive's root", header.Name)
+		}
+		to := filepath.Join(a.dir, header.Name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(to, content, 0o644) //nolint:gosec // G306: an image that everybody may read
+	})
+	if err != nil {
+		return err
+	}
+	outer, err := layout.ImageIndexFromPath(a.dir)
+	if err != nil {
+		return err
+	}
+	manifest, err := outer.IndexManifest()
+	if err != nil {
+		return err
+	}
+	if len(manifest.Manifests) != 1 || manifest.Manifests[0].Annotations[wholeName] == "" {
+		return fmt.Errorf("it holds %d images, not one that has a name", len(manifest.Manifests))
+	}
+	a.digest, a.name = manifest.Manifests[0].Digest, manifest.Manifests[0].Annotations[wholeName]
+	a.index, err = outer.ImageIndex(a.digest)
+	return err
+}
+
+// eachEntry calls visit with each entry of a tar.
+func eachEntry(content io.Reader, visit func(header *tar.Header, file []byte) error) error {
+	for r := tar.NewReader(content); ; {
+		header, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		file, err := io.ReadAll(r)
+		if err != nil {
+			return err
+		}
+		if err := visit(header, file); err != nil {
+			return err
+		}
+	}
 }

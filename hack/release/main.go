@@ -15,11 +15,14 @@ import (
 var commands = map[string]func(args []string, stdout io.Writer) error{
 	"image":    image,
 	"licenses": licenses,
+	"push":     push,
+	"registry": serveRegistry,
+	"sbom":     sbom,
 }
 
 func main() {
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: release image|licenses [FLAG]... ARGUMENT...; -h after one of them tells its flags")
+		fmt.Fprintln(os.Stderr, "usage: release image|licenses|push|registry|sbom [FLAG]... ARGUMENT...; -h after one of them tells its flags")
 		os.Exit(2)
 	}
 	if err := commands[os.Args[1]](os.Args[2:], os.Stdout); err != nil {
