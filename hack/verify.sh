@@ -12,7 +12,7 @@ check() { # check NAME COMMAND...
 
 tidy() {
   local dir status=0
-  for dir in . hack/kube hack/etcd hack/multus hack/lint hack/release; do
+  for dir in . hack/kube hack/etcd hack/multus hack/lint hack/release hack/helm; do
     (cd "$dir" && go mod tidy -diff) || status=1
   done
   return $status
