@@ -34,6 +34,14 @@ help: ## Show this list
 demo: build ## Show the whole story on this machine, with a real API server and real interfaces; KEEP=1 leaves it running
 	@$(test_env) && CGO_ENABLED=0 go build -trimpath -o bin/demo ./e2e/demo && exec bin/demo
 
+.PHONY: cluster-up
+cluster-up: ## Start a cluster on this machine, of real kubelets, containerd and Multus, with macpool in it (needs root)
+	@MULTUS=$(MULTUS) hack/cluster/up.sh
+
+.PHONY: cluster-down
+cluster-down: ## End that cluster, and remove all that it has left
+	@hack/cluster/down.sh
+
 .PHONY: build
 build: ## Build bin/manager, bin/agent, bin/macpool and bin/installer
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/ $(addprefix ./cmd/,$(BINARIES))
@@ -41,6 +49,14 @@ build: ## Build bin/manager, bin/agent, bin/macpool and bin/installer
 .PHONY: images
 images: ## Build the images for this machine into dist/images, as archives that a container runtime loads
 	@hack/images.sh docker dist/images $(shell go env GOARCH)
+
+.PHONY: dist
+dist: ## Make everything that a release consists of, in dist
+	@hack/release.sh build dist
+
+.PHONY: dist-verify
+dist-verify: ## Make a release of the last commit twice, and compare; compiles everything anew
+	@hack/release.sh verify
 
 ##@ Check it
 
@@ -52,6 +68,13 @@ test: need-root ## Run all tests but e2e, with the race detector (needs root and
 .PHONY: e2e
 e2e: build ## Run the tests that start several processes (needs root or user namespaces, and a C compiler)
 	@$(test_env) && set -x && go test -tags e2e -race -timeout 30m ./e2e/...
+
+# The cluster's tests are built as Kubernetes is, so that both share what is compiled. They are run once for each way to install
+# Multus.
+.PHONY: e2e-cluster
+e2e-cluster: ## Run the tests on that cluster, with Multus thin and thick; MULTUS=thin runs them with one (needs root)
+	@for multus in $(or $(MULTUS),thin thick); do \
+		(set -x && MULTUS=$$multus CGO_ENABLED=0 go test -trimpath -tags cluster -count=1 -v -timeout 20m ./e2e/cluster); done
 
 .PHONY: bench
 bench: ## Run the benchmarks, and print what the plugin costs beside one that does nothing

@@ -7,7 +7,7 @@ out=$1
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 
-make --no-print-directory images >/dev/null || true
+make --no-print-directory images >/dev/null
 cp dist/images/*.tar "$out/"
 
 image=$build/release
