@@ -7,12 +7,12 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -34,13 +34,10 @@ func main() {
 }
 
 func run(args []string) error {
-	verb := ""
-	if len(args) > 0 {
-		verb, args = args[0], args[1:]
+	if len(args) == 0 {
+		args = []string{""}
 	}
-	if !slices.Contains([]string{"run", "check", "remove", "wait"}, verb) {
-		return fmt.Errorf("%q is no command\n%s", verb, usage)
-	}
+	verb := args[0]
 	var options installer.Options
 	flags := flag.NewFlagSet("installer "+verb, flag.ExitOnError)
 	flags.StringVar(&options.Host, "host", "/host", "where the node's file system is mounted")
@@ -49,32 +46,34 @@ func run(args []string) error {
 	binDirs := flags.String("bin-dir", os.Getenv("MACPOOL_BIN_DIR"), "directories of the node to install into and no others, separated by commas; default $MACPOOL_BIN_DIR")
 	plugins := flags.String("reference-plugins", os.Getenv("MACPOOL_REFERENCE_PLUGINS"),
 		"reference plugins to install where they are missing, separated by commas; default $MACPOOL_REFERENCE_PLUGINS")
-	if err := flags.Parse(args); err != nil {
+	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
 	options.BinDirs, options.ReferencePlugins = list(*binDirs), list(*plugins)
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
 	options.Log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	if verb == "check" { // its output becomes an event of the pod
+	do := map[string]func(*installer.Installer) error{
+		"run":    func(i *installer.Installer) error { return i.Run(ctx) },
+		"check":  (*installer.Installer).Check,
+		"remove": (*installer.Installer).Remove,
+	}[verb]
+	switch {
+	case verb == "wait":
+		<-ctx.Done()
+		return nil
+	case do == nil:
+		return fmt.Errorf("%q is no command\n%s", verb, usage)
+	case verb == "check": // its output becomes an event of the pod
 		options.Log = slog.New(slog.DiscardHandler)
 	}
 	i, err := installer.New(options)
 	if err != nil {
 		return err
 	}
-	defer i.Close() //nolint:errcheck // the process ends
-	switch verb {
-	case "run":
-		return i.Run(ctx)
-	case "check":
-		return i.Check()
-	case "remove":
-		return i.Remove()
-	default:
-		<-ctx.Done()
-		return nil
-	}
+	return errors.Join(do(i), i.Close())
 }
 
-func list(s string) []string { return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' }) }
+func list(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
+}
