@@ -5,6 +5,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -58,7 +59,12 @@ func (c *ControlPlane) writeKubeconfig(ctx context.Context, path, server string,
 		return err
 	}
 	cfg := clientcmdapi.NewConfig()
-	cfg.Clusters["lab"] = &clientcmdapi.Cluster{Server: server, CertificateAuthorityData: c.admin.CAData}
+	host, _, err := net.SplitHostPort(c.address)
+	if err != nil {
+		return fmt.Errorf("reading the API server's address: %w", err)
+	}
+	// The name in the certificate, whatever the address of the relay is.
+	cfg.Clusters["lab"] = &clientcmdapi.Cluster{Server: server, TLSServerName: host, CertificateAuthorityData: c.admin.CAData}
 	cfg.AuthInfos["lab"] = &clientcmdapi.AuthInfo{Token: token}
 	cfg.Contexts["lab"] = &clientcmdapi.Context{Cluster: "lab", AuthInfo: "lab"}
 	cfg.CurrentContext = "lab"

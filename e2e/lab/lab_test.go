@@ -158,7 +158,7 @@ func TestRelay(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = removeNetNS(n) })
-	r, err := newRelay(t.Context(), n, server)
+	r, err := newRelay(t.Context(), n, netip.MustParseAddr("127.0.0.1"), server)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -42,28 +43,42 @@ type Node struct {
 // AddNode makes a node with a cable to the switch, a parent link for each of the VLANs and an object in the API. The
 // agent is not started yet.
 func (l *Lab) AddNode(ctx context.Context, name string, vlans ...int) (*Node, error) {
-	n := &Node{Name: name, lab: l, dir: filepath.Join(l.Dir, name)}
-	n.cache = filepath.Join(n.dir, "cni-cache")
-	if err := os.MkdirAll(n.cache, 0o700); err != nil {
-		return nil, fmt.Errorf("making the directory of %s: %w", name, err)
+	n, err := l.newNode(name)
+	if err != nil {
+		return nil, err
 	}
-	var err error
 	if n.ns, err = newNetNS(name); err != nil {
 		return nil, err
 	}
 	if err := l.wire(n, vlans); err != nil {
 		return nil, fmt.Errorf("wiring node %s: %w", name, err)
 	}
-	if n.API, err = newRelay(l.ctx, n.ns, l.API.Address()); err != nil { //nolint:contextcheck // it lives as long as the laboratory
+	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	if n.API, err = newRelay(l.ctx, n.ns, loopback, l.API.Address()); err != nil { //nolint:contextcheck // it lives as long as the laboratory
 		return nil, err
 	}
-	object := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name}}}
+	return n, l.register(ctx, n)
+}
+
+// newNode is a node that has no more than a directory.
+func (l *Lab) newNode(name string) (*Node, error) {
+	n := &Node{Name: name, lab: l, dir: filepath.Join(l.Dir, name)}
+	n.cache = filepath.Join(n.dir, "cni-cache")
+	if err := os.MkdirAll(n.cache, 0o700); err != nil {
+		return nil, fmt.Errorf("making the directory of %s: %w", name, err)
+	}
+	return n, nil
+}
+
+// register makes the node known to the API.
+func (l *Lab) register(ctx context.Context, n *Node) error {
+	object := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: map[string]string{corev1.LabelHostname: n.Name}}}
 	if err := l.Client.Create(ctx, object); err != nil {
-		return nil, fmt.Errorf("creating node %s: %w", name, err)
+		return fmt.Errorf("creating node %s: %w", n.Name, err)
 	}
 	n.uid = string(object.UID)
 	l.Nodes = append(l.Nodes, n)
-	return n, nil
+	return nil
 }
 
 // wire connects the node to the switch. Its own links say nothing by themselves: what comes in at its port was sent by pods.
@@ -101,15 +116,26 @@ func (n *Node) StateDir() string { return filepath.Join(n.dir, "state") }
 
 // StartAgent starts the node's agent and waits until it is ready. Its state survives a restart.
 func (n *Node) StartAgent(ctx context.Context) error {
-	kubeconfig := filepath.Join(n.dir, "agent.kubeconfig")
-	user := credentials{serviceAccount: "macpool-agent", node: n}
-	if err := n.lab.API.writeKubeconfig(ctx, kubeconfig, "https://"+n.API.Addr(), user); err != nil {
+	if err := n.writeKubeconfig(ctx); err != nil {
 		return err
 	}
+	return n.RunAgent(ctx)
+}
+
+func (n *Node) kubeconfig() string { return filepath.Join(n.dir, "agent.kubeconfig") }
+
+// writeKubeconfig writes that of the node's agent.
+func (n *Node) writeKubeconfig(ctx context.Context) error {
+	user := credentials{serviceAccount: "macpool-agent", node: n}
+	return n.lab.API.writeKubeconfig(ctx, n.kubeconfig(), "https://"+n.API.Addr(), user)
+}
+
+// RunAgent starts the agent with the kubeconfig that is there, and waits until it is ready.
+func (n *Node) RunAgent(ctx context.Context) error {
 	p, err := n.lab.start(command{
 		name: "agent of " + n.Name, path: filepath.Join(n.lab.opts.Bin, "agent"), netns: n.ns,
 		args: []string{
-			"--node-name=" + n.Name, "--socket=" + n.Socket(), "--state-dir=" + n.StateDir(), "--kubeconfig=" + kubeconfig,
+			"--node-name=" + n.Name, "--socket=" + n.Socket(), "--state-dir=" + n.StateDir(), "--kubeconfig=" + n.kubeconfig(),
 			"--health-probe-bind-address=" + agentHealth, "--metrics-bind-address=0",
 		},
 	})

@@ -17,7 +17,7 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// pingWait is how long one echo request waits for its reply.
+// pingWait is how long one echo request of several waits for its reply.
 const pingWait = time.Second
 
 // Ping sends ICMP echo requests from the pod until one is answered, and returns how long that one took. An address that is still
@@ -25,7 +25,7 @@ const pingWait = time.Second
 func (s *Sandbox) Ping(ctx context.Context, to netip.Addr) (time.Duration, error) {
 	var last error
 	for seq := 1; ctx.Err() == nil; seq++ {
-		rtt, err := s.pingOnce(to, seq)
+		rtt, err := s.pingOnce(to, seq, pingWait)
 		if err == nil {
 			return rtt, nil
 		}
@@ -42,7 +42,16 @@ func (s *Sandbox) Ping(ctx context.Context, to netip.Addr) (time.Duration, error
 	return 0, fmt.Errorf("pinging %s from pod %s: %w", to, s.Pod.Name, last)
 }
 
-func (s *Sandbox) pingOnce(to netip.Addr, seq int) (rtt time.Duration, err error) {
+// PingOnce sends one ICMP echo request from the pod and waits for its reply.
+func (s *Sandbox) PingOnce(to netip.Addr, patience time.Duration) (time.Duration, error) {
+	rtt, err := s.pingOnce(to, 1, patience)
+	if err != nil {
+		return 0, fmt.Errorf("pinging %s once from pod %s: %w", to, s.Pod.Name, err)
+	}
+	return rtt, nil
+}
+
+func (s *Sandbox) pingOnce(to netip.Addr, seq int, patience time.Duration) (rtt time.Duration, err error) {
 	err = within(s.ns, func() error {
 		network, request, protocol := "ip4:icmp", icmp.Type(ipv4.ICMPTypeEcho), 1
 		if to.Is6() {
@@ -53,21 +62,21 @@ func (s *Sandbox) pingOnce(to netip.Addr, seq int) (rtt time.Duration, err error
 			return err
 		}
 		defer func() { _ = conn.Close() }()
-		rtt, err = echo(conn, to, icmp.Message{Type: request, Body: &icmp.Echo{ID: os.Getpid() & 0xffff, Seq: seq}}, protocol)
+		rtt, err = echo(conn, to, icmp.Message{Type: request, Body: &icmp.Echo{ID: os.Getpid() & 0xffff, Seq: seq}}, protocol, patience)
 		return err
 	})
 	return rtt, err
 }
 
 // echo sends the request and waits for its reply among whatever else arrives.
-func echo(conn *icmp.PacketConn, to netip.Addr, request icmp.Message, protocol int) (time.Duration, error) {
+func echo(conn *icmp.PacketConn, to netip.Addr, request icmp.Message, protocol int, patience time.Duration) (time.Duration, error) {
 	body, err := request.Marshal(nil)
 	if err != nil {
 		return 0, err
 	}
 	watch := clock.RealClock{}
 	sent := watch.Now()
-	if err := conn.SetDeadline(sent.Add(pingWait)); err != nil {
+	if err := conn.SetDeadline(sent.Add(patience)); err != nil {
 		return 0, err
 	}
 	if _, err := conn.WriteTo(body, &net.IPAddr{IP: to.AsSlice()}); err != nil {

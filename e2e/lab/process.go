@@ -42,6 +42,7 @@ type command struct {
 	name  string
 	path  string
 	args  []string
+	env   []string // beside the laboratory's own
 	netns ns.NetNS
 }
 
@@ -57,7 +58,7 @@ func (l *Lab) start(c command) (*Process, error) {
 	}
 	defer func() { _ = log.Close() }() // the child has its own
 	// Not bound to the caller's context: processes outlive the call and are stopped by name, or with the PID namespace.
-	p.cmd = &exec.Cmd{Path: c.path, Args: append([]string{c.path}, c.args...), Stdout: log, Stderr: log}
+	p.cmd = &exec.Cmd{Path: c.path, Args: append([]string{c.path}, c.args...), Env: append(os.Environ(), c.env...), Stdout: log, Stderr: log}
 	begin := p.cmd.Start
 	if c.netns != nil {
 		// A child is born into the network namespace of the thread that forks it.

@@ -8,13 +8,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 
 	"github.com/containernetworking/plugins/pkg/ns"
 )
 
-// Relay is a node's way to the API server: a port on the node's loopback whose connections end at the API server, outside
-// of the node's network namespace. It can be cut and healed.
+// Relay is a node's way to the API server: a port that the node reaches and whose connections end at the API server, which it
+// does not. It can be cut and healed.
 type Relay struct {
 	listener net.Listener
 	target   string
@@ -24,14 +25,11 @@ type Relay struct {
 	conns map[net.Conn]struct{} // both sides of every open connection
 }
 
-// newRelay listens within the node's namespace; a socket stays in the namespace in which it was made. The relay ends with ctx.
-func newRelay(ctx context.Context, node ns.NetNS, target string) (*Relay, error) {
+// newRelay listens on an address of the namespace. The relay ends with ctx.
+func newRelay(ctx context.Context, n ns.NetNS, address netip.Addr, target string) (*Relay, error) {
 	r := &Relay{target: target, conns: map[net.Conn]struct{}{}}
-	err := within(node, func() (err error) {
-		r.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp4", "127.0.0.1:0")
-		return err
-	})
-	if err != nil {
+	var err error
+	if r.listener, err = listenWithin(ctx, n, address); err != nil {
 		return nil, fmt.Errorf("listening for the API server's relay: %w", err)
 	}
 	context.AfterFunc(ctx, func() {
@@ -40,6 +38,15 @@ func newRelay(ctx context.Context, node ns.NetNS, target string) (*Relay, error)
 	})
 	go r.serve(ctx)
 	return r, nil
+}
+
+// listenWithin listens on a free port; a socket stays in the namespace in which it was made.
+func listenWithin(ctx context.Context, n ns.NetNS, address netip.Addr) (ln net.Listener, err error) {
+	err = within(n, func() (err error) {
+		ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp4", netip.AddrPortFrom(address, 0).String())
+		return err
+	})
+	return ln, err
 }
 
 // Addr is where the API server is reached from within the node.

@@ -26,6 +26,10 @@ type Frame struct {
 	EtherType uint16
 	// Sender is the sender's IP address of an ARP frame.
 	Sender netip.Addr
+	// Announced is the address that a gratuitous ARP or an unsolicited neighbour advertisement announces, AnnouncedMAC the
+	// MAC at which it says that the address is.
+	Announced    netip.Addr
+	AnnouncedMAC string
 }
 
 // Capture records the frames that come in at one port of the switch.
@@ -154,9 +158,11 @@ func parseFrame(b, control []byte) (Frame, bool) {
 		f.EtherType = binary.BigEndian.Uint16(payload[2:])
 		payload = payload[4:]
 	}
-	const senderIP = 14
-	if f.EtherType == unix.ETH_P_ARP && len(payload) >= senderIP+4 {
-		f.Sender, _ = netip.AddrFromSlice(payload[senderIP : senderIP+4])
+	switch f.EtherType {
+	case unix.ETH_P_ARP:
+		f.parseARP(payload)
+	case unix.ETH_P_IPV6:
+		f.parseNeighbourAdvertisement(payload)
 	}
 	return f, true
 }

@@ -78,7 +78,12 @@ func (l *Lab) RunPod(ctx context.Context, pod *corev1.Pod, node *Node) (*Sandbox
 			return nil, errors.Join(err, s.Remove(context.WithoutCancel(ctx)))
 		}
 	}
-	return s, l.reportRunning(ctx, s)
+	status, err := s.NetworkStatus()
+	if err != nil {
+		return nil, err
+	}
+	s.Pod, err = l.ReportRunning(ctx, s.Pod, status)
+	return s, err
 }
 
 // RunPodRetrying is RunPod again and again, each time with a new sandbox, while plugins answer that it may work later (CNI
@@ -119,22 +124,17 @@ func (l *Lab) Pod(ctx context.Context, namespace, name string) (*corev1.Pod, err
 	return pod, nil
 }
 
-// reportRunning writes what kubelet and Multus write: the phase, and the annotation network-status.
-func (l *Lab) reportRunning(ctx context.Context, s *Sandbox) error {
-	status, err := s.NetworkStatus()
-	if err != nil {
-		return err
-	}
-	pod := s.Pod.DeepCopy()
-	patch := client.MergeFrom(s.Pod.DeepCopy())
-	pod.Annotations[nadv1.NetworkStatusAnnot] = status
-	pod.Status.Phase = corev1.PodRunning
+// ReportRunning writes what kubelet and Multus write, the phase and the annotation network-status, and returns the pod as it is then.
+func (l *Lab) ReportRunning(ctx context.Context, pod *corev1.Pod, networkStatus string) (*corev1.Pod, error) {
+	patch := client.MergeFrom(pod.DeepCopy())
+	running := pod.DeepCopy()
+	running.Annotations[nadv1.NetworkStatusAnnot] = networkStatus
+	running.Status.Phase = corev1.PodRunning
 	// Annotations may be written along with the status, which is how Multus does it.
-	if err := l.Client.Status().Patch(ctx, pod, patch); err != nil {
-		return fmt.Errorf("reporting pod %s as running: %w", pod.Name, err)
+	if err := l.Client.Status().Patch(ctx, running, patch); err != nil {
+		return nil, fmt.Errorf("reporting pod %s as running: %w", pod.Name, err)
 	}
-	s.Pod = pod
-	return nil
+	return running, nil
 }
 
 // StopPod deletes the pod as a cluster does: marked for deletion, torn down by its kubelet, then removed from the API.
