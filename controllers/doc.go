@@ -6,12 +6,12 @@
 //
 // # Who writes what
 //
-//	MacPoolReconciler   MacPool status, all of it derived
+//	MacPoolReconciler   MacPool status, all of it derived; with it, what is wrong with the networks that name the pool
 //	PodReconciler       MacClaim (create; delete of one whose pod asks for another address), its status.holder
 //	MacClaimReconciler  MacClaim finalizer, status: lease, holder, conditions; delete of one whose workload is gone;
 //	                    MacLease: create, take (through binding.Binder), releasedAt with the claim's end
 //	LeaseReconciler     MacLease: releasedAt of orphans, reusableAt, nodeName, delete
-//	NADReconciler       events only
+//	NADReconciler       events only, on the networks; a network has no status
 //
 // The agents of the nodes write too: claims and leases when the manager is away, and status.holder. Clearing a holder is
 // theirs alone.

@@ -72,14 +72,19 @@ var (
 		return networks
 	})
 	// networksByPool : networks -> the pool that they name.
-	networksByPool = indexOf("pool", func(nad *nadv1.NetworkAttachmentDefinition) []string {
-		n, trouble := networkOf(nad)
-		if trouble != nil || n.Pool == "" {
-			return nil
-		}
-		return []string{n.Pool}
-	})
+	networksByPool = indexOf("pool", poolsOfNetwork)
+	// lintedByPool is networksByPool for MacPoolReconciler, namersByPool for NADReconciler.
+	lintedByPool = indexOf("linted", poolsOfNetwork)
+	namersByPool = indexOf("namer", poolsOfNetwork)
 )
+
+func poolsOfNetwork(nad *nadv1.NetworkAttachmentDefinition) []string {
+	n, trouble := networkOf(nad)
+	if trouble != nil || n.Pool == "" {
+		return nil
+	}
+	return []string{n.Pool}
+}
 
 func indexOf[O any, T interface {
 	*O

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -15,6 +16,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/macpool/macpool/api/v1alpha1"
@@ -33,7 +35,8 @@ const (
 	healInterval = 30 * time.Second
 )
 
-// MacPoolReconciler judges pools, counts their addresses, and wakes the claims that wait for one.
+// MacPoolReconciler judges pools and the networks that name them, counts their addresses, and wakes the claims that wait for
+// one.
 type MacPoolReconciler struct {
 	// Client reads from the cache, and writes.
 	Client client.Client
@@ -45,6 +48,8 @@ type MacPoolReconciler struct {
 	Wake chan<- event.TypedGenericEvent[*v1alpha1.MacClaim]
 	// Metrics gets the collector of address counts, if it is set.
 	Metrics prometheus.Registerer
+
+	networks verdicts
 
 	mu sync.Mutex
 	// counted : pool -> when its counts were written last.
@@ -62,9 +67,10 @@ type poolVersion struct {
 // +kubebuilder:rbac:groups=macpool.dev,resources=macpools,verbs=get;list;watch
 // +kubebuilder:rbac:groups=macpool.dev,resources=macpools/status,verbs=patch
 // +kubebuilder:rbac:groups=macpool.dev,resources=macleases;macclaims,verbs=list;watch
+// +kubebuilder:rbac:groups=k8s.cni.cncf.io,resources=network-attachment-definitions,verbs=list;watch
 
 func (r *MacPoolReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if err := register(ctx, mgr, waitingByPool); err != nil {
+	if err := register(ctx, mgr, waitingByPool, lintedByPool); err != nil {
 		return err
 	}
 	if r.Metrics != nil {
@@ -73,7 +79,24 @@ func (r *MacPoolReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manag
 		}
 	}
 	r.counted, r.announced = map[string]time.Time{}, map[string]poolVersion{}
-	return ctrl.NewControllerManagedBy(mgr).Named("macpool").WatchesRawSource(poolSource{synced{r.Feed}}).Complete(r)
+	return ctrl.NewControllerManagedBy(mgr).Named("macpool").
+		WatchesRawSource(poolSource{synced{r.Feed}}).
+		// Of a change, the pool that the network named before and the one that it names now.
+		Watches(&nadv1.NetworkAttachmentDefinition{}, handler.EnqueueRequestsFromMapFunc(poolNamedBy)).
+		Complete(r)
+}
+
+// poolNamedBy is the pool that a network names, whether it exists or not.
+func poolNamedBy(_ context.Context, object client.Object) []reconcile.Request {
+	nad, ok := object.(*nadv1.NetworkAttachmentDefinition)
+	if !ok {
+		return nil
+	}
+	var requests []reconcile.Request
+	for _, pool := range poolsOfNetwork(nad) {
+		requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Name: pool}})
+	}
+	return requests
 }
 
 func (r *MacPoolReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
@@ -86,8 +109,13 @@ func (r *MacPoolReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	var networks nadv1.NetworkAttachmentDefinitionList
+	if err := r.Client.List(ctx, &networks, lintedByPool.is(pool.Name), client.UnsafeDisableDeepCopy); err != nil {
+		return ctrl.Result{}, fmt.Errorf("listing the networks of pool %s: %w", pool.Name, err)
+	}
 	updated := pool.DeepCopy()
 	setPoolConditions(updated, verdict, r.Feed.Index.Count(pool.Name))
+	setNetworksCondition(updated, r.networks.of(pool, networks.Items))
 	result := ctrl.Result{RequeueAfter: healInterval}
 	if !samePoolStatus(pool, updated) {
 		if wait := r.notBefore(pool, updated); wait > 0 {
@@ -139,6 +167,7 @@ func (r *MacPoolReconciler) writeStatus(ctx context.Context, from, to *v1alpha1.
 }
 
 func (r *MacPoolReconciler) forget(name string) {
+	r.networks.forget(name)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.counted, name)

@@ -8,11 +8,9 @@ import (
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 
+	"github.com/macpool/macpool/internal/cni"
 	"github.com/macpool/macpool/internal/problem"
 )
-
-// pluginType is the CNI type by which networks name macpool.
-const pluginType = "macpool"
 
 // network is what macpool reads of a NetworkAttachmentDefinition.
 type network struct {
@@ -35,40 +33,98 @@ type pluginConf struct {
 	IPAM         json.RawMessage `json:"ipam"`
 	Capabilities json.RawMessage `json:"capabilities"`
 	Args         json.RawMessage `json:"args"`
+
+	// What only lint reads, the keys of several plugins.
+	Master       json.RawMessage `json:"master"`
+	Bridge       json.RawMessage `json:"bridge"`
+	Device       json.RawMessage `json:"device"`
+	VLANID       json.RawMessage `json:"vlanId"`
+	VLAN         json.RawMessage `json:"vlan"`
+	MAC          json.RawMessage `json:"mac"`
+	PodMACPrefix json.RawMessage `json:"podMACPrefix"`
+	Delegate     json.RawMessage `json:"delegate"`
+
+	// raw is all of it.
+	raw json.RawMessage
 }
 
-// networkOf reads a network's configuration, a plugin's or a list of them. BadConfig is returned only for one that speaks
-// of macpool: what is wrong with others is not ours to say.
-func networkOf(nad *nadv1.NetworkAttachmentDefinition) (network, *problem.Error) {
-	var list struct {
-		pluginConf
+// kind is the CNI type of the plugin.
+func (p pluginConf) kind() string { return read[string](p.Type) }
 
-		Plugins []pluginConf `json:"plugins"`
+// ipam is the CNI type of the plugin's IPAM, empty if it has none.
+func (p pluginConf) ipam() string { return read[struct{ Type string }](p.IPAM).Type }
+
+// wish is what the network's author asks for in the plugin's args.
+func (p pluginConf) wish() wishText { return read[struct{ CNI wishText }](p.Args).CNI }
+
+// netConf is a network's configuration, a plugin's or a list of them.
+type netConf struct {
+	CNIVersion  json.RawMessage `json:"cniVersion"`
+	CNIVersions json.RawMessage `json:"cniVersions"`
+
+	// plugins are those of the list, or the one that stands for itself.
+	plugins []pluginConf
+}
+
+// confOf reads a network's configuration. BadConfig is returned only for one that speaks of macpool: what is wrong with
+// others is not ours to say.
+func confOf(nad *nadv1.NetworkAttachmentDefinition) (netConf, *problem.Error) {
+	conf, err := parseConf([]byte(nad.Spec.Config))
+	switch {
+	case err == nil:
+		return conf, nil
+	case strings.Contains(nad.Spec.Config, cni.Type):
+		return netConf{}, problem.BadConfig.New(err.Error()).WithCause(err)
+	default:
+		return netConf{}, nil
 	}
-	if err := json.Unmarshal([]byte(nad.Spec.Config), &list); err != nil {
-		if strings.Contains(nad.Spec.Config, pluginType) {
-			return network{}, problem.BadConfig.New(err.Error()).WithCause(err)
+}
+
+func parseConf(config []byte) (netConf, error) {
+	var list struct {
+		netConf
+
+		Plugins []json.RawMessage `json:"plugins"`
+	}
+	if err := json.Unmarshal(config, &list); err != nil {
+		return netConf{}, err
+	}
+	if len(list.Plugins) == 0 {
+		list.Plugins = []json.RawMessage{config}
+	}
+	conf := list.netConf
+	for _, raw := range list.Plugins {
+		p := pluginConf{raw: raw}
+		if err := json.Unmarshal(raw, &p); err != nil {
+			return netConf{}, err
 		}
-		return network{}, nil
+		conf.plugins = append(conf.plugins, p)
 	}
-	plugins := list.Plugins
-	if len(plugins) == 0 {
-		plugins = []pluginConf{list.pluginConf}
-	}
+	return conf, nil
+}
+
+// networkOf reads what macpool needs of a network to serve it; the trouble is that of confOf.
+func networkOf(nad *nadv1.NetworkAttachmentDefinition) (network, *problem.Error) {
+	conf, trouble := confOf(nad)
+	return conf.network(), trouble
+}
+
+// network is what the first plugin makes of it that names macpool as its ipam.
+func (c netConf) network() network {
 	var n network
-	for _, p := range plugins {
+	for _, p := range c.plugins {
 		switch {
 		case n.Ours:
-			n.Chained = n.Chained || read[string](p.Type) == pluginType
-		case read[struct{ Type string }](p.IPAM).Type == pluginType:
+			n.Chained = n.Chained || p.kind() == cni.Type
+		case p.ipam() == cni.Type:
 			n.Ours = true
 			n.Pool = read[struct{ Pool string }](p.IPAM).Pool
-			n.args = read[struct{ CNI wishText }](p.Args).CNI
+			n.args = p.wish()
 			capabilities := read[map[string]bool](p.Capabilities)
 			n.ipsCapability, n.macCapability = capabilities["ips"], capabilities["mac"]
 		}
 	}
-	return n, nil
+	return n
 }
 
 // read is a part of a configuration, zero if it is of another form.

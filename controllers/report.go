@@ -39,19 +39,22 @@ const maxNote = 1024
 // say makes an event of a finding. about tells apart what has the same reason on one object: the recorder counts those as
 // one event otherwise.
 func say(recorder events.EventRecorder, object runtime.Object, about string, f finding) {
-	note := f.Note
-	if len(note) > maxNote {
-		end := maxNote
-		for !utf8.RuneStart(note[end]) {
-			end--
-		}
-		note = note[:end]
-	}
 	action := "Attach"
 	if about != "" {
 		action += "/" + about
 	}
-	recorder.Eventf(object, nil, corev1.EventTypeWarning, f.Reason, action, "%s", note)
+	recorder.Eventf(object, nil, corev1.EventTypeWarning, f.Reason, action, "%s", cut(f.Note, maxNote))
+}
+
+// cut is the beginning of a text, of at most so many bytes and of whole characters.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	for !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return text[:limit]
 }
 
 // reports remembers what was said about each object, so that it is said once. It forgets with the process: what is still

@@ -20,7 +20,8 @@ func Markdown() string {
 # Errors
 
 Everything that macpool refuses or cannot do has a code. The same words stand in the error that the container runtime or
-Multus shows, in the events of the pod and in the conditions of the claim, and the reason of events and conditions is the name beside the code.
+Multus shows, in the events of the pod or the network and in the conditions of the claim or the pool, and the reason of events and conditions is the name
+beside the code.
 ` + "`…`" + ` stands for what the message names.
 
 "Tried again" means that the same request may succeed later without anybody changing it. A pod is tried again by its kubelet in any case.

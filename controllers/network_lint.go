@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/cni"
+	"github.com/macpool/macpool/internal/problem"
+)
+
+// linter is a network that names macpool, with what its flaws are told by.
+type linter struct {
+	name string
+	conf netConf
+	network
+	// pool is the pool that the network names, nil if it names none or there is none.
+	pool *v1alpha1.MacPool
+}
+
+// lint finds what is wrong with a network that names macpool, at most one problem of each kind. pool is the pool that it
+// names, nil if there is none.
+func lint(nad *nadv1.NetworkAttachmentDefinition, pool *v1alpha1.MacPool) []*problem.Error {
+	conf, trouble := confOf(nad)
+	if trouble != nil {
+		return []*problem.Error{trouble}
+	}
+	l := linter{name: client.ObjectKeyFromObject(nad).String(), conf: conf, network: conf.network(), pool: pool}
+	if p := l.misplaced(); p != nil {
+		return []*problem.Error{p} // what it means by the rest is not known
+	}
+	if !l.Ours {
+		return nil
+	}
+	var problems []*problem.Error
+	for _, check := range []func(linter) *problem.Error{
+		linter.noPool,          // pods are refused
+		linter.unknownPool,     // pods wait
+		linter.version,         // pods are refused
+		linter.unsupported,     // pods are refused
+		linter.impossibleMAC,   // pods are refused, by the kernel
+		linter.vlan,            // pods are on another VLAN than their addresses
+		linter.secondIPAM,      // pods have addresses that nobody has leased
+		linter.overwritten,     // pods have another MAC than the leased one
+		linter.chainedMissing,  // pods work, and report a MAC that they do not have
+		linter.ignoredSettings, // pods work, and their network says what is not so
+	} {
+		if p := check(l); p != nil {
+			problems = append(problems, p)
+		}
+	}
+	return problems
+}
+
+// mains are the plugins that have macpool as their ipam.
+func (l linter) mains() []pluginConf {
+	var mains []pluginConf
+	for _, p := range l.conf.plugins {
+		if p.ipam() == cni.Type {
+			mains = append(mains, p)
+		}
+	}
+	return mains
+}
+
+// misplaced is as the plugin itself tells its roles apart, and whether the chained entry has something to follow.
+func (l linter) misplaced() *problem.Error {
+	follows := false
+	for _, p := range l.conf.plugins {
+		switch {
+		case p.kind() != cni.Type:
+			follows = follows || p.ipam() == cni.Type
+		case p.ipam() != "":
+			return problem.UnknownRole.New(fmt.Sprintf("the chained entry of network %s has an ipam block, which belongs to the plugin that makes the interface", l.name))
+		case len(p.Delegate) != 0:
+			return problem.UnknownRole.New(fmt.Sprintf("network %s asks it to delegate, which it does not do", l.name))
+		case !follows:
+			return problem.UnknownRole.New(fmt.Sprintf("the chained entry of network %s follows no plugin that has macpool as its ipam", l.name))
+		}
+	}
+	return nil
+}
+
+func (l linter) noPool() *problem.Error {
+	if l.Pool != "" {
+		return nil
+	}
+	return problem.NoPoolNamed.New(l.name)
+}
+
+func (l linter) unknownPool() *problem.Error {
+	if l.Pool == "" || l.pool != nil {
+		return nil
+	}
+	return problem.PoolUnknown.New(short(l.Pool)).
+		WithFix("Correct the pool in the ipam block of network %s, or make it: kubectl get macpools lists those that exist.", l.name)
+}
+
+// version is by the rule of the library that runs the plugins: of several versions it takes the highest that it knows. One
+// that is left out counts as 0.1.0.
+func (l linter) version() *problem.Error {
+	said := read[[]string](l.conf.CNIVersions)
+	if one := read[string](l.conf.CNIVersion); one != "" {
+		said = append(said, one)
+	}
+	if slices.ContainsFunc(said, func(v string) bool { return slices.Contains(cni.Versions(), v) }) {
+		return nil
+	}
+	if len(said) == 0 {
+		return problem.UnsupportedVersion.New(fmt.Sprintf("network %s says none", l.name))
+	}
+	return problem.UnsupportedVersion.New(fmt.Sprintf("network %s says %s", l.name, short(strings.Join(said, ", "))))
+}
+
+func (l linter) unsupported() *problem.Error {
+	for _, p := range l.mains() {
+		why, err := cni.Refusal(p.kind(), p.raw)
+		if err != nil {
+			return problem.BadConfig.New(fmt.Sprintf("plugin %s of network %s: %s", short(p.kind()), l.name, err)).WithCause(err)
+		}
+		if why != "" {
+			return problem.UnsupportedMain.New(fmt.Sprintf("plugin %s of network %s", p.kind(), l.name), why)
+		}
+	}
+	return nil
+}
+
+// secondIPAM finds the ipam blocks beside the first. A plugin that makes no interface may not read its own, but whoever
+// wrote it thought that it would.
+func (l linter) secondIPAM() *problem.Error {
+	var blocks []string
+	for _, p := range l.conf.plugins {
+		if ipam := p.ipam(); ipam != "" {
+			blocks = append(blocks, fmt.Sprintf("%s in plugin %s", short(ipam), short(p.kind())))
+		}
+	}
+	if len(blocks) < 2 {
+		return nil
+	}
+	return problem.SecondIPAM.New(l.name, enumerate(blocks))
+}
+
+// addressSettings are the keys by which other IPAM plugins are told what to give out: static, host-local and whereabouts.
+var addressSettings = []string{
+	"addresses", "exclude", "gateway", "ipRanges", "range", "rangeEnd", "rangeStart", "range_end", "range_start", "ranges", "subnet",
+}
+
+func (l linter) ignoredSettings() *problem.Error {
+	var ignored []string
+	for _, p := range l.mains() {
+		block := read[map[string]json.RawMessage](p.IPAM)
+		for _, key := range addressSettings {
+			if _, ok := block[key]; ok && !slices.Contains(ignored, key) {
+				ignored = append(ignored, key)
+			}
+		}
+	}
+	if len(ignored) == 0 {
+		return nil
+	}
+	return problem.IgnoredSettings.New(l.name, enumerate(ignored))
+}
+
+func (l linter) chainedMissing() *problem.Error {
+	if l.Chained {
+		return nil
+	}
+	return problem.ChainedEntryMissing.New(l.name)
+}
+
+// enumerate is a list in words.
+func enumerate(words []string) string {
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " and " + words[last]
+}
+
+// short keeps a text that somebody else wrote from filling a message.
+func short(text string) string {
+	const limit = 64
+	if len(text) <= limit {
+		return text
+	}
+	return cut(text, limit) + "…"
+}
