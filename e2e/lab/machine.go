@@ -173,7 +173,7 @@ func (m *Machine) awaitCall(ctx context.Context, callback net.Listener) (net.Con
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	return nil, fmt.Errorf("waiting for machine %s: %w; its log ends:\n%s", m.Name, err, strings.ReplaceAll(m.Process.Tail(90), "\r", ""))
+	return nil, fmt.Errorf("waiting for machine %s: %w; its log ends:\n%s", m.Name, err, strings.ReplaceAll(m.Process.Tail(60), "\r", ""))
 }
 
 // Capture begins to record, at the switch, what the machine sends.

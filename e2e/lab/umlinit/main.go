@@ -55,6 +55,7 @@ func furnish(modules string) error {
 		{"/sys", root + "/sys", "", "", unix.MS_BIND},
 		{"dev", root + "/dev", "devtmpfs", "", 0},
 		{"run", root + "/run", "tmpfs", "mode=0755", 0},
+		{"netns", root + "/run/netns", "tmpfs", "mode=0755", 0}, // where runtimes name network namespaces
 		{"tmp", root + "/dev/shm", "tmpfs", "", 0},
 	}
 	if err := mountAll(before); err != nil {
