@@ -101,7 +101,7 @@ manifests: $(CONTROLLER_GEN) ## Write the CRDs, the manager's role, docs/errors.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=macpool-manager paths=./controllers/... output:rbac:artifacts:config=config/rbac
 	go run ./hack/errordocs docs/errors.md
-	"$$(hack/controlplane.sh)"/kubectl kustomize config/default | go run ./hack/chart -version "$$(cat VERSION)"
+	"$$(hack/controlplane.sh)"/kubectl kustomize config/default | go run ./hack/chart -version "$$(cat VERSION)" config/default/kustomization.yaml config/cleanup/kustomization.yaml
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## Format the Go files

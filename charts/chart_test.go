@@ -199,7 +199,7 @@ func TestVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	version = bytes.TrimSpace(version)
-	for key, object := range objects(t, kustomize(t, "default")) {
+	for key, object := range objects(t, kustomize(t, "default")+"---\n"+kustomize(t, "cleanup")) {
 		containers := append(slice(t, object, "spec", "template", "spec", "initContainers"), slice(t, object, "spec", "template", "spec", "containers")...)
 		for _, container := range containers {
 			if image, _ := container["image"].(string); !strings.HasSuffix(image, ":"+string(version)) {

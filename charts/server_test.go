@@ -33,6 +33,7 @@ func startServer(t *testing.T) string {
 func TestServerDryRun(t *testing.T) {
 	config := startServer(t)
 	kubectl(t, "", config, "create", "namespace", namespace)
+	kubectl(t, "", config, "create", "namespace", "macpool-cleanup")
 	kubectl(t, "", config, "apply", "--server-side", "-f", "../e2e/lab/manifests/nad-crd.yaml", "-f", "../config/crd/bases")
 	kubectl(t, "", config, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 
@@ -54,6 +55,7 @@ func TestServerDryRun(t *testing.T) {
 	for name, manifests := range map[string]string{
 		"config/default":               kustomize(t, "default"),
 		"config/samples":               kustomize(t, "samples"),
+		"config/cleanup":               kustomize(t, "cleanup"),
 		"chart":                        template(t),
 		"chart for OpenShift":          template(t, `platform="openshift"`),
 		"chart with all that can be":   template(t, everything...),

@@ -18,17 +18,22 @@ import (
 func main() {
 	version := flag.String("version", "", "the version, such as v0.1.0")
 	chart := flag.String("chart", "charts/macpool", "the directory of the chart")
-	kustomization := flag.String("kustomization", "config/default/kustomization.yaml", "the file that names the images' tag")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: chart [FLAG]... KUSTOMIZATION... <RENDERED, where each KUSTOMIZATION names the images' tag")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
-	if err := run(os.Stdin, *version, *chart, *kustomization); err != nil {
+	if err := run(os.Stdin, *version, *chart, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "chart:", err)
 		os.Exit(1)
 	}
 }
 
-func run(rendered io.Reader, version, chart, kustomization string) error {
-	if err := stamp(kustomization, version, `(?m)^(  newTag: ).*$`); err != nil {
-		return err
+func run(rendered io.Reader, version, chart string, kustomizations []string) error {
+	for _, file := range kustomizations {
+		if err := stamp(file, version, `(?m)^(  newTag: ).*$`); err != nil {
+			return err
+		}
 	}
 	if err := stamp(filepath.Join(chart, "Chart.yaml"), version, `(?m)^(appVersion: ).*$`); err != nil {
 		return err
