@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -161,7 +162,7 @@ func TestImageReproducible(t *testing.T) {
 
 // TestPush sends an image of two platforms to a registry, and pulls each.
 func TestPush(t *testing.T) {
-	server := httptest.NewServer(registry.New())
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()
 	out := filepath.Join(t.TempDir(), "image.tar")
 	var printed, pushed strings.Builder

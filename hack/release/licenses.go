@@ -64,7 +64,10 @@ func goEnv(names ...string) ([]string, error) {
 	return strings.Split(strings.TrimSpace(string(answer)), "\n"), nil
 }
 
-// modulesOf returns the modules that the binaries say they are built of, without the one that is released.
+// isOurs tells whether a module is of this repository, which has one in hack for each tool.
+func isOurs(path string) bool { return path == ours || strings.HasPrefix(path, ours+"/") }
+
+// modulesOf returns the modules that the binaries say they are built of, without this repository's own.
 func modulesOf(binaries []string) (map[module.Version]bool, error) {
 	modules := map[module.Version]bool{}
 	for _, file := range binaries {
@@ -76,7 +79,7 @@ func modulesOf(binaries []string) (map[module.Version]bool, error) {
 			if m.Replace != nil {
 				m = m.Replace
 			}
-			if m.Path != ours {
+			if !isOurs(m.Path) {
 				modules[module.Version{Path: m.Path, Version: m.Version}] = true
 			}
 		}

@@ -144,22 +144,27 @@ func programOf(ref string, content []byte, info *debug.BuildInfo) (component, ma
 			program.Properties = append(program.Properties, property{Name: "go:" + setting.Key, Value: setting.Value})
 		}
 	}
-	goVersion := strings.TrimPrefix(info.GoVersion, "go")
-	std := component{Type: "library", Name: "std", Version: goVersion, PURL: "pkg:golang/std@" + goVersion}
-	std.Ref = std.PURL
+	std := libraryOf("std", strings.TrimPrefix(info.GoVersion, "go"))
 	uses := map[string]component{std.Ref: std}
 	for _, m := range append(info.Deps, &info.Main) {
 		if m.Replace != nil {
 			m = m.Replace
 		}
-		library := component{Type: "library", Name: m.Path, Version: m.Version, PURL: "pkg:golang/" + m.Path + "@" + strings.ReplaceAll(m.Version, "+", "%2B")}
-		library.Ref = library.PURL
+		if isOurs(m.Path) {
+			continue
+		}
+		library := libraryOf(m.Path, m.Version)
 		if m.Sum != "" {
 			library.Properties = []property{{Name: "go:sum", Value: m.Sum}}
 		}
 		uses[library.Ref] = library
 	}
 	return program, uses
+}
+
+func libraryOf(path, version string) component {
+	purl := "pkg:golang/" + path + "@" + strings.ReplaceAll(version, "+", "%2B")
+	return component{Type: "library", Ref: purl, Name: path, Version: version, PURL: purl}
 }
 
 // eachFile calls visit with each regular file of the image.
