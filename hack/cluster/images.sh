@@ -12,17 +12,20 @@ cp dist/images/*.tar "$out/"
 
 image=$build/release
 (cd hack/release && CGO_ENABLED=0 go build -mod=readonly -trimpath -o "$image" .)
-make_image() { # make_image NAME FLAG-OR-ENTRY...
-  "$image" image -o "$out/$1.tar" -ref "macpool.test/$1:1" -platform "linux/$(go env GOARCH)" "${@:2}" >/dev/null
+make_image() { # make_image REFERENCE FLAG-OR-ENTRY...
+  "$image" image -o "$out/$(basename "$1" | tr : -).tar" -ref "$1" -platform "linux/$(go env GOARCH)" "${@:2}" >/dev/null
 }
 
 CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$build/pause" ./hack/cluster/pause
-make_image pause -entrypoint /pause pause="$build/pause"
+make_image macpool.test/pause:1 -entrypoint /pause pause="$build/pause"
 
 busybox=$(command -v busybox)
 links=()
 for applet in $("$busybox" --list); do [ "$applet" = busybox ] || links+=("bin/$applet=->busybox"); done
-make_image busybox -cmd /bin/sh -path /bin bin/busybox="$busybox" "${links[@]}" tmp=dir:1777 \
-  'etc/passwd=text:root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' 'etc/group=text:root:x:0:\n'
+# Under the name, too, by which the documentation's pods pull it.
+for name in macpool.test/busybox:1 docker.io/library/busybox:1.37; do
+  make_image $name -cmd /bin/sh -path /bin bin/busybox="$busybox" "${links[@]}" tmp=dir:1777 \
+    'etc/passwd=text:root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' 'etc/group=text:root:x:0:\n'
+done
 
-make_image multus -entrypoint /multus-daemon multus-daemon="$MULTUS_BIN/multus-daemon"
+make_image macpool.test/multus:1 -entrypoint /multus-daemon multus-daemon="$MULTUS_BIN/multus-daemon"

@@ -2,6 +2,7 @@
 # make cluster-up: builds what is missing, starts the control plane and the nodes, and installs Multus and macpool as a user would.
 # What ran before is ended first. NODES, MULTUS and MACPOOL=0 (leave macpool out) choose what there is.
 set -euo pipefail
+"$(dirname "$0")/down.sh" # and with it the settings of what ran before
 . "$(dirname "$0")/lib.sh"
 
 say() { printf 'cluster: %5.1f s  %s\n' "$(awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }')" "$*"; }
@@ -12,7 +13,6 @@ for tool in "containerd containerd" "ctr containerd" "runc runc" "nft nftables" 
 done
 [ -z "$missing" ] || fail "these are missing, by the names of Debian's packages: $(tr ' ' '\n' <<<"$missing" | sort -u | xargs); on Debian: apt-get install -y --no-install-recommends$missing"
 
-"$here/down.sh"
 mkdir -p "$RUN/images"
 KUBE_BIN=$(hack/kubernetes.sh) CNI_BIN=$(hack/cniplugins.sh) MULTUS_BIN=$(hack/multus.sh)
 CGO_ENABLED=0 go build -trimpath -o "$RUN/vlanlink" ./hack/cluster/vlanlink
