@@ -35,7 +35,9 @@ image() { # image NAME BINARIES ARGUMENT...: the image NAME, with the licence te
     -label org.opencontainers.image.licenses=Apache-2.0 "${@:3}" "licenses=$texts"
 }
 
-mkdir -p "$out"
+mkdir -p "$out" bin
+exec 9>bin/.images.lock # two runs in one tree write the same programs
+flock 9
 for arch in "${archs[@]}"; do (build "$arch"); done
 go build -C hack/release -mod=readonly -trimpath -o ../../bin/release .
 image macpool-manager manager -user 65532:65532 -entrypoint /manager 'manager=bin/linux-{arch}/manager'
