@@ -4,7 +4,6 @@ package controllers
 
 import (
 	"context"
-	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -56,7 +55,7 @@ func claimChanged(e event.UpdateEvent) bool {
 	}
 	return from.UID != to.UID || from.Generation != to.Generation ||
 		from.DeletionTimestamp.IsZero() != to.DeletionTimestamp.IsZero() ||
-		!slices.Equal(from.Finalizers, to.Finalizers) || !labels.Equals(from.Labels, to.Labels) ||
+		!labels.Equals(from.Labels, to.Labels) ||
 		from.Status.LeaseName != to.Status.LeaseName || (from.Status.Holder == nil) != (to.Status.Holder == nil)
 }
 

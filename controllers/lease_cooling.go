@@ -54,8 +54,7 @@ func (r *LeaseReconciler) endCooldown(ctx context.Context, seen *v1alpha1.MacLea
 	if err != nil {
 		return err
 	}
-	// A claim under deletion without holder has released its lease and is about to go.
-	ended := claim == nil || claim.Status.LeaseName != lease.Name || !claim.DeletionTimestamp.IsZero() && claim.Status.Holder == nil
+	ended := claim == nil || claim.Status.LeaseName != lease.Name
 	if ended {
 		now := metav1.NewTime(r.Clock.Now())
 		lease.Spec.ReusableAt = &now
@@ -117,6 +116,7 @@ type observationKind int
 const (
 	absent observationKind = iota
 	orphaned
+	claimless
 	cooling
 )
 

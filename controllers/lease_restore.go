@@ -46,7 +46,7 @@ func (r *LeaseReconciler) restore(ctx context.Context, name string, key client.O
 	if err := r.APIReader.Get(ctx, key, claim); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	if claim.Status.LeaseName != name || !claim.DeletionTimestamp.IsZero() {
+	if claim.Status.LeaseName != name {
 		return nil
 	}
 	address, err := mac.ParseName(name)
@@ -77,37 +77,36 @@ func (r *LeaseReconciler) restore(ctx context.Context, name string, key client.O
 	return nil
 }
 
-// reportDuplicate is case 6: the claims that name the lease, but are not its claim, are looked at, and say so.
-func (r *LeaseReconciler) reportDuplicate(ctx context.Context, lease *v1alpha1.MacLease) error {
+// reportDuplicate is case 6: the claims that name the lease, but are not its claim, are looked at, and say so. It tells whether
+// there are any.
+func (r *LeaseReconciler) reportDuplicate(ctx context.Context, lease *v1alpha1.MacLease) (disputed bool, err error) {
 	claims, err := r.naming(ctx, lease.Name)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for i := range claims {
+		if claims[i].UID == lease.Spec.ClaimRef.UID {
+			continue
+		}
+		disputed = true
 		ready := apimeta.FindStatusCondition(claims[i].Status.Conditions, v1alpha1.ClaimReady)
-		if claims[i].UID == lease.Spec.ClaimRef.UID || ready != nil && ready.Reason == problem.LeaseLost.Reason {
+		if ready != nil && ready.Reason == problem.LeaseLost.Reason {
 			continue
 		}
 		select {
 		case r.Wake <- event.TypedGenericEvent[*v1alpha1.MacClaim]{Object: &claims[i]}:
 		case <-ctx.Done():
-			return ctx.Err()
+			return disputed, ctx.Err()
 		}
 	}
-	return nil
+	return disputed, nil
 }
 
-// naming are the claims that name a lease and are not about to end.
+// naming are the claims that name a lease.
 func (r *LeaseReconciler) naming(ctx context.Context, lease string) ([]v1alpha1.MacClaim, error) {
 	var claims v1alpha1.MacClaimList
 	if err := r.Client.List(ctx, &claims, claimsByLease.is(lease), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the claims of lease %s: %w", lease, err)
 	}
-	var naming []v1alpha1.MacClaim
-	for i := range claims.Items {
-		if claims.Items[i].DeletionTimestamp.IsZero() {
-			naming = append(naming, claims.Items[i])
-		}
-	}
-	return naming, nil
+	return claims.Items, nil
 }

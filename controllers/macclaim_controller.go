@@ -4,6 +4,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,7 +14,6 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/macpool/macpool/api/v1alpha1"
@@ -22,8 +22,7 @@ import (
 	"github.com/macpool/macpool/internal/view"
 )
 
-// MacClaimReconciler binds claims, ends those that macpool made and nobody needs any more, and gives back the leases of
-// those that are deleted.
+// MacClaimReconciler binds claims, and deletes those that macpool made and nobody needs any more.
 type MacClaimReconciler struct {
 	// Client reads from the cache, and writes.
 	Client client.Client
@@ -38,7 +37,7 @@ type MacClaimReconciler struct {
 	Wake <-chan event.TypedGenericEvent[*v1alpha1.MacClaim]
 }
 
-// +kubebuilder:rbac:groups=macpool.dev,resources=macclaims,verbs=get;list;watch;update;patch;delete
+// +kubebuilder:rbac:groups=macpool.dev,resources=macclaims,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups=macpool.dev,resources=macclaims/status,verbs=update;patch
 // +kubebuilder:rbac:groups=macpool.dev,resources=macleases,verbs=get;list;watch;create;update;delete
 // +kubebuilder:rbac:groups=macpool.dev,resources=macpools,verbs=get;list;watch
@@ -52,11 +51,8 @@ func (r *MacClaimReconciler) Reconcile(ctx context.Context, req ctrl.Request) (c
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !claim.DeletionTimestamp.IsZero() {
-		return settle(ctrl.Result{}, r.end(ctx, claim))
-	}
-	if controllerutil.AddFinalizer(claim, v1alpha1.FinalizerLease) {
-		// Before the lease, so that no claim vanishes with one. The update comes back as an event.
-		return settle(ctrl.Result{}, r.Client.Update(ctx, claim))
+		// By somebody's finalizer, since it has none of ours. Its lease stays with it until it is gone.
+		return ctrl.Result{}, nil
 	}
 	return settle(r.serve(ctx, claim))
 }
@@ -210,6 +206,9 @@ const (
 
 // settle turns losing a race into another try: it is neither an error nor a condition, since the other writer got on.
 func settle(result ctrl.Result, err error) (ctrl.Result, error) {
+	if errors.Is(err, errNoClaims) {
+		return ctrl.Result{RequeueAfter: retryProblem}, nil
+	}
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
 		return ctrl.Result{RequeueAfter: retryRace}, nil
 	}

@@ -3,7 +3,6 @@
 package controllers_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,8 +27,8 @@ func TestClaimOfPerson(t *testing.T) {
 	w.refused(ns, "early", "PoolUnknown")
 	pool := w.pool("192.168.50.0/24", func(p *v1alpha1.MacPool) { p.Name = "later" })
 	claim := w.bound(ns, "early")
-	if !slices.Contains(claim.Finalizers, v1alpha1.FinalizerLease) {
-		t.Error("a claim with a lease can vanish: it has no finalizer")
+	if len(claim.Finalizers) != 0 {
+		t.Errorf("the claim cannot go without us (R-P5): %v", claim.Finalizers)
 	}
 	lease := w.lease(claim.Status.LeaseName)
 	if lease == nil || lease.Spec.ClaimRef.UID != claim.UID || string(lease.Spec.MAC) != claim.Status.MAC {
@@ -161,9 +160,7 @@ func TestClaimIsRetainedAfterItsStatefulSet(t *testing.T) {
 	now.SetTime(now.Now().Add(2 * time.Minute))
 	touch("late")
 	w.gone(claim)
-	if lease := w.lease(claim.Status.LeaseName); lease == nil || lease.Spec.ReleasedAt == nil {
-		t.Errorf("its lease was not released: %v", lease)
-	}
+	w.released(claim.Status.LeaseName)
 }
 
 func TestDeletionWaitsForTheHolder(t *testing.T) {
@@ -174,22 +171,54 @@ func TestDeletionWaitsForTheHolder(t *testing.T) {
 	w.network(ns, "iot", pool.Name)
 	pod := w.pod(ns, "camera", "iot", on("node-1"))
 	claim := w.held(w.bound(ns, "camera."+pool.Name+".net1"), pod)
-	w.remove(claim)
-	message := w.refused(ns, claim.Name, "ClaimDeleting")
-	if want := "stays with pod camera on node node-1"; !strings.Contains(message, want) {
-		t.Errorf("message %q lacks %q", message, want)
+	// As the namespace controller does.
+	deleteAll := func() error {
+		return w.DeleteAllOf(t.Context(), &v1alpha1.MacClaim{}, client.InNamespace(ns))
 	}
-	w.told(claim, "ClaimDeleting")
 	w.never("the address was freed under its pod (R-P4)", func() bool {
-		lease := w.lease(claim.Status.LeaseName)
-		return w.claimNow(ns, claim.Name) == nil || lease == nil || lease.Spec.ReleasedAt != nil
+		err := deleteAll()
+		if want := "in use by pod camera on node node-1"; !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), want) {
+			t.Errorf("the deletion was answered with %v, want %q", err, want)
+		}
+		lease, now := w.lease(claim.Status.LeaseName), w.claimNow(ns, claim.Name)
+		return now == nil || !now.DeletionTimestamp.IsZero() || lease == nil || lease.Spec.ReleasedAt != nil
 	})
 	w.remove(pod)
 	w.detach(w.claimNow(ns, claim.Name))
+	w.eventually(func(g gomega.Gomega) { g.Expect(deleteAll()).To(gomega.Succeed()) })
 	w.gone(claim)
-	if lease := w.lease(claim.Status.LeaseName); lease == nil || lease.Spec.ReleasedAt == nil {
-		t.Errorf("its lease was not released: %v", lease)
+	if evidence := w.released(claim.Status.LeaseName); evidence != "workload gone, claim deleted; the agent of node node-1 saw its interface go" {
+		t.Errorf("evidence %q", evidence)
 	}
+}
+
+// A finalizer of somebody else is respected: the lease stays with the claim, which is given to nobody meanwhile.
+func TestFinalizerOfSomebodyElse(t *testing.T) {
+	w := newWorld(t)
+	w.startManager(managerOptions{})
+	ns := w.namespace()
+	pool := w.pool("192.168.50.0/24")
+	w.network(ns, "iot", pool.Name)
+	claim := w.claim(ns, "camera."+pool.Name+".net1", pool)
+	w.bound(ns, claim.Name)
+	change(w, claim, func(c *v1alpha1.MacClaim) { c.Finalizers = []string{"example.com/mine"} })
+	w.remove(claim)
+	pod := w.pod(ns, "camera", "iot", on("node-1"))
+	if note := w.told(pod, "ClaimDeleting"); !strings.Contains(note, "MP212") {
+		t.Errorf("note %q", note)
+	}
+	w.never("the lease of a claim that is still there was touched", func() bool {
+		now, lease := w.claimNow(ns, claim.Name), w.lease(claim.Status.LeaseName)
+		return now == nil || now.Status.Holder != nil || lease == nil || lease.Spec.ReleasedAt != nil
+	})
+	change(w, claim, func(c *v1alpha1.MacClaim) { c.Finalizers = nil })
+	w.eventually(func(g gomega.Gomega) {
+		now := w.claimNow(ns, claim.Name)
+		g.Expect(now).NotTo(gomega.BeNil())
+		g.Expect(now.UID).NotTo(gomega.Equal(claim.UID))
+		g.Expect(now.Status.LeaseName).To(gomega.Equal(claim.Status.LeaseName))
+		g.Expect(now.Status.Holder).NotTo(gomega.BeNil())
+	})
 }
 
 func TestDeletedClaimOfPodThatRunsIsMadeAgain(t *testing.T) {

@@ -79,5 +79,9 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "applying config/rbac:", err)
 		return 1
 	}
+	if err := applyClaimPolicy(filepath.Join("..", "config")); err != nil {
+		fmt.Fprintln(os.Stderr, "applying config/policy:", err)
+		return 1
+	}
 	return m.Run()
 }

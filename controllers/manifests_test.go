@@ -11,14 +11,19 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
 )
 
 func TestManifestsAreAccepted(t *testing.T) {
@@ -38,7 +43,8 @@ func TestManifestsAreAccepted(t *testing.T) {
 					w.create(object)
 					continue
 				}
-				if err := w.Create(t.Context(), object, client.DryRunAll, client.FieldValidation(metav1.FieldValidationStrict)); err != nil {
+				err := w.Create(t.Context(), object, client.DryRunAll, client.FieldValidation(metav1.FieldValidationStrict))
+				if err != nil && !apierrors.IsAlreadyExists(err) { // which is said of what is acceptable
 					t.Errorf("%s: %v", file, err)
 				}
 			}
@@ -116,4 +122,47 @@ func readManifest(file string) ([]*unstructured.Unstructured, error) {
 			objects = append(objects, object)
 		}
 	}
+}
+
+// applyClaimPolicy applies the policy that guards claims which are held, and the DaemonSet to which it is bound, and returns when it is
+// in force.
+func applyClaimPolicy(config string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c, err := client.New(adminConfig, client.Options{Scheme: scheme})
+	if err != nil {
+		return err
+	}
+	for _, file := range []string{"agent/daemonset.yaml", "policy/claim_in_use_policy.yaml", "policy/claim_in_use_binding.yaml"} {
+		objects, err := readManifest(filepath.Join(config, file))
+		if err != nil {
+			return err
+		}
+		for _, object := range objects {
+			if err := c.Create(ctx, object); err != nil && !apierrors.IsAlreadyExists(err) {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+		}
+	}
+	probe := &v1alpha1.MacClaim{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "probe"}, Spec: v1alpha1.MacClaimSpec{PoolRef: v1alpha1.PoolRef{Name: "none"}},
+	}
+	if err := c.Create(ctx, probe); err != nil {
+		return err
+	}
+	probe.Status.Holder = &v1alpha1.Holder{PodName: "probe", PodUID: "0-0", NodeName: "none", Interface: "net1", Generation: 1, Since: metav1.Now()}
+	if err := c.Status().Update(ctx, probe); err != nil {
+		return err
+	}
+	err = wait.PollUntilContextCancel(ctx, 100*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		return apierrors.IsForbidden(c.Delete(ctx, probe, client.DryRunAll)), nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for the policy: %w", err)
+	}
+	probe.Status.Holder = nil
+	if err := c.Status().Update(ctx, probe); err != nil {
+		return err
+	}
+	return c.Delete(ctx, probe)
 }

@@ -142,8 +142,6 @@ func (r *PodReconciler) ensure(ctx context.Context, want *v1alpha1.MacClaim) (*v
 		return nil, nil
 	case apierrors.IsForbidden(err) || apierrors.IsInvalid(err):
 		return nil, problem.ClaimRefused.New(want.Namespace, want.Name, rootCause(err)).WithCause(err)
-	case problem.ClaimDeleting.Is(err) && claim.Status.Holder == nil:
-		return nil, nil // in a moment it is gone
 	case problem.ClaimDiffers.Is(err) && binding.IsManaged(claim) && claim.Status.Holder == nil:
 		err := r.Client.Delete(ctx, claim, client.Preconditions{UID: &claim.UID, ResourceVersion: &claim.ResourceVersion})
 		if client.IgnoreNotFound(err) != nil {

@@ -4,10 +4,14 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -49,11 +53,14 @@ type LeaseReconciler struct {
 	OrphanAfter time.Duration
 
 	observed observations
+	endings  endings
 }
 
 // +kubebuilder:rbac:groups=macpool.dev,resources=macleases,verbs=get;list;watch;create;update;delete
 // +kubebuilder:rbac:groups=macpool.dev,resources=macclaims;macpools,verbs=get;list;watch
 // +kubebuilder:rbac:groups=macpool.dev,resources=macclaims/status,verbs=update
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apps,resources=statefulsets,verbs=get;list;watch
 
 func (r *LeaseReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
 	if r.OrphanAfter == 0 {
@@ -65,7 +72,7 @@ func (r *LeaseReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("maclease").
 		For(&v1alpha1.MacLease{}).
-		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(ofLease)).
+		Watches(&v1alpha1.MacClaim{}, claimEvents{handler.EnqueueRequestsFromMapFunc(ofLease), &r.endings}).
 		Watches(&v1alpha1.MacPool{}, handler.EnqueueRequestsFromMapFunc(r.releasedOf),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: leaseWorkers}).
@@ -75,11 +82,17 @@ func (r *LeaseReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager
 func (r *LeaseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	lease := &v1alpha1.MacLease{}
 	err := r.Client.Get(ctx, req.NamespacedName, lease)
-	switch {
-	case apierrors.IsNotFound(err):
-		return settle(r.absent(ctx, req.Name))
-	case err != nil:
+	if err != nil && !apierrors.IsNotFound(err) {
 		return ctrl.Result{}, fmt.Errorf("reading lease %s: %w", req.Name, err)
+	}
+	var leasedTo types.UID
+	if err == nil && lease.Spec.Conflict == nil && lease.Spec.ReleasedAt == nil {
+		leasedTo = lease.Spec.ClaimRef.UID
+	}
+	r.endings.keep(req.Name, leasedTo)
+	switch {
+	case err != nil:
+		return settle(r.absent(ctx, req.Name))
 	case lease.Spec.Conflict != nil:
 		return ctrl.Result{}, nil // case 10
 	case lease.Spec.ReleasedAt != nil:
@@ -91,14 +104,19 @@ func (r *LeaseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 
 // verify is cases 1 to 4 and 6.
 func (r *LeaseReconciler) verify(ctx context.Context, lease *v1alpha1.MacLease) (ctrl.Result, error) {
-	if err := r.reportDuplicate(ctx, lease); err != nil {
-		return ctrl.Result{}, err
-	}
-	claim, err := claimOf(ctx, r.Client, lease)
+	disputed, err := r.reportDuplicate(ctx, lease)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if claim != nil && claim.Status.LeaseName == lease.Name {
+	claim, err := claimOf(ctx, r.Client, lease)
+	switch {
+	case err != nil:
+		return ctrl.Result{}, err
+	case claim == nil && disputed:
+		return ctrl.Result{}, nil // case 6 outlasts one of the two
+	case claim == nil:
+		return r.end(ctx, lease)
+	case claim.Status.LeaseName == lease.Name:
 		r.observed.forget(lease.Name)
 		return ctrl.Result{}, r.mirrorNode(ctx, lease, claim)
 	}
@@ -110,21 +128,19 @@ func (r *LeaseReconciler) verify(ctx context.Context, lease *v1alpha1.MacLease) 
 	return ctrl.Result{}, r.releaseOrphan(ctx, lease)
 }
 
-// releaseOrphan is the end of cases 2 to 4: what the cache says is asked again, the lease first.
+// releaseOrphan is the end of cases 2 and 3: what the cache says is asked again, the lease first.
 func (r *LeaseReconciler) releaseOrphan(ctx context.Context, seen *v1alpha1.MacLease) error {
 	lease, err := r.live(ctx, seen)
 	if lease == nil || lease.Spec.ReleasedAt != nil || lease.Spec.Conflict != nil || lease.Spec.ClaimRef != seen.Spec.ClaimRef {
 		return err // the event of what has happened is on its way
 	}
 	claim, err := claimOf(ctx, r.APIReader, lease)
-	if err != nil {
-		return err
+	if err != nil || claim == nil {
+		return err // gone in between: case 4
 	}
 	ref := lease.Spec.ClaimRef
-	entry := v1alpha1.LeaseHistory{Namespace: ref.Namespace, Claim: ref.Name, NodeName: lease.Spec.NodeName}
+	entry := v1alpha1.LeaseHistory{NodeName: lease.Spec.NodeName}
 	switch {
-	case claim == nil:
-		entry.Evidence = "its claim does not exist"
 	case claim.Status.LeaseName == "":
 		// Whoever made the lease may only be slow, and still about to record it. With a newer version of the claim that
 		// write cannot succeed, and finds the lease released.
@@ -173,12 +189,19 @@ func (r *LeaseReconciler) live(ctx context.Context, seen *v1alpha1.MacLease) (*v
 	return lease, nil
 }
 
+// errNoClaims : an API server that does not know claims at all, because their CRD is gone or was not seen there yet, has not said
+// that one of them is gone.
+var errNoClaims = errors.New("the API server knows no MacClaims")
+
 // claimOf is the claim that the lease names, nil if there is none with that UID.
 func claimOf(ctx context.Context, reader client.Reader, lease *v1alpha1.MacLease) (*v1alpha1.MacClaim, error) {
 	ref := lease.Spec.ClaimRef
 	claim := &v1alpha1.MacClaim{}
 	err := reader.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, claim)
-	if apierrors.IsNotFound(err) || err == nil && claim.UID != ref.UID {
+	switch {
+	case apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse), apimeta.IsNoMatchError(err):
+		return nil, fmt.Errorf("reading claim %s/%s: %w: %w", ref.Namespace, ref.Name, errNoClaims, err)
+	case apierrors.IsNotFound(err), err == nil && claim.UID != ref.UID:
 		return nil, nil
 	}
 	if err != nil {

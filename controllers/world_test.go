@@ -72,6 +72,12 @@ func (w *world) wipe() {
 			if !ok {
 				return fmt.Errorf("%T is no object", item)
 			}
+			if claim, ok := object.(*v1alpha1.MacClaim); ok && claim.Status.Holder != nil {
+				claim.Status.Holder = nil
+				if err := w.Status().Update(ctx, claim); client.IgnoreNotFound(err) != nil {
+					return err
+				}
+			}
 			if len(object.GetFinalizers()) > 0 {
 				object.SetFinalizers(nil)
 				if err := w.Update(ctx, object); client.IgnoreNotFound(err) != nil {

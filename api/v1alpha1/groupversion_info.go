@@ -48,8 +48,4 @@ const (
 
 	// ManagedBy is the value of LabelManagedBy.
 	ManagedBy = "macpool"
-
-	// FinalizerLease keeps a MacClaim until the interface that uses its lease is gone: an address is not given back while
-	// something can still send frames with it.
-	FinalizerLease = "macpool.dev/lease"
 )

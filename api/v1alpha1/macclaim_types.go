@@ -210,7 +210,7 @@ type MacClaimStatus struct {
 	LeaseName string `json:"leaseName,omitempty"`
 
 	// holder is the pod interface that uses the lease. It is set when the pod's node is known, and cleared when that node's
-	// agent has seen the interface go.
+	// agent has seen the interface go. While it is set, an admission policy refuses to delete the claim.
 	//
 	// +optional
 	Holder *Holder `json:"holder,omitempty"`

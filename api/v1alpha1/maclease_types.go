@@ -35,7 +35,7 @@ type MacLeaseSpec struct {
 	// +required
 	ClaimRef ClaimRef `json:"claimRef,omitzero"`
 
-	// nodeName is the node of the claim's holder, for reading; the claim's status decides.
+	// nodeName is the node of the claim's holder. The claim's status decides; this is what is left of it when the claim is gone.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=253

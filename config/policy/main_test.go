@@ -7,15 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
+
+	"github.com/macpool/macpool/api/v1alpha1"
 )
 
 // patience is how long the API server may take to notice that a policy came or went.
@@ -36,7 +40,12 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: run make test")
 		return 1
 	}
-	server := &envtest.Environment{}
+	if err := v1alpha1.AddToScheme(scheme.Scheme); err != nil {
+		panic(err)
+	}
+	server := &envtest.Environment{
+		CRDDirectoryPaths: []string{filepath.Join("..", "crd", "bases")}, ErrorIfCRDPathMissing: true,
+	}
 	config, err := server.Start()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "starting the control plane:", err)
@@ -55,7 +64,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// prepare makes the older objects, then the policy and its binding, and returns when they are in force.
+// prepare makes the older objects, then the policies and their bindings, and returns when they are in force.
 func prepare(ctx context.Context) error {
 	for kind, newObject := range kinds {
 		obj := newObject("default", founding)
@@ -65,16 +74,21 @@ func prepare(ctx context.Context) error {
 		}
 		older[kind] = obj
 	}
-	var policy admissionregistrationv1.ValidatingAdmissionPolicy
-	var binding admissionregistrationv1.ValidatingAdmissionPolicyBinding
-	err := errors.Join(load("mac_annotation_policy.yaml", &policy), load("mac_annotation_binding.yaml", &binding))
-	if err != nil {
+	for _, name := range []string{"mac_annotation", "claim_in_use"} {
+		var policy admissionregistrationv1.ValidatingAdmissionPolicy
+		var binding admissionregistrationv1.ValidatingAdmissionPolicyBinding
+		err := errors.Join(load(name+"_policy.yaml", &policy), load(name+"_binding.yaml", &binding))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(api.Create(ctx, &policy), api.Create(ctx, &binding)); err != nil {
+			return fmt.Errorf("creating the policy: %w", err)
+		}
+	}
+	if err := prepareClaims(ctx); err != nil {
 		return err
 	}
-	if err := errors.Join(api.Create(ctx, &policy), api.Create(ctx, &binding)); err != nil {
-		return fmt.Errorf("creating the policy: %w", err)
-	}
-	err = wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
 		err := api.Create(ctx, kinds["Pod"]("default", founding), client.DryRunAll)
 		return apierrors.IsInvalid(err), nil
 	})

@@ -96,9 +96,7 @@ func TestOwnCoolingLease(t *testing.T) {
 	del(t, n, "c1")
 	f.awaitNoHolder(t, pod)
 	claim := f.claimOf(t, pod)
-	f.must(t, n.agent.holders.ReleaseLease(t.Context(), claim, "test"))
-	claim.Finalizers = nil
-	f.must(t, f.Update(t.Context(), claim))
+	f.must(t, n.agent.holders.Release(t.Context(), claim.Status.LeaseName, claim.UID, v1alpha1.LeaseHistory{Evidence: "test"}))
 	f.must(t, f.Delete(t.Context(), claim))
 	if after := f.add(t, n, "c2", pod); after.Name != before.Name {
 		t.Errorf("the identity got %s, had %s", after.Name, before.Name)

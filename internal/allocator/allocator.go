@@ -179,7 +179,8 @@ func (a *Allocator) ByClaim(uid string) (Lease, bool) {
 	return a.leases.ofClaim(uid)
 }
 
-// ByIdentity are the released leases of an identity in a segment, Cooling and Reusable, in a stable order.
+// ByIdentity are the leases of an identity in a segment, in a stable order: Leased, to whichever of its claims, Cooling, then
+// Reusable.
 func (a *Allocator) ByIdentity(segment string, id Identity) []Lease {
 	a.mu.Lock()
 	defer a.mu.Unlock()

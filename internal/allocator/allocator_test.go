@@ -90,9 +90,9 @@ func TestStates(t *testing.T) {
 			if _, ok := a.ByClaim("claim-of-u"); ok != (state == allocator.Leased) {
 				t.Errorf("state %d: found by its claim: %t", state, ok)
 			}
-			released := a.ByIdentity("vlan-50", identity(0))
-			if want := state == allocator.Cooling || state == allocator.Reusable; (len(released) == 1) != want {
-				t.Errorf("state %d: found by its identity: %v", state, released)
+			own := a.ByIdentity("vlan-50", identity(0))
+			if want := state != allocator.Conflicted; (len(own) == 1) != want {
+				t.Errorf("state %d: found by its identity: %v", state, own)
 			}
 			if got, ok := a.Get(n); !ok || got.State != state {
 				t.Errorf("state %d: found as %+v, %t", state, got, ok)
@@ -266,9 +266,9 @@ func TestByIdentity(t *testing.T) {
 	for _, l := range a.ByIdentity("vlan-50", identity(0)) {
 		got = append(got, l.Name.Addr.String())
 	}
-	want := []string{"192.168.50.10", "192.168.50.20", "192.168.50.9"} // those that still cool are nobody else's
+	want := []string{"192.168.50.8", "192.168.50.10", "192.168.50.20", "192.168.50.9"} // those that still cool are nobody else's
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("released leases (-want +got):\n%s", diff)
+		t.Errorf("leases of the identity (-want +got):\n%s", diff)
 	}
 	if got := a.ByIdentity("vlan-50", identity(1)); len(got) != 0 {
 		t.Errorf("another identity has %v", got)

@@ -49,7 +49,7 @@ type leaseSet struct {
 	// byClaim are the names of the Leased ones by the UID of their claim. A claim has one lease, or two for as long as a writer that
 	// lost the race for it has not deleted its own.
 	byClaim map[string][]mac.Name
-	// byIdentity are the names of the Cooling and Reusable ones by whose they were.
+	// byIdentity are the names of all but the Conflicted ones by whose they are, or were.
 	byIdentity map[member][]mac.Name
 }
 
@@ -67,13 +67,15 @@ func newLeaseSet() leaseSet {
 func (s *leaseSet) put(l Lease) {
 	s.remove(l.Name)
 	s.byName[l.Name] = l
-	switch l.State {
-	case Leased:
+	if l.State == Conflicted {
+		return
+	}
+	if l.State == Leased {
 		s.byClaim[l.ClaimUID] = append(s.byClaim[l.ClaimUID], l.Name)
-	case Cooling, Reusable:
+	}
+	if l.Claim != (Identity{}) { // else only its name is known
 		m := member{l.Name.Segment, l.Claim}
 		s.byIdentity[m] = append(s.byIdentity[m], l.Name)
-	case Conflicted:
 	}
 }
 
@@ -84,13 +86,13 @@ func (s *leaseSet) remove(n mac.Name) {
 		return
 	}
 	delete(s.byName, n)
-	switch l.State {
-	case Leased:
-		without(s.byClaim, l.ClaimUID, n)
-	case Cooling, Reusable:
-		without(s.byIdentity, member{n.Segment, l.Claim}, n)
-	case Conflicted:
+	if l.State == Conflicted {
+		return
 	}
+	if l.State == Leased {
+		without(s.byClaim, l.ClaimUID, n)
+	}
+	without(s.byIdentity, member{n.Segment, l.Claim}, n)
 }
 
 // without removes a name from the list under a key.
@@ -112,7 +114,8 @@ func (s *leaseSet) ofClaim(uid string) (Lease, bool) {
 	return s.byName[slices.MinFunc(names, compareNames)], true
 }
 
-// ofMember are the released leases of an identity: first those that still cool, which are its last ones and nobody else's.
+// ofMember are the leases of an identity: first those that it has not released, then those that still cool, which are its last
+// ones and nobody else's either.
 func (s *leaseSet) ofMember(m member) []Lease {
 	names := s.byIdentity[m]
 	out := make([]Lease, 0, len(names))

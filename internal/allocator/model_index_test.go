@@ -227,7 +227,7 @@ func (x *naiveIndex) byClaim(uid string) (allocator.Lease, bool) {
 func (x *naiveIndex) byIdentity(segment string, id allocator.Identity) map[mac.Name]allocator.Lease {
 	out := map[mac.Name]allocator.Lease{}
 	for n, l := range x.leases {
-		if n.Segment == segment && l.Claim == id && (l.State == allocator.Cooling || l.State == allocator.Reusable) {
+		if n.Segment == segment && l.Claim == id && l.State != allocator.Conflicted {
 			out[n] = l
 		}
 	}

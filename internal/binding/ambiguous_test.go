@@ -73,9 +73,7 @@ func attachUnderFault(again bool) func(t *testing.T, drop int64) int64 {
 		want := claimFor(pod, pool)
 		var first string
 		if again {
-			claim := claimFor(pod, pool)
-			claim.Finalizers = nil
-			claim, err := newBinder(t, admin, pool).EnsureClaim(t.Context(), claim)
+			claim, err := newBinder(t, admin, pool).EnsureClaim(t.Context(), want)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +82,7 @@ func attachUnderFault(again bool) func(t *testing.T, drop int64) int64 {
 				t.Fatal(err)
 			}
 			first = bound.Status.LeaseName
-			if err := retry(t, func() error { return b.ReleaseLease(t.Context(), bound, "test") }); err != nil {
+			if err := retry(t, func() error { return release(t.Context(), b, bound, "test") }); err != nil {
 				t.Fatal(err)
 			}
 			if err := admin.Delete(t.Context(), bound); err != nil {

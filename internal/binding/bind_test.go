@@ -135,7 +135,7 @@ func TestSameIdentityComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.ReleaseLease(t.Context(), bound, "the test said so"); err != nil {
+	if err := release(t.Context(), b, bound, "the test said so"); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Delete(t.Context(), bound); err != nil {
@@ -174,7 +174,7 @@ func TestReusableRecordIsTakenOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.ReleaseLease(t.Context(), bound, "test"); err != nil {
+	if err := release(t.Context(), b, bound, "test"); err != nil {
 		t.Fatal(err)
 	}
 	lease := &v1alpha1.MacLease{}

@@ -19,15 +19,15 @@ import (
 )
 
 // NewClaim is the claim for an interface of a pod, not yet created. It has no ownerReference: it must outlive the pod, and a
-// restored backup would let a dangling one delete it (R-B2).
+// restored backup would let a dangling one delete it (R-B2). It has no finalizer either: nothing of ours must be there for it to
+// go (docs/design/0006).
 func NewClaim(pod *corev1.Pod, pool *v1alpha1.MacPool, iface string, wish Wish) *v1alpha1.MacClaim {
 	workload := WorkloadOf(pod, iface)
 	claim := &v1alpha1.MacClaim{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace:  pod.Namespace,
-			Name:       ClaimName(workload, pool.Name),
-			Labels:     map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy},
-			Finalizers: []string{v1alpha1.FinalizerLease},
+			Namespace: pod.Namespace,
+			Name:      ClaimName(workload, pool.Name),
+			Labels:    map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy},
 		},
 		Spec: v1alpha1.MacClaimSpec{PoolRef: v1alpha1.PoolRef{Name: pool.Name}, Workload: &workload},
 	}

@@ -175,3 +175,8 @@ func bind(ctx context.Context, b *binding.Binder, claim *v1alpha1.MacClaim, pool
 	}
 	return nil, last
 }
+
+// release gives back the lease of a claim.
+func release(ctx context.Context, b *binding.Binder, claim *v1alpha1.MacClaim, evidence string) error {
+	return b.Release(ctx, claim.Status.LeaseName, claim.UID, v1alpha1.LeaseHistory{Evidence: evidence})
+}

@@ -116,7 +116,8 @@ func (t *taker) exactly(ctx context.Context, slot allocator.Slot) (*acquired, er
 	}
 }
 
-// own takes back what the identity had before, cooling or not, if the pool still leases it.
+// own takes back what the identity had before, whether it was released or its claim is only just gone, if the pool still
+// leases it.
 func (t *taker) own(ctx context.Context) (*acquired, error) {
 	for _, known := range t.Index.ByIdentity(t.plan.Segment(), t.identity()) {
 		slot, ok := t.plan.SlotOf(known.Name.Addr)
@@ -167,8 +168,7 @@ func (t *taker) any(ctx context.Context) (*acquired, error) {
 	return nil, ctx.Err()
 }
 
-// create makes the lease of an address, or takes its record if that is released and free for this claim. errTaken:
-// somebody else has it.
+// create makes the lease of an address, or takes its record if that is free for this claim. errTaken: somebody else has it.
 func (t *taker) create(ctx context.Context, address allocator.Address) (*acquired, error) {
 	for range maxRounds {
 		lease := &v1alpha1.MacLease{ObjectMeta: metav1.ObjectMeta{Name: address.Name.String()}}
@@ -199,40 +199,77 @@ func (t *taker) create(ctx context.Context, address allocator.Address) (*acquire
 	return nil, fmt.Errorf("creating lease %s: %w", address.Name, errOvertaken)
 }
 
-// take takes a released record, by one update on its resourceVersion. errTaken: it is not released, not for this claim, or somebody
-// was faster.
+// take takes a record that is free for this claim, by one update on its resourceVersion. If somebody else wrote it first, what it has
+// become decides. errTaken: it is another's.
 func (t *taker) take(ctx context.Context, record *v1alpha1.MacLease, address allocator.Address) (*acquired, error) {
-	state := StateOf(record)
+	for range maxRounds {
+		free, err := t.isFree(ctx, record)
+		if err != nil {
+			return nil, err
+		}
+		if !free {
+			return nil, errTaken
+		}
+		lease := record.DeepCopy()
+		t.fill(lease, address)
+		updateErr := t.Client.Update(ctx, lease)
+		if updateErr == nil {
+			t.commit(lease)
+			return &acquired{MacLease: lease, before: record}, nil
+		}
+		if isRefusal(updateErr) {
+			return nil, fmt.Errorf("taking lease %s: %w", address.Name, updateErr)
+		}
+		live, err := t.read(ctx, address.Name)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("reading lease %s after %w: %w", address.Name, updateErr, err)
+		case live != nil && t.isOurs(live):
+			t.commit(live)
+			return &acquired{MacLease: live}, nil
+		case live == nil:
+			return nil, errTaken
+		case !apierrors.IsConflict(updateErr) && !apierrors.IsNotFound(updateErr):
+			return nil, fmt.Errorf("taking lease %s: %w", address.Name, updateErr)
+		}
+		record = live // released in between, perhaps: then it cools, and is still ours to take
+	}
+	return nil, fmt.Errorf("taking lease %s: %w", address.Name, errOvertaken)
+}
+
+// isFree tells whether the claim may take a record: one that anybody may have, or that its own identity left behind. That
+// is a lease which cools, or one whose claim is gone and which has not been released yet; what is attached with it, if
+// anything, belongs to this identity (I2).
+//
+// That the lease's claim is gone is certain if the live claim, read after the lease, is this one: two UIDs have never had one
+// name at a time, and none comes back. Without that read, a late binder of the claim before could take it from the one that lives.
+func (t *taker) isFree(ctx context.Context, record *v1alpha1.MacLease) (bool, error) {
 	ref := record.Spec.ClaimRef
 	sameIdentity := ref.Namespace == t.claim.Namespace && ref.Name == t.claim.Name
-	if state != allocator.Reusable && (state != allocator.Cooling || !sameIdentity) {
-		return nil, errTaken
-	}
-	lease := record.DeepCopy()
-	t.fill(lease, address)
-	updateErr := t.Client.Update(ctx, lease)
-	if updateErr == nil {
-		t.commit(lease)
-		return &acquired{MacLease: lease, before: record}, nil
-	}
-	if isRefusal(updateErr) {
-		return nil, fmt.Errorf("taking lease %s: %w", address.Name, updateErr)
-	}
-	live, err := t.read(ctx, address.Name)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("reading lease %s after %w: %w", address.Name, updateErr, err)
-	case live != nil && t.isOurs(live):
-		t.commit(live)
-		return &acquired{MacLease: live}, nil
-	case apierrors.IsConflict(updateErr) || apierrors.IsNotFound(updateErr):
-		return nil, errTaken
+	switch StateOf(record) {
+	case allocator.Reusable:
+		return true, nil
+	case allocator.Cooling:
+		return sameIdentity, nil
+	case allocator.Leased:
+		if !sameIdentity || ref.UID == t.claim.UID {
+			return false, nil
+		}
+		live := &v1alpha1.MacClaim{}
+		if err := t.Client.Get(ctx, client.ObjectKeyFromObject(t.claim), live); err != nil {
+			if apierrors.IsNotFound(err) {
+				return false, nil
+			}
+			return false, fmt.Errorf("reading claim %s: %w", client.ObjectKeyFromObject(t.claim), err)
+		}
+		return live.UID == t.claim.UID, nil
 	default:
-		return nil, fmt.Errorf("taking lease %s: %w", address.Name, updateErr)
+		return false, nil
 	}
 }
 
-// fill makes lease this claim's. The history stays: what was released is in it already.
+// fill makes lease this claim's. What was released is in the history already; of a claim whose lease goes over to its successor
+// that is written now.
 func (t *taker) fill(lease *v1alpha1.MacLease, address allocator.Address) {
 	if lease.Labels == nil {
 		lease.Labels = map[string]string{}
@@ -243,14 +280,19 @@ func (t *taker) fill(lease *v1alpha1.MacLease, address allocator.Address) {
 	for _, ip := range address.IPs {
 		ips = append(ips, v1alpha1.IPAddress(ip.String()))
 	}
+	now := metav1.NewTime(t.Clock.Now())
+	history := lease.Spec.History
+	if lease.Spec.ClaimRef.UID != "" && lease.Spec.ReleasedAt == nil {
+		history = historyAfter(&lease.Spec, v1alpha1.LeaseHistory{NodeName: lease.Spec.NodeName, Evidence: "its claim was made again"}, now)
+	}
 	lease.Spec = v1alpha1.MacLeaseSpec{
 		PoolName: t.pool.Name,
 		MAC:      v1alpha1.MACAddress(address.MAC.String()),
 		IPs:      ips,
 		ClaimRef: v1alpha1.ClaimRef{Namespace: t.claim.Namespace, Name: t.claim.Name, UID: t.claim.UID},
 		NodeName: t.nodeName,
-		LeasedAt: metav1.NewTime(t.Clock.Now()),
-		History:  lease.Spec.History,
+		LeasedAt: now,
+		History:  history,
 	}
 }
 
