@@ -25,18 +25,11 @@ func (i *Installer) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			i.log.Info("Stopped, and left the plugins in place")
 			return nil
-		case event := <-w.events():
-			// The first change sets the time and not the last: a directory that never rests is served all the same.
-			if w.matters(event) && !soon {
-				soon = true
-				timer.Reset(i.options.Debounce)
-			}
-		case err := <-w.errors():
+		case <-w.changes:
+			soon = i.hurry(timer, soon)
+		case err := <-w.lost:
 			i.tell(i.log.Warn, "watcher", "Lost changes of the host's directories", "reason", err.Error())
-			if !soon {
-				soon = true
-				timer.Reset(i.options.Debounce)
-			}
+			soon = i.hurry(timer, soon)
 		case <-timer.C:
 			soon = false
 			next := i.options.Interval
@@ -50,6 +43,15 @@ func (i *Installer) Run(ctx context.Context) error {
 			timer.Reset(next)
 		}
 	}
+}
+
+// hurry makes the timer one for a change. The first change sets the time and not the last: a directory that never rests is
+// served all the same.
+func (i *Installer) hurry(timer *time.Timer, soon bool) bool {
+	if !soon {
+		timer.Reset(i.options.Debounce)
+	}
+	return true
 }
 
 func (i *Installer) installAndTell() bool {
