@@ -69,6 +69,12 @@ test: need-root ## Run all tests but e2e, with the race detector (needs root and
 e2e: build ## Run the tests that start several processes (needs root or user namespaces, and a C compiler)
 	@$(test_env) && set -x && go test -tags e2e -race -timeout 30m ./e2e/...
 
+.PHONY: e2e-vlan
+e2e-vlan: need-root build ## Run the tests on real VLAN links: in namespaces where the kernel has 802.1Q, else in User-mode Linux (needs root)
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/vlan-guest ./e2e/vlan/guest
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/umlinit ./e2e/lab/umlinit
+	@$(test_env) && set -x && CGO_ENABLED=0 go test -trimpath -tags vlan -count=1 -v -timeout 10m ./e2e/vlan
+
 # The cluster's tests are built as Kubernetes is, so that both share what is compiled. They are run once for each way to install
 # Multus.
 .PHONY: e2e-cluster

@@ -178,7 +178,7 @@ func leaseOf(ctx context.Context, mac string) (v1alpha1.MacLease, error) {
 func allLeases(t *testing.T, vlans map[string]int) leases {
 	t.Helper()
 	all := &v1alpha1.MacLeaseList{}
-	if err := cluster.Client.List(t.Context(), all); err != nil {
+	if err := cluster.Client.List(context.WithoutCancel(t.Context()), all); err != nil {
 		t.Fatal(err)
 	}
 	out := leases{}

@@ -24,6 +24,7 @@ import (
 // TestVLAN is one story, whose frames are judged at its end: pods of one pool on three nodes, beside them a pool with the same
 // subnets on another VLAN, and a pod that moves.
 func TestVLAN(t *testing.T) {
+	t.Cleanup(func() { judgeWire(t) }) // however it went
 	t.Run("parents", parentsAreReal)
 	makeNetwork(t, "vlan50", vlanPods)
 	makeNetwork(t, "vlan60", vlanOther)
@@ -57,7 +58,6 @@ func TestVLAN(t *testing.T) {
 	t.Run("reach", func(t *testing.T) { reachOneAnother(t, a) })
 	t.Run("isolation", func(t *testing.T) { isolated(t, a, b) })
 	t.Run("move", func(t *testing.T) { move(t, a[1]) })
-	t.Run("wire", judgeWire)
 }
 
 // parentsAreReal asks the kernel of each node what its parents are, so that no test here passes on anything else.
@@ -182,6 +182,7 @@ func move(t *testing.T, witness *pod) {
 
 // judgeWire ends the captures and judges every frame.
 func judgeWire(t *testing.T) {
+	t.Helper()
 	var frames []lab.Frame
 	for _, m := range machines {
 		sent, err := m.wire.Stop()

@@ -26,7 +26,7 @@ func main() {
 	err := furnish(os.Getenv(modulesEnv))
 	if err == nil {
 		program := os.Getenv(programEnv)
-		env := append(os.Environ(), "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root")
+		env := append(os.Environ(), "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
 		err = fmt.Errorf("executing %s: %w", program, unix.Exec(program, []string{program}, env))
 	}
 	_, _ = fmt.Fprintln(os.Stderr, "umlinit:", err)
