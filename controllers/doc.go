@@ -8,9 +8,9 @@
 //
 //	MacPoolReconciler   MacPool status, all of it derived; with it, what is wrong with the networks that name the pool
 //	PodReconciler       MacClaim (create; delete of one whose pod asks for another address), its status.holder
-//	MacClaimReconciler  MacClaim finalizer, status: lease, holder, conditions; delete of one whose workload is gone;
-//	                    MacLease: create, take (through binding.Binder), releasedAt with the claim's end
-//	LeaseReconciler     MacLease: releasedAt of orphans, reusableAt, nodeName, delete
+//	MacClaimReconciler  MacClaim status: lease, holder, conditions; delete of one whose workload is gone;
+//	                    MacLease: create, take (through binding.Binder)
+//	LeaseReconciler     MacLease: releasedAt, reusableAt, nodeName, delete
 //	NADReconciler       events only, on the networks; a network has no status
 //
 // The agents of the nodes write too: claims and leases when the manager is away, and status.holder. Clearing a holder is
@@ -19,19 +19,26 @@
 // # Repair
 //
 // LeaseReconciler takes each lease L with the claim C that its claimRef names by UID, and each claim that names L in its
-// status.leaseName. An arrow says who names whom. Everything that releases is decided on live reads, the lease before the claim,
-// at least OrphanAfter (60 s) after this process first saw it so.
+// status.leaseName. An arrow says who names whom. Everything that releases is decided on live reads, the lease before the claim;
+// in cases 2 and 3 at least OrphanAfter (60 s) after this process first saw it so.
 //
-//	 1  L -> C -> L        in order; nodeName follows the holder of C
+//	 1  L -> C -> L        in order, also while C is under deletion by a finalizer of somebody else; nodeName follows the holder of C
 //	 2  L -> C             and C names no lease: a bind was cut off; voided by a write to C, an orphan, released
 //	 3  L -> C -> M        another lease was recorded in C, and stays; an orphan, released
-//	 4  L                  and C is gone, its finalizer removed by force; an orphan, released
+//	 4  L                  and C is gone: released,
+//	 4a                    at once, if the event of its deletion was seen and C had no holder then
+//	 4b                    when no pod that C was named after is on a node, if no event was seen and L has no nodeName
+//	 4c                    when none was on a node at two looks OrphanAfter apart, if C had a holder at its deletion, or no event was
+//	                       seen and L has a nodeName: C was deleted by force, perhaps, and its pod may send frames (I2)
 //	 5       C -> (L)      deleted by hand: made again, if nobody has taken the name since
-//	 6  L -> D, C -> L     two claims name L: reported on C, nothing is changed
+//	 6  L -> D, C -> L     two claims name L, or D is gone and C names it still: reported on C, nothing is changed
 //	 7  L -> C -> L        with releasedAt, but C has not ended: edited by hand, or restored; taken back
 //	 8  L released         it cools; reusable when this process has seen it cooling for the pool's cooldown
 //	 9  L reusable         deleted when releasedAt is the pool's history ago
 //	10  L in conflict      left alone
+//
+// In case 4 a claim that is made again under C's name takes L over as it is; that one is then case 1. An API server that knows no
+// claims at all, because their CRD is gone, has not said that C is; nothing is released until it can be asked.
 //
 // Case 2 against a bind that is only slow: it would record L in C after L was released. The write to C that comes before
 // the release takes away the resourceVersion that its record needs; it reads again, and finds L released. In cases 3 and 4 the record

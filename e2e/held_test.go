@@ -6,6 +6,7 @@ package e2e_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/macpool/macpool/e2e/lab"
@@ -28,6 +29,11 @@ func TestHeldClaim(t *testing.T) {
 	assertProblem(t, err, "MP210")
 	if got := lab.CNICode(err); got != 11 {
 		t.Errorf("CNI code %d, want 11", got)
+	}
+	// Nor can a person give its address away by deleting the claim (R-P4).
+	out, err := cluster.API.Kubectl(t.Context(), "delete", "macclaims", "--all", "--namespace", "held", "--wait=false")
+	if want := "in use by pod db-0 on node " + cluster.Nodes[0].Name; err == nil || !strings.Contains(out, want) {
+		t.Errorf("deleting the claim was answered with %q, %v, want %q", out, err, want)
 	}
 	if got := linkOf(t, old); got.MAC != before.MAC || !got.Up {
 		t.Errorf("the old pod's interface was touched:\n%s", got)

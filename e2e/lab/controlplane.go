@@ -99,7 +99,8 @@ func (c *ControlPlane) install(ctx context.Context, root string) error {
 	if err := cl.Create(ctx, ns); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("creating namespace %s: %w", Namespace, err)
 	}
-	for _, dir := range []string{"rbac", "policy"} {
+	// No kubelet runs the agents' DaemonSet here, node by node this program does; the policy on claims is bound to it.
+	for _, dir := range []string{"rbac", "agent", "policy"} {
 		path := filepath.Join(root, "config", dir)
 		how := "-f"
 		if _, err := os.Stat(filepath.Join(path, "kustomization.yaml")); err == nil {
@@ -119,7 +120,7 @@ func (c *ControlPlane) install(ctx context.Context, root string) error {
 	return awaitPolicy(ctx, cl)
 }
 
-// awaitPolicy waits until the API server enforces the policy on pods, some moments after it was created.
+// awaitPolicy waits until the API server enforces the policies on pods and on claims, some moments after they were created.
 func awaitPolicy(ctx context.Context, c client.Client) error {
 	probe := NewPod("default", "policy-probe", `[{"name": "none", "mac": "01:00:00:00:00:01"}]`)
 	err := wait.PollUntilContextTimeout(ctx, pollInterval, 20*time.Second, true, func(ctx context.Context) (bool, error) {
@@ -128,6 +129,30 @@ func awaitPolicy(ctx context.Context, c client.Client) error {
 	})
 	if err != nil {
 		return fmt.Errorf("waiting for the policy on pods to refuse a multicast MAC: %w", err)
+	}
+	claim := &v1alpha1.MacClaim{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "policy-probe"},
+		Spec:       v1alpha1.MacClaimSpec{PoolRef: v1alpha1.PoolRef{Name: "none"}},
+	}
+	if err := c.Create(ctx, claim); err != nil {
+		return fmt.Errorf("creating a claim: %w", err)
+	}
+	claim.Status.Holder = &v1alpha1.Holder{PodName: "none", PodUID: "none", NodeName: "none", Interface: "net1", Generation: 1, Since: metav1.Now()}
+	if err := c.Status().Update(ctx, claim); err != nil {
+		return fmt.Errorf("holding a claim: %w", err)
+	}
+	err = wait.PollUntilContextTimeout(ctx, pollInterval, 20*time.Second, true, func(ctx context.Context) (bool, error) {
+		return apierrors.IsForbidden(c.Delete(ctx, claim, client.DryRunAll)), nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for the policy on claims to refuse the deletion of one that is held: %w", err)
+	}
+	claim.Status.Holder = nil
+	if err := c.Status().Update(ctx, claim); err != nil {
+		return fmt.Errorf("releasing a claim: %w", err)
+	}
+	if err := c.Delete(ctx, claim); err != nil {
+		return fmt.Errorf("deleting a claim: %w", err)
 	}
 	return nil
 }
