@@ -71,7 +71,7 @@ func TestBlocksHold(t *testing.T) {
 		}
 	}
 	// The test reads the pages that it is about.
-	if objects < 5 {
+	if objects < 10 {
 		t.Errorf("only %d objects were found", objects)
 	}
 }
