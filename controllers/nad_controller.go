@@ -109,11 +109,11 @@ func (r *NADReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 func (r *NADReconciler) poolOf(ctx context.Context, nad *nadv1.NetworkAttachmentDefinition) (*v1alpha1.MacPool, error) {
 	n, trouble := networkOf(nad)
 	if trouble != nil || n.Pool == "" {
-		return nil, nil //nolint:nilnil // a network without a pool is an answer
+		return nil, nil
 	}
 	pool := &v1alpha1.MacPool{}
 	if err := r.Client.Get(ctx, types.NamespacedName{Name: n.Pool}, pool); apierrors.IsNotFound(err) {
-		return nil, nil //nolint:nilnil // as above
+		return nil, nil
 	} else if err != nil {
 		return nil, fmt.Errorf("reading pool %s: %w", n.Pool, err)
 	}

@@ -4,17 +4,22 @@ package controllers_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	"github.com/onsi/gomega"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/controllers"
 )
 
 // named gives a pool a name that networks can be written with.
@@ -73,7 +78,7 @@ func TestNetworksAreRead(t *testing.T) {
 	}
 	w.never("more is said than what is wrong, or it is said again", func() bool {
 		for nad, n := range said {
-			if events := w.events(nad); len(events) != n || n > 0 && events[0].Series != nil {
+			if told := w.events(nad); len(told) != n || n > 0 && told[0].Series != nil {
 				return true
 			}
 		}
@@ -99,8 +104,8 @@ func TestPoolTellsOfItsNetworks(t *testing.T) {
 
 	b := w.networkOf(ns, "b", config("eth0.50", "iot", ""))
 	message := w.poolCondition(iot, misconfigured, metav1.ConditionTrue, "ChainedEntryMissing")
-	if event := w.told(b, "ChainedEntryMissing"); event != message {
-		t.Errorf("the event says %q, the condition %q", event, message)
+	if note := w.told(b, "ChainedEntryMissing"); note != message {
+		t.Errorf("the event says %q, the condition %q", note, message)
 	}
 	w.poolReady(iot) // it takes claims all the same
 
@@ -161,6 +166,48 @@ func TestNetworksChangedWithoutManager(t *testing.T) {
 	w.poolContent(pool)
 }
 
+// A pool that is not there yet is looked for once more before anything is said.
+func TestPoolIsMissedAtTheSecondLook(t *testing.T) {
+	w := newWorld(t)
+	ns := w.namespace()
+	recorder := events.NewFakeRecorder(10)
+	r := &controllers.NADReconciler{Client: w.Client, Recorder: recorder}
+	look := func(nad *nadv1.NetworkAttachmentDefinition, wantLater bool, wantSaid ...string) {
+		t.Helper()
+		result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(nad)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if later := result.RequeueAfter > 0; later != wantLater {
+			t.Errorf("looks again: %t, want %t", later, wantLater)
+		}
+		var said []string
+		for len(recorder.Events) > 0 {
+			said = append(said, strings.Fields(<-recorder.Events)[1])
+		}
+		slices.Sort(said)
+		if diff := cmp.Diff(wantSaid, said); diff != "" {
+			t.Error(diff)
+		}
+	}
+	nad := w.networkOf(ns, "net", `{"cniVersion": "1.0.0", "type": "macvlan", "ipam": {"type": "macpool", "pool": "first"}}`)
+	look(nad, true, "ChainedEntryMissing")
+	look(nad, false, "PoolUnknown")
+	look(nad, false)
+	// Another one that is missing gets its second look too.
+	change(w, nad, func(n *nadv1.NetworkAttachmentDefinition) {
+		n.Spec.Config = strings.Replace(n.Spec.Config, "first", "second", 1)
+	})
+	look(nad, true)
+	w.pool("192.168.50.0/24", named("second"))
+	look(nad, false)
+
+	gone := w.network(ns, "gone", "none")
+	look(gone, true)
+	w.remove(gone)
+	look(gone, false)
+}
+
 func TestPoolThatComesAfterItsNetwork(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
@@ -176,8 +223,8 @@ func TestPoolThatComesAfterItsNetwork(t *testing.T) {
 	}
 	w.poolReady(w.pool("192.168.51.0/24", named("late")))
 	w.poolContent(pool)
-	if events := w.events(both); len(events) != 0 {
-		t.Errorf("a network whose pool came with it was told %s", events[0].Note)
+	if told := w.events(both); len(told) != 0 {
+		t.Errorf("a network whose pool came with it was told %s", told[0].Note)
 	}
 
 	// Deleted: said again, since it was well in between. Made again on another VLAN: said of that.

@@ -40,14 +40,14 @@ func judgeNetworks(pool *v1alpha1.MacPool, networks []*nadv1.NetworkAttachmentDe
 			texts = append(texts, cut(strings.Join(flaws, " "), maxNote))
 		}
 	}
-	return networksVerdict{reason, within(texts, maxNetworksMessage)}
+	return networksVerdict{reason, brief(texts)}
 }
 
-// within joins as many texts as fit, and counts the rest.
-func within(texts []string, limit int) string {
+// brief joins as many texts as fit, and counts the rest.
+func brief(texts []string) string {
 	var b strings.Builder
 	for i, text := range texts {
-		if i > 0 && b.Len()+len(text) > limit {
+		if i > 0 && b.Len()+len(text) > maxNetworksMessage {
 			fmt.Fprintf(&b, " And %d more networks", len(texts)-i)
 			break
 		}

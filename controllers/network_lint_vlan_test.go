@@ -4,6 +4,7 @@ package controllers
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -48,7 +49,7 @@ func TestStatedByName(t *testing.T) {
 		"":              {},
 		"enp1s0f0np0.6": {6, "enp1s0f0np0.50"},
 	} {
-		got := statedByName("master", []byte(fmt.Sprintf("%q", name)), 50)
+		got := statedByName("master", []byte(strconv.Quote(name)), 50)
 		if got.vlan != want.vlan {
 			t.Errorf("%s states VLAN %d, want %d", name, got.vlan, want.vlan)
 		}

@@ -236,7 +236,7 @@ var (
 		Code: "MP412", Reason: "SecondIPAM", CNI: 412,
 		Sentence:    "network %s has more than one ipam block: %s",
 		Fix:         "Keep the one of the plugin that makes the interface, and remove the others.",
-		Explanation: "Each plugin asks its own IPAM. A second one gives the interface addresses that nobody has leased, or is not asked at all; two that name macpool would lease for one interface twice.",
+		Explanation: "Each plugin asks its own IPAM. A second one gives the interface addresses that nobody has leased, or is never asked. Of two plugins that make the interface, the second fails, since it is there already.",
 	})
 	IgnoredSettings = add(&Kind{
 		Code: "MP413", Reason: "IgnoredSettings", CNI: 413,
