@@ -201,8 +201,13 @@ func (h *host) readMultus(dir string, f *findings) {
 			continue // the runtime's to complain about
 		}
 		for _, plugin := range append(config.Plugins, config) {
-			if strings.HasPrefix(plugin.Type, "multus") && plugin.BinDir != "" {
+			switch {
+			case !strings.HasPrefix(plugin.Type, "multus"):
+			case plugin.BinDir != "":
 				f.addBin(plugin.BinDir, file, false)
+			case h.isDir(defaultBinDir):
+				// Multus' own default, whatever the runtime's directory is. The thick one's is in a ConfigMap, which is not here to be read.
+				f.addBin(defaultBinDir, file, false)
 			}
 		}
 	}

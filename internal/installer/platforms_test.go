@@ -142,6 +142,15 @@ func TestPlatforms(t *testing.T) {
 			},
 			want: []string{"/var/lib/cni/bin/macpool"},
 		},
+		"a runtime's directory that is not Multus' default": { // Debian's containerd with thick Multus
+			host: tree{
+				"/etc/containerd/config.toml":   configuration(containerd2, "/usr/lib/cni", "/etc/cni/net.d"),
+				"/usr/lib/cni/":                 "",
+				"/etc/cni/net.d/00-multus.conf": `{"type": "multus-shim", "name": "multus-cni-network"}`,
+				"/opt/cni/bin/multus-shim":      "x",
+			},
+			want: []string{optBin, "/usr/lib/cni/macpool"},
+		},
 		"GKE": {
 			host: tree{"/etc/containerd/config.toml": configuration(containerd2, "/home/kubernetes/bin", "/etc/cni/net.d"), "/home/kubernetes/bin/kubelet": "x"},
 			want: []string{"/home/kubernetes/bin/macpool"},
