@@ -41,11 +41,28 @@ func installAgainAndAgain(args []string) error {
 	}
 }
 
+// awaitUnfinished returns when a copy has begun and is not done, as well as one can see that from outside.
+func awaitUnfinished(t *testing.T, dir string, size int64) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+		files, err := filepath.Glob(filepath.Join(dir, ".*.tmp"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if info, err := os.Stat(file); err == nil && info.Size() < size/2 {
+				return
+			}
+		}
+	}
+	t.Fatal("saw no copy that is not done")
+}
+
 // TestKill kills installers in the middle of their work. Whatever is there under the name of a plugin is whole, what is
 // half-written is swept, and what is there is known to be ours.
 func TestKill(t *testing.T) {
 	const (
-		kills = 60
+		kills = 40
 		size  = 4 << 20 // about that of the plugin
 	)
 	n := newNode(t, nil)
@@ -74,7 +91,11 @@ func TestKill(t *testing.T) {
 		if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "begun\n" {
 			t.Fatalf("the installer says %q, %v", line, err)
 		}
-		time.Sleep(rand.N(60 * time.Millisecond)) // when it dies is the point
+		if kill%4 < 2 {
+			awaitUnfinished(t, filepath.Join(n.host, bin), size)
+		} else {
+			time.Sleep(rand.N(60 * time.Millisecond)) // when it dies is the point
+		}
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -94,6 +115,13 @@ func TestKill(t *testing.T) {
 				t.Fatalf("after kill %d %s is no plugin, but %d bytes", kill, name, len(content))
 			}
 		}
+		if kill%2 == 0 {
+			continue
+		}
+		n.remove() // by the record as the kill left it
+		if left := entries(t, n, bin); len(left) > 0 {
+			t.Fatalf("after kill %d Remove did not know %v", kill, left)
+		}
 	}
 	t.Logf("%d kills left %d unfinished files, %d of them half-written, and no half plugin", kills, unfinished, halfWritten)
 	if halfWritten == 0 {
@@ -105,9 +133,5 @@ func TestKill(t *testing.T) {
 	n.install()
 	if got := strings.Join(entries(t, n, bin), " "); got != "macpool macvlan" {
 		t.Errorf("after another Install the directory has %s", got)
-	}
-	n.remove()
-	if left := entries(t, n, bin); len(left) > 0 {
-		t.Errorf("Remove did not know %v", left)
 	}
 }

@@ -47,12 +47,10 @@ func (n *node) must(err error) {
 // TestRunSeesChanges changes what is installed in every way in which an upgrade of a distribution does. The clock is of no
 // help: only who watches sees it in time.
 func TestRunSeesChanges(t *testing.T) {
-	const first, second = "/var/snap/microk8s/1/opt/cni/bin/macpool", "/var/snap/microk8s/2/opt/cni/bin/macpool"
 	for name, test := range map[string]struct {
 		host   tree
 		file   string
 		change func(n *node)
-		then   string
 	}{
 		"the file is removed": {file: bin + "/macpool", change: func(n *node) {
 			n.must(os.Remove(filepath.Join(n.host, bin, "macpool")))
@@ -92,10 +90,13 @@ func TestRunSeesChanges(t *testing.T) {
 			n.must(os.MkdirAll(filepath.Join(n.host, bin), 0o755))
 		}},
 		"the link leads elsewhere": {
-			host: tree{"/var/snap/microk8s/current": "-> 1", "/var/snap/microk8s/1/opt/cni/bin/": "", "/var/snap/microk8s/2/opt/cni/bin/": ""},
-			file: first, then: second, change: func(n *node) {
+			host: tree{"/var/snap/microk8s/current": "-> x", "/var/snap/microk8s/x/opt/cni/bin/": ""},
+			file: "/var/snap/microk8s/current/opt/cni/bin/macpool", change: func(n *node) {
 				link := filepath.Join(n.host, "/var/snap/microk8s/current")
-				n.must(os.Symlink("2", link+".new"))
+				now, err := os.Readlink(link)
+				n.must(err)
+				n.write("/var/snap/microk8s/"+now+"x/opt/cni/bin/", "")
+				n.must(os.Symlink(now+"x", link+".new"))
 				n.must(os.Rename(link+".new", link))
 			},
 		},
@@ -107,11 +108,9 @@ func TestRunSeesChanges(t *testing.T) {
 			want := content("macpool", "1")
 			n.becomes(test.file, want)
 			for range 3 { // the second time, the directory is one that was not there at the start
+				// Until the installer rests: it looks again after it has begun to watch, and that would prove nothing.
+				time.Sleep(20 * n.options.Debounce)
 				test.change(n)
-				if test.then != "" {
-					n.becomes(test.then, want)
-					return
-				}
 				n.becomes(test.file, want)
 			}
 		})
