@@ -23,7 +23,7 @@ import (
 const usage = `usage: installer COMMAND [flags]
   run     install, and install again what is changed, until the end of the process
   check   tell whether everything is in place
-  remove  remove what was installed
+  remove  take away what was installed
   wait    do nothing until the end of the process`
 
 func main() {

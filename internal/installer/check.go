@@ -41,7 +41,7 @@ func (i *Installer) Check() error {
 }
 
 func (i *Installer) checkTarget(r *record, t Target, plugins []binary) error {
-	dir, _, err := i.host.openDir(t.Dir, false)
+	dir, err := i.host.openDir(t.Dir, false)
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", t.Dir, errPending, err)
 	}
@@ -64,7 +64,7 @@ func (i *Installer) checkTarget(r *record, t Target, plugins []binary) error {
 
 // readRecord reads the record without waiting for whoever writes it; an empty one if there is none.
 func (i *Installer) readRecord() (*record, error) {
-	dir, _, err := i.host.openDir(stateDir, false)
+	dir, err := i.host.openDir(stateDir, false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &record{}, nil
 	}

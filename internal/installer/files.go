@@ -134,7 +134,7 @@ func writeFile(dir *os.Root, name string, content []byte) error {
 	return moveInto(dir, temp, name)
 }
 
-// stage writes a file of mode mode under a name of its own, which it returns.
+// stage writes a file under a name of its own, which it returns.
 func stage(dir *os.Root, content io.Reader, mode fs.FileMode) (string, error) {
 	name := tempPrefix + rand.Text() + tempSuffix
 	file, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

@@ -76,22 +76,22 @@ func (h *host) resolve(p string) (place, error) {
 	return result, nil
 }
 
-// openDir opens the directory p, whose real path it returns too; it makes it if create is set.
-func (h *host) openDir(p string, create bool) (*os.Root, place, error) {
+// openDir opens the directory p; it makes it if create is set.
+func (h *host) openDir(p string, create bool) (*os.Root, error) {
 	where, err := h.resolve(p)
 	if err != nil {
-		return nil, place{}, err
+		return nil, err
 	}
 	if create {
 		if err := h.root.MkdirAll(where.real, 0o755); err != nil {
-			return nil, where, fmt.Errorf("making %s: %w", p, err)
+			return nil, fmt.Errorf("making %s: %w", p, err)
 		}
 	}
 	dir, err := h.root.OpenRoot(where.real)
 	if err != nil {
-		return nil, where, fmt.Errorf("opening %s: %w", p, err)
+		return nil, fmt.Errorf("opening %s: %w", p, err)
 	}
-	return dir, where, nil
+	return dir, nil
 }
 
 // isDir tells whether p is a directory, by whatever links.

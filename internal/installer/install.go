@@ -103,7 +103,7 @@ func verdict(outcomes []outcome) error {
 }
 
 func (i *Installer) installInto(s *store, r *record, t Target, plugins []binary) error {
-	dir, _, err := i.host.openDir(t.Dir, true)
+	dir, err := i.host.openDir(t.Dir, true)
 	if err != nil {
 		return err
 	}

@@ -80,6 +80,23 @@ func TestModeIsRestored(t *testing.T) {
 	}
 }
 
+func TestUnfinishedFilesAreSwept(t *testing.T) {
+	const ours, theirs = "/.macpool-installer-ABC.tmp", "/.other-installer-ABC.tmp"
+	n := newNode(t, tree{bin + ours: "half", bin + theirs: "half", "/var/lib/macpool" + ours: "half"})
+	n.install()
+	if diff := cmp.Diff([]string{theirs[1:], "macpool"}, entries(t, n, bin)); diff != "" {
+		t.Errorf("Install (-want +got)\n%s", diff)
+	}
+	if n.read("/var/lib/macpool"+ours) != "" {
+		t.Error("Install left an unfinished record")
+	}
+	n.write(bin+ours, "half")
+	n.remove()
+	if diff := cmp.Diff([]string{theirs[1:]}, entries(t, n, bin)); diff != "" {
+		t.Errorf("Remove (-want +got)\n%s", diff)
+	}
+}
+
 func TestForeignFileSurvives(t *testing.T) {
 	n := newNode(t, tree{"/opt/a/macpool": "somebody else's"})
 	n.options.BinDirs = []string{"/opt/a", "/opt/b"}

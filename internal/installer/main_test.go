@@ -11,6 +11,9 @@ import (
 // roleVariable makes the test binary one of the processes that a test starts.
 const roleVariable = "MACPOOL_TEST_ROLE"
 
+// self is the test binary.
+const self = "/proc/self/exe"
+
 var roles = map[string]func(args []string) error{
 	"install-again-and-again": installAgainAndAgain,
 	"drop-capabilities":       dropCapabilities,

@@ -50,23 +50,23 @@ func content(name, release string) string { return name + " of release " + relea
 
 func (n *node) write(p, content string) {
 	n.t.Helper()
-	real := filepath.Join(n.host, p)
+	full := filepath.Join(n.host, p)
 	if strings.HasSuffix(p, "/") {
-		if err := os.MkdirAll(real, 0o755); err != nil {
+		if err := os.MkdirAll(full, 0o755); err != nil {
 			n.t.Fatal(err)
 		}
 		return
 	}
 	if link, ok := strings.CutPrefix(content, "-> "); ok {
-		if err := os.MkdirAll(filepath.Dir(real), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
 			n.t.Fatal(err)
 		}
-		if err := os.Symlink(link, real); err != nil {
+		if err := os.Symlink(link, full); err != nil {
 			n.t.Fatal(err)
 		}
 		return
 	}
-	writeFile(n.t, real, content)
+	writeFile(n.t, full, content)
 }
 
 func writeFile(t *testing.T, file, content string) {

@@ -50,7 +50,7 @@ func TestPluginIsKnownWithoutARecord(t *testing.T) {
 
 // TestForeignGoProgram has a program with build information at the plugin's name that is not the plugin.
 func TestForeignGoProgram(t *testing.T) {
-	program, err := os.ReadFile(os.Args[0])
+	program, err := os.ReadFile(self)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,7 @@ type store struct {
 
 // openStore makes the directory if there is none.
 func (h *host) openStore() (*store, error) {
-	dir, _, err := h.openDir(stateDir, true)
+	dir, err := h.openDir(stateDir, true)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (h *host) openStore() (*store, error) {
 		return nil, errors.Join(fmt.Errorf("opening %s/%s: %w", stateDir, lockName, err), dir.Close())
 	}
 	s := &store{dir: dir, lock: lock}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil { //nolint:gosec // G115: a file descriptor
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return nil, errors.Join(fmt.Errorf("locking %s/%s: %w", stateDir, lockName, err), s.close())
 	}
 	return s, nil

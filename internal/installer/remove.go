@@ -51,7 +51,7 @@ func (i *Installer) Remove() error {
 }
 
 func (i *Installer) removeFrom(r *record, from string, names []string) error {
-	dir, _, err := i.host.openDir(from, false)
+	dir, err := i.host.openDir(from, false)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
 	}

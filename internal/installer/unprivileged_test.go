@@ -26,7 +26,7 @@ func dropCapabilities(args []string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("making mounts private: %w", err)
 	}
-	for _, dir := range strings.Fields(args[0]) {
+	for dir := range strings.FieldsSeq(args[0]) {
 		if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
 			return fmt.Errorf("binding %s: %w", dir, err)
 		}
@@ -45,7 +45,7 @@ func dropCapabilities(args []string) error {
 	if err := os.Setenv(roleVariable, "install-once"); err != nil {
 		return err
 	}
-	return syscall.Exec(os.Args[0], append([]string{os.Args[0]}, args[1:]...), os.Environ())
+	return syscall.Exec(self, append([]string{self}, args[1:]...), os.Environ()) //nolint:gosec // G702: arguments of this test
 }
 
 func installOnce(args []string) error {
@@ -77,7 +77,7 @@ func withoutCapabilities(t *testing.T, n *node, readOnly string, binDirs ...stri
 	if readOnly != "" {
 		readOnly = filepath.Join(n.host, readOnly)
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], append([]string{readOnly, n.host, n.source}, binDirs...)...)
+	cmd := exec.CommandContext(t.Context(), self, append([]string{readOnly, n.host, n.source}, binDirs...)...)
 	cmd.Env = append(os.Environ(), roleVariable+"=drop-capabilities")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	output, err := cmd.CombinedOutput()
