@@ -197,7 +197,7 @@ func TestLeaseOfDeletedClaimCools(t *testing.T) {
 	w.released(name)
 	w.claim(ns, "b", pool, w.lease(name).Spec.IPs[0])
 	w.refused(ns, "b", "AddressCooling")
-	if lease := w.lease(name); lease.Spec.ReusableAt != nil || lease.Spec.History[0].To != *lease.Spec.ReleasedAt {
+	if lease := w.lease(name); lease.Spec.ReusableAt != nil || !lease.Spec.History[0].To.Equal(lease.Spec.ReleasedAt) {
 		t.Errorf("lease %v", lease.Spec)
 	}
 }
