@@ -27,8 +27,6 @@ type Machine struct {
 
 	// Process is the program, or the kernel that runs it; its log has what both print.
 	Process *Process
-
-	port string // on the switch
 }
 
 // MachineKind is what machines are.
@@ -75,13 +73,12 @@ const (
 // The node network is where nodes reach the API server. It is no part of the switch: that carries pods' frames and nothing else.
 const nodeNetwork = "nodes"
 
-// nodeNetworkAddress is the laboratory's own address (0) or that of a node there.
-func nodeNetworkAddress(n int) netip.Addr {
-	if n == 0 {
-		n = 254
-	}
-	return netip.AddrFrom4([4]byte{10, 255, 0, byte(n)}) //nolint:gosec // there are few nodes
+// nodeNetworkAddress is the address of the n-th node there, or that of the laboratory.
+func nodeNetworkAddress(n byte) netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 255, 0, n}), 24)
 }
+
+const laboratory = 254
 
 // AddMachine starts a machine with a cable to the switch and a parent link for each of the VLANs, and returns when its program
 // has called back. macpool's agent is not started yet.
@@ -93,11 +90,11 @@ func (l *Lab) AddMachine(ctx context.Context, kind MachineKind, name, program st
 	if err := l.register(ctx, n); err != nil {
 		return nil, err
 	}
-	m := &Machine{Node: n, port: name}
+	m := &Machine{Node: n}
 	if err := l.Switch.addNodeNetwork(); err != nil {
 		return nil, err
 	}
-	host := nodeNetworkAddress(0)
+	host := nodeNetworkAddress(laboratory).Addr()
 	if n.API, err = newRelay(l.ctx, l.Switch.ns, host, l.API.Address()); err != nil { //nolint:contextcheck // it lives as long as the laboratory
 		return nil, err
 	}
@@ -110,8 +107,9 @@ func (l *Lab) AddMachine(ctx context.Context, kind MachineKind, name, program st
 	}
 	defer func() { _ = callback.Close() }()
 	config := machineConfig{
-		Name: name, Address: netip.PrefixFrom(nodeNetworkAddress(len(l.Nodes)), 24), Callback: callback.Addr().String(),
-		VLANs: vlans, Dir: l.Dir, Options: l.opts,
+		Name: name, Address: nodeNetworkAddress(byte(len(l.Nodes))), //nolint:gosec // there are few nodes
+		Callback: callback.Addr().String(),
+		VLANs:    vlans, Dir: l.Dir, Options: l.opts,
 	}
 	if m.Process, err = l.boot(kind, n, program, config); err != nil {
 		return nil, fmt.Errorf("starting machine %s: %w", name, err)
@@ -177,7 +175,7 @@ func (m *Machine) awaitCall(ctx context.Context, callback net.Listener) (net.Con
 }
 
 // Capture begins to record, at the switch, what the machine sends.
-func (m *Machine) Capture() (*Capture, error) { return m.lab.Switch.capture(m.port) }
+func (m *Machine) Capture() (*Capture, error) { return m.lab.Switch.capture(m.Name) }
 
 // addNodeNetwork makes the node network, unless it is there.
 func (s *Switch) addNodeNetwork() error {
@@ -188,7 +186,7 @@ func (s *Switch) addNodeNetwork() error {
 		if err := s.addBridge(nodeNetwork); err != nil {
 			return err
 		}
-		return setAddress(nodeNetwork, netip.PrefixFrom(nodeNetworkAddress(0), 24))
+		return setAddress(nodeNetwork, nodeNetworkAddress(laboratory))
 	})
 }
 

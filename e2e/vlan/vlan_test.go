@@ -98,6 +98,7 @@ func assertAnnounced(t *testing.T, p *pod, vlan int) {
 }
 
 func reachOneAnother(t *testing.T, pods []*pod) {
+	t.Helper()
 	for _, from := range pods {
 		for _, to := range pods {
 			if from != to {
@@ -111,6 +112,7 @@ func reachOneAnother(t *testing.T, pods []*pod) {
 // isolated : the same address is two pods', each reached on its own VLAN only; one that is on the other VLAN only is not
 // reached at all.
 func isolated(t *testing.T, a, b []*pod) {
+	t.Helper()
 	b[0].reach(t, b[1])
 	b[1].reach(t, b[0])
 	twin := a[1].ips()
@@ -141,6 +143,7 @@ func isolated(t *testing.T, a, b []*pod) {
 // move : a StatefulSet's pod goes from the first node to the third. The witness, on the second, reaches it with the first
 // echo request, by the entry that it has: the MAC is the same, and the announcement has told the switch where it is now.
 func move(t *testing.T, witness *pod) {
+	t.Helper()
 	set := &appsv1.StatefulSet{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "db"},
 		Spec: appsv1.StatefulSetSpec{

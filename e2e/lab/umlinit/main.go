@@ -61,7 +61,7 @@ func furnish(modules string) error {
 	if err := mountAll(before); err != nil {
 		return err
 	}
-	for _, path := range strings.Split(modules, ",") {
+	for path := range strings.SplitSeq(modules, ",") {
 		if err := loadModule(path); err != nil {
 			return err
 		}

@@ -40,9 +40,10 @@ func (s *service) StartAgent(struct{}, *struct{}) error { return s.node.RunAgent
 
 // AgentLog implements guestapi.
 func (s *service) AgentLog(lines int, reply *string) error {
-	if s.node.Agent != nil {
-		*reply = s.node.Agent.Tail(lines)
+	if s.node.Agent == nil {
+		return errors.New("the agent has not been started")
 	}
+	*reply = s.node.Agent.Tail(lines)
 	return nil
 }
 
