@@ -150,7 +150,7 @@ func TestValues(t *testing.T) {
 // TestSchemaRefuses sets a wrong value, and wants helm to name it.
 func TestSchemaRefuses(t *testing.T) {
 	tests := map[string]string{
-		`platfrom="k3s"`:                            "platfrom",
+		`platforms="k3s"`:                           "platforms",
 		`platform="k0s"`:                            "platform",
 		`binDirs=["opt/cni/bin"]`:                   "binDirs",
 		`binDirs="/opt/cni/bin"`:                    "binDirs",

@@ -66,12 +66,12 @@ func template(t *testing.T, values ...string) string {
 // kustomize renders a directory of config.
 func kustomize(t *testing.T, dir string) string {
 	t.Helper()
-	return kubectl(t, "", "kustomize", filepath.Join("..", "config", dir))
+	return kubectl(t, "kustomize", filepath.Join("..", "config", dir))
 }
 
-func kubectl(t *testing.T, stdin string, args ...string) string {
+func kubectl(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := runKubectl(t, stdin, args...)
+	out, err := runKubectl(t, "", args...)
 	if err != nil {
 		t.Fatalf("kubectl %s: %v", strings.Join(args, " "), err)
 	}

@@ -32,10 +32,10 @@ func startServer(t *testing.T) string {
 // and the admission policies' expressions.
 func TestServerDryRun(t *testing.T) {
 	config := startServer(t)
-	kubectl(t, "", config, "create", "namespace", namespace)
-	kubectl(t, "", config, "create", "namespace", "macpool-cleanup")
-	kubectl(t, "", config, "apply", "--server-side", "-f", "../e2e/lab/manifests/nad-crd.yaml", "-f", "../config/crd/bases")
-	kubectl(t, "", config, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+	kubectl(t, config, "create", "namespace", namespace)
+	kubectl(t, config, "create", "namespace", "macpool-cleanup")
+	kubectl(t, config, "apply", "--server-side", "-f", "../e2e/lab/manifests/nad-crd.yaml", "-f", "../config/crd/bases")
+	kubectl(t, config, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 
 	// A mistake is found in each kind, or the rest of this test shows nothing.
 	dryRun := []string{config, "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", "-"}
@@ -100,8 +100,8 @@ func TestInstallFromRegistry(t *testing.T) {
 	if !strings.Contains(notes, "kubectl -n "+namespace+" rollout status daemonset/macpool-agent") {
 		t.Errorf("the notes do not say what to do next:\n%s", notes)
 	}
-	kubectl(t, "", config, "wait", "--for=condition=Established", "crd/macpools.macpool.dev", "--timeout=60s")
-	kubectl(t, "", config, "apply", "-f", "../config/samples/macpool.yaml")
+	kubectl(t, config, "wait", "--for=condition=Established", "crd/macpools.macpool.dev", "--timeout=60s")
+	kubectl(t, config, "apply", "-f", "../config/samples/macpool.yaml")
 	for key, object := range objects(t, template(t)) {
 		args := []string{config, "get", object.GetKind(), object.GetName(), "-o", "name"}
 		if object.GetNamespace() != "" {
@@ -113,7 +113,7 @@ func TestInstallFromRegistry(t *testing.T) {
 	}
 
 	platform := func() string {
-		return kubectl(t, "", config, "-n", namespace, "get", "daemonset", "macpool-agent",
+		return kubectl(t, config, "-n", namespace, "get", "daemonset", "macpool-agent",
 			"-o", `jsonpath={.spec.template.spec.initContainers[0].env[?(@.name=="MACPOOL_PLATFORM")].value}`)
 	}
 	if got := platform(); got != "auto" {
@@ -125,10 +125,10 @@ func TestInstallFromRegistry(t *testing.T) {
 	}
 
 	mustHelm(t, "uninstall", "macpool", "--namespace", namespace, config)
-	if out := kubectl(t, "", config, "-n", namespace, "get", "deployments,daemonsets", "-o", "name"); out != "" {
+	if out := kubectl(t, config, "-n", namespace, "get", "deployments,daemonsets", "-o", "name"); out != "" {
 		t.Errorf("after the release was uninstalled there are still %s", out)
 	}
-	if out := kubectl(t, "", config, "get", "macpool", "iot", "-o", "name"); strings.TrimSpace(out) != "macpool.macpool.dev/iot" {
+	if out := kubectl(t, config, "get", "macpool", "iot", "-o", "name"); strings.TrimSpace(out) != "macpool.macpool.dev/iot" {
 		t.Errorf("after the release was uninstalled the pool is %q", out)
 	}
 	mustHelm(t, append([]string{"install"}, release...)...)

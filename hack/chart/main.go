@@ -19,7 +19,7 @@ func main() {
 	version := flag.String("version", "", "the version, such as v0.1.0")
 	chart := flag.String("chart", "charts/macpool", "the directory of the chart")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: chart [FLAG]... KUSTOMIZATION... <RENDERED, where each KUSTOMIZATION names the images' tag")
+		_, _ = fmt.Fprintln(flag.CommandLine.Output(), "usage: chart [FLAG]... KUSTOMIZATION... <RENDERED, where each KUSTOMIZATION names the images' tag")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
