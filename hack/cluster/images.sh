@@ -28,4 +28,5 @@ for name in macpool.test/busybox:1 docker.io/library/busybox:1.37; do
     'etc/passwd=text:root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' 'etc/group=text:root:x:0:\n'
 done
 
-make_image macpool.test/multus:1 -entrypoint /multus-daemon multus-daemon="$MULTUS_BIN/multus-daemon"
+# As in upstream's image, /var/run is /run: runtimes name network namespaces by the one, and the other is mounted.
+make_image macpool.test/multus:1 -entrypoint /multus-daemon multus-daemon="$MULTUS_BIN/multus-daemon" 'var/run=->/run'

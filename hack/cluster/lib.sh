@@ -25,7 +25,7 @@ PODS=10.244.0.0/16
 
 # What a node has for itself. The rest of the file system, but for /run, is the machine's: what kubelets and agents write
 # must be in one of these, or the nodes would find each other's.
-OWN_DIRS="/var/lib/containerd /var/lib/kubelet /var/lib/cni /var/log/pods /var/log/containers /etc/cni /opt/cni /var/lib/macpool"
+OWN_DIRS="/var/lib/containerd /var/lib/kubelet /var/lib/cni /var/log/pods /var/log/containers /etc/containerd /etc/cni /opt/cni /var/lib/macpool"
 
 CGROUPS="cpu cpuacct cpuset memory devices freezer blkio pids systemd"
 export PATH=${KUBE_BIN:-/nowhere}:$PATH:/usr/sbin:/sbin

@@ -41,7 +41,7 @@ keep() {
   done
 }
 
-keep containerd containerd -c "$N/containerd.toml" &
+keep containerd containerd &
 until ctr -a $sock version >/dev/null 2>&1; do sleep .05; done
 for image in "$IMAGES"/*.tar; do # containerd 2.x wants to be told not to use its transfer service; 1.x does not know it
   ctr -a $sock -n k8s.io images import --local --platform "linux/$ARCH" "$image" || ctr -a $sock -n k8s.io images import "$image"

@@ -19,7 +19,7 @@ else
   mkdir -p "/sys/fs/cgroup/$P-$n"
 fi
 
-render "$here/containerd.toml.in" >"$N/containerd.toml"
+render "$here/containerd.toml.in" >"$N/own/etc/containerd/config.toml"
 render "$here/kubelet.yaml.in" >"$N/kubelet.yaml"
 render "$here/proxy.yaml.in" >"$N/proxy.yaml"
 etc=$N/own/etc/cni

@@ -45,6 +45,9 @@ say "nodes $NODES are Ready"
 if [ "$MULTUS" = thick ]; then
   kubectl apply -f "$here/multus-thick.yaml" >/dev/null
   kubectl -n kube-system rollout status daemonset/multus --timeout=120s >/dev/null
+  for i in $NODES; do
+    until_ok 60 "Multus' configuration on n$i" "$here/in-node.sh" "$i" test -f /etc/cni/net.d/00-multus.conf
+  done
 fi
 say "Multus ($MULTUS) is installed"
 if [ "${MACPOOL:-1}" = 1 ]; then
