@@ -9,7 +9,6 @@ import (
 	"time"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -112,10 +111,11 @@ func (r *NADReconciler) poolOf(ctx context.Context, nad *nadv1.NetworkAttachment
 		return nil, nil
 	}
 	pool := &v1alpha1.MacPool{}
-	if err := r.Client.Get(ctx, types.NamespacedName{Name: n.Pool}, pool); apierrors.IsNotFound(err) {
-		return nil, nil
-	} else if err != nil {
+	if err := client.IgnoreNotFound(r.Client.Get(ctx, types.NamespacedName{Name: n.Pool}, pool)); err != nil {
 		return nil, fmt.Errorf("reading pool %s: %w", n.Pool, err)
+	}
+	if pool.UID == "" {
+		return nil, nil // it was not found
 	}
 	return pool, nil
 }

@@ -11,7 +11,6 @@ import (
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/cni"
@@ -27,7 +26,7 @@ func nadOf(name, config string) *nadv1.NetworkAttachmentDefinition {
 
 // poolOn is pool iot on a VLAN.
 func poolOn(vlan int32) *v1alpha1.MacPool {
-	return &v1alpha1.MacPool{ObjectMeta: metav1.ObjectMeta{Name: "iot", Generation: 3}, Spec: v1alpha1.MacPoolSpec{VLAN: ptr.To(vlan)}}
+	return &v1alpha1.MacPool{ObjectMeta: metav1.ObjectMeta{Name: "iot", Generation: 3}, Spec: v1alpha1.MacPoolSpec{VLAN: new(vlan)}}
 }
 
 const (
