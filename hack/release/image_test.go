@@ -62,7 +62,10 @@ func TestImageContent(t *testing.T) {
 	if err := image(arguments(newInput(t, time.Now(), 0), "docker", out), io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	tag := name.MustParseReference("example.com/tool:v1").(name.Tag)
+	tag, err := name.NewTag("example.com/tool:v1")
+	if err != nil {
+		t.Fatal(err)
+	}
 	img, err := tarball.ImageFromPath(out, &tag)
 	if err != nil {
 		t.Fatal(err)
@@ -214,8 +217,8 @@ func TestImageRefuses(t *testing.T) {
 		"no such file":                      {args: []string{"-ref", "a.b/c:d", "file=/no/such/file"}, want: "no such file"},
 		"no mode":                           {args: []string{"-ref", "a.b/c:d", "tmp=dir:rwx"}, want: `mode of "tmp=dir:rwx"`},
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
+	for test, tt := range tests {
+		t.Run(test, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "image.tar")
 			err := image(append([]string{"-o", out}, tt.args...), io.Discard)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -37,6 +37,7 @@ func tarOf(entries map[string]entry) ([]byte, error) {
 			header.Typeflag, header.Name = tar.TypeDir, e.path+"/"
 		case fs.ModeSymlink:
 			header.Typeflag = tar.TypeSymlink
+		default: // a regular file
 		}
 		if err := w.WriteHeader(header); err != nil {
 			return nil, fmt.Errorf("writing %s into a layer: %w", e.path, err)

@@ -35,7 +35,7 @@ func main() {
 func newFlags(name, arguments string) *flag.FlagSet {
 	flags := flag.NewFlagSet("release "+name, flag.ExitOnError)
 	flags.Usage = func() {
-		fmt.Fprintf(flags.Output(), "usage: release %s [FLAG]... %s\n", name, arguments)
+		_, _ = fmt.Fprintf(flags.Output(), "usage: release %s [FLAG]... %s\n", name, arguments)
 		flags.PrintDefaults()
 	}
 	return flags

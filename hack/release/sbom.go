@@ -162,9 +162,9 @@ func programOf(ref string, content []byte, info *debug.BuildInfo) (component, ma
 	return program, uses
 }
 
-func libraryOf(path, version string) component {
-	purl := "pkg:golang/" + path + "@" + strings.ReplaceAll(version, "+", "%2B")
-	return component{Type: "library", Ref: purl, Name: path, Version: version, PURL: purl}
+func libraryOf(module, version string) component {
+	purl := "pkg:golang/" + module + "@" + strings.ReplaceAll(version, "+", "%2B")
+	return component{Type: "library", Ref: purl, Name: module, Version: version, PURL: purl}
 }
 
 // eachFile calls visit with each regular file of the image.
