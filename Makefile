@@ -82,6 +82,9 @@ e2e-cluster: ## Run the tests on that cluster, with Multus thin and thick; MULTU
 	@for multus in $(or $(MULTUS),thin thick); do \
 		(set -x && MULTUS=$$multus CGO_ENABLED=0 go test -trimpath -tags cluster -count=1 -v -timeout 20m ./e2e/cluster); done
 
+.PHONY: e2e-all
+e2e-all: e2e e2e-vlan e2e-cluster ## Run all tests that start several processes
+
 .PHONY: bench
 bench: ## Run the benchmarks, and print what the plugin costs beside one that does nothing
 	go run ./hack/bench
