@@ -18,6 +18,8 @@ plugins_version=$(sed -n "s#^\t$plugins \(v[0-9.]*\).*#\1#p" go.mod)
 build() { # build ARCH: the first of them runs on its own, the second in the image of the agent
   local dir=bin/linux-$1
   export GOOS=linux GOARCH=$1 CGO_ENABLED=0
+  # A release is of a commit, which its programs name, and does not depend on how Go is set up here.
+  [ "$format" = docker ] || export GOFLAGS=-buildvcs=true GOEXPERIMENT= GOAMD64=v1 GOARM64=v8.0
   go build -mod=readonly -trimpath -ldflags "-s -w" -o "$dir/" "${binaries[@]/#/./cmd/}"
   go build -mod=readonly -trimpath -ldflags "-s -w -X $plugins/pkg/utils/buildversion.BuildVersion=$plugins_version" \
     -o "$dir/reference/" "${reference[@]/#/$plugins/plugins/}"

@@ -29,8 +29,7 @@ build() { # build OUT
 }
 
 verify() {
-  local work
-  work=$(mktemp -d)
+  work=$(mktemp -d) # not local: the trap below sees it when the function is over
   trap 'chmod -R u+w "$work" && rm -rf "$work"' EXIT
   git clone -q . "$work/a"
   git clone -q . "$work/another-place"
