@@ -106,13 +106,13 @@ func (r *NADReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 
 // poolOf is the pool that a network names, nil if it names none or there is none.
 func (r *NADReconciler) poolOf(ctx context.Context, nad *nadv1.NetworkAttachmentDefinition) (*v1alpha1.MacPool, error) {
-	n, trouble := networkOf(nad)
-	if trouble != nil || n.Pool == "" {
+	names := poolsOfNetwork(nad)
+	if len(names) == 0 {
 		return nil, nil
 	}
 	pool := &v1alpha1.MacPool{}
-	if err := client.IgnoreNotFound(r.Client.Get(ctx, types.NamespacedName{Name: n.Pool}, pool)); err != nil {
-		return nil, fmt.Errorf("reading pool %s: %w", n.Pool, err)
+	if err := client.IgnoreNotFound(r.Client.Get(ctx, types.NamespacedName{Name: names[0]}, pool)); err != nil {
+		return nil, fmt.Errorf("reading pool %s: %w", names[0], err)
 	}
 	if pool.UID == "" {
 		return nil, nil // it was not found
