@@ -264,7 +264,7 @@ func checkKustomization(t *testing.T, b docs.Block) {
 		t.Fatal(err)
 	}
 	kubectl := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl")
-	out, err := exec.CommandContext(t.Context(), kubectl, "kustomize", dir).Output() //nolint:gosec // G702: of the control plane's own directory
+	out, err := exec.CommandContext(t.Context(), kubectl, "kustomize", dir).Output()
 	if err != nil {
 		t.Fatalf("%s: kubectl kustomize: %v", b, err)
 	}

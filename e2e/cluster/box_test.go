@@ -5,7 +5,6 @@
 package cluster_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -156,20 +155,6 @@ func newNamespace(t *testing.T, name string) string {
 func logTable(t *testing.T, args ...string) {
 	t.Helper()
 	t.Logf("$ kubectl %s\n%s", strings.Join(args, " "), kubectl(t, args...))
-}
-
-// logTail is the end of a file of the cluster's state, for a failure.
-func logTail(path string, lines int) string {
-	f, err := os.Open(filepath.Join(box.dir, path))
-	if err != nil {
-		return err.Error()
-	}
-	defer f.Close()
-	var last []string
-	for s := bufio.NewScanner(f); s.Scan(); {
-		last = append(last, s.Text())
-	}
-	return strings.Join(last[max(0, len(last)-lines):], "\n")
 }
 
 var errNotYet = errors.New("not yet")

@@ -38,7 +38,12 @@ func TestMain(m *testing.M) {
 func run(ctx context.Context, m *testing.M) (code int) {
 	if !*use {
 		if !*keep {
-			defer script(ctx, "down.sh")
+			defer func() {
+				if err := script(ctx, "down.sh"); err != nil {
+					fmt.Fprintln(os.Stderr, "ending the cluster:", err)
+					code = 1
+				}
+			}()
 		}
 		if err := script(ctx, "up.sh"); err != nil {
 			fmt.Fprintln(os.Stderr, "starting the cluster:", err)

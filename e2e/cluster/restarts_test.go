@@ -23,9 +23,16 @@ func TestKilledWhilePodsStart(t *testing.T) {
 		name string
 		kill func(*testing.T)
 	}{
-		{"agent", func(t *testing.T) { killProcess(t, "/agent") }},
-		{"manager", func(t *testing.T) { killProcess(t, "/manager") }},
+		{"agent", func(t *testing.T) {
+			t.Helper()
+			killProcess(t, "/agent")
+		}},
+		{"manager", func(t *testing.T) {
+			t.Helper()
+			killProcess(t, "/manager")
+		}},
 		{"manager away", func(t *testing.T) {
+			t.Helper()
 			kubectl(t, "-n", "macpool-system", "scale", "deployment/macpool-manager", "--replicas=0")
 			t.Cleanup(func() {
 				_, _ = box.tryKubectl(context.Background(), "-n", "macpool-system", "scale", "deployment/macpool-manager", "--replicas=2")
@@ -33,6 +40,7 @@ func TestKilledWhilePodsStart(t *testing.T) {
 			})
 		}},
 		{"API server", func(t *testing.T) {
+			t.Helper()
 			mustScript(t, "controlplane-down.sh", "apiserver")
 			mustScript(t, "controlplane-up.sh")
 		}},
@@ -121,7 +129,7 @@ func TestNodeReboot(t *testing.T) {
 func bootIDs(t *testing.T, node string) map[string]bool {
 	t.Helper()
 	ids := map[string]bool{}
-	for _, id := range strings.Fields(onNode(t, node, "ctr", "-n", "k8s.io", "tasks", "list", "-q")) {
+	for id := range strings.FieldsSeq(onNode(t, node, "ctr", "-n", "k8s.io", "tasks", "list", "-q")) {
 		ids[id] = true
 	}
 	if len(ids) == 0 {
@@ -132,6 +140,7 @@ func bootIDs(t *testing.T, node string) map[string]bool {
 
 // newSandboxes tells whether something runs on node n2, and nothing of what ran before.
 func newSandboxes(t *testing.T, old map[string]bool) error {
+	t.Helper()
 	out, err := tryOnNode(t.Context(), "n2", "ctr", "-n", "k8s.io", "tasks", "list")
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)

@@ -40,7 +40,7 @@ func watchWire(ctx context.Context, c *cluster) (*wire, error) {
 // learn reads the leases again and again, which outlives restarts of the API server. A lease stays as a record for days after its
 // end, so none is missed in between.
 func (w *wire) learn(ctx context.Context, c *cluster) {
-	for {
+	for ctx.Err() == nil {
 		var leases v1alpha1.MacLeaseList
 		if err := c.List(ctx, &leases); err == nil {
 			w.mu.Lock()
@@ -74,8 +74,9 @@ func (w *wire) judge(out io.Writer) error {
 			}
 		}
 	}
-	fmt.Fprintf(out, "trunk: %d frames of pods tagged 50, untagged: %d, foreign MACs: %d (and %d frames of the router)\n",
+	_, printErr := fmt.Fprintf(out, "trunk: %d frames of pods tagged 50, untagged: %d, foreign MACs: %d (and %d frames of the router)\n",
 		tagged[50], untagged, len(foreign), router)
+	err = errors.Join(err, printErr)
 	if untagged > 0 || len(foreign) > 0 {
 		err = errors.Join(err, fmt.Errorf("the trunk carried %d frames without a tag, and frames of MACs that were never leased: %v", untagged, foreign))
 	}

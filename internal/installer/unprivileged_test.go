@@ -45,7 +45,7 @@ func dropCapabilities(args []string) error {
 	if err := os.Setenv(roleVariable, "install-once"); err != nil {
 		return err
 	}
-	return syscall.Exec(self, append([]string{self}, args[1:]...), os.Environ()) //nolint:gosec // G702: arguments of this test
+	return syscall.Exec(self, append([]string{self}, args[1:]...), os.Environ())
 }
 
 func installOnce(args []string) error {
