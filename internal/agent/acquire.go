@@ -51,7 +51,7 @@ func (t *addition) prebound(ctx context.Context) *v1alpha1.MacClaim {
 	switch {
 	case claim.Status.LeaseName == "" || holder == nil:
 	case string(holder.PodUID) != t.req.Pod.UID || holder.NodeName != t.nodeName || holder.Interface != t.req.Interface:
-	case holder.Generation <= t.journal.doubtful(t.claim): // cleared since by this node, perhaps
+	case holder.Generation <= t.journal.doubtful(t.claim, t.req.Pod.UID): // cleared since by this node, perhaps
 	case claim.Spec.PoolRef.Name != t.pool.Name || !t.wish.SatisfiedBy(&claim.Status):
 	default:
 		return claim
@@ -114,12 +114,14 @@ func (t *addition) bindClaim(ctx context.Context, claim *v1alpha1.MacClaim) (*v1
 }
 
 // renew gives the holder a new generation if this node has tried to clear the one it has: that clear may still be on its
-// way, and must find the claim changed when it arrives. From the write's success on it cannot succeed any more.
+// way, and must find the claim changed when it arrives. From the write's success on it cannot succeed any more. A claim that was
+// made again begins at 1, and is lifted above all that the node has written down about the one before.
 func (t *addition) renew(ctx context.Context, claim *v1alpha1.MacClaim) error {
-	if claim.Status.Holder.Generation > t.journal.doubtful(t.claim) {
+	doubtful := t.journal.doubtful(t.claim, t.req.Pod.UID)
+	if claim.Status.Holder.Generation > doubtful {
 		return nil
 	}
-	claim.Status.Generation++
+	claim.Status.Generation = max(claim.Status.Generation, doubtful) + 1
 	claim.Status.Holder.Generation = claim.Status.Generation
 	if err := t.cluster.Status().Update(ctx, claim); err != nil {
 		return fmt.Errorf("renewing the holder of claim %s: %w", client.ObjectKeyFromObject(claim), err)

@@ -262,7 +262,7 @@ func TestTornJournalIsWrittenOn(t *testing.T) {
 
 func writeJournal(t *testing.T, dir string, content []byte) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, journalName), content, 0o600); err != nil { //nolint:gosec // G703: the test's own directory
+	if err := os.WriteFile(filepath.Join(dir, journalName), content, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -423,11 +423,21 @@ func TestDoubtful(t *testing.T) {
 			if err := tt.do(j, attemptKey{"c1", "net1"}); err != nil {
 				t.Fatal(err)
 			}
-			if got := j.doubtful(claim); got != tt.want {
+			if got := j.doubtful(claim, "uid-1"); got != tt.want {
 				t.Errorf("doubtful = %d, want %d", got, tt.want)
 			}
 		})
 	}
+	t.Run("another pod's", func(t *testing.T) {
+		j := openTestJournal(t, t.TempDir(), now)
+		defer closeJournal(t, j)
+		j.mustAttach(t, testAttempt("c1", "uid-1"))
+		j.mustDetach(t, attemptKey{"c1", "net1"})
+		j.trying(attemptKey{"c1", "net1"})
+		if got := j.doubtful(claim, "uid-2"); got != 0 {
+			t.Errorf("doubtful = %d, want 0", got)
+		}
+	})
 	t.Run("detached by an earlier process", func(t *testing.T) {
 		dir := t.TempDir()
 		j := openTestJournal(t, dir, now)
@@ -436,7 +446,7 @@ func TestDoubtful(t *testing.T) {
 		closeJournal(t, j)
 		j = openTestJournal(t, dir, now)
 		defer closeJournal(t, j)
-		if got := j.doubtful(claim); got != 3 {
+		if got := j.doubtful(claim, "uid-1"); got != 3 {
 			t.Errorf("doubtful = %d, want 3", got)
 		}
 	})

@@ -88,11 +88,14 @@ func (j *journal) trying(k attemptKey) {
 	}
 }
 
-// doubtful is the highest generation of the claim's holder that this node has cleared, or may have: up to it, what a cache
-// or even a live read says about the holder may be overtaken by this node's own clear.
-func (j *journal) doubtful(claim agentapi.ClaimRef) int64 {
+// doubtful is the highest generation, of the pod as the claim's holder, that this node has cleared, or may have: up to it, what
+// a cache or even a live read says about the holder may be overtaken by this node's own clear. A clear touches no other pod.
+func (j *journal) doubtful(claim agentapi.ClaimRef, podUID string) int64 {
 	var highest int64
 	for _, a := range j.ofClaim(claim) {
+		if !a.ofHolder(claim, podUID) {
+			continue
+		}
 		if a.State == detached && a.tried || a.State == deleted && a.Cleared {
 			highest = max(highest, a.Generation)
 		}

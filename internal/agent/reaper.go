@@ -129,7 +129,8 @@ func (r *reaper) suspects(ctx context.Context) ([]suspect, error) {
 		}
 		claim := agentapi.ClaimRef{Namespace: c.Namespace, Name: c.Name}
 		pod := agentapi.Pod{Namespace: c.Namespace, Name: holder.PodName, UID: string(holder.PodUID)}
-		if holder.Generation > r.journal.doubtful(claim) && !r.known(claim, pod.UID) && !r.podRuns(ctx, pod) {
+		// A cache that does not show yet that the holder was cleared costs a look, and a clear that finds nothing to do.
+		if !r.known(claim, pod.UID) && !r.podRuns(ctx, pod) {
 			all = append(all, suspect{claim: claim, pod: pod, generation: holder.Generation})
 		}
 	}

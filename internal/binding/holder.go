@@ -65,8 +65,11 @@ func (b *Binder) hold(status *v1alpha1.MacClaimStatus, holder v1alpha1.Holder) {
 	status.Holder = &holder
 }
 
-// ClearHolder takes the claim from the pod with this UID and generation. It does nothing if the claim is gone or has
-// another holder: a late word about an old holder must not touch a new one (M01, M09).
+// ClearHolder takes the claim from the pod with this UID, up to this generation. It does nothing if the claim is gone or has
+// another holder, or a newer one of this pod: a late word about an old holder must not touch a new one (M01, M09).
+//
+// A holder of this pod with a lower generation is of a claim that was made again, or came back from a backup: within one claim
+// generations only rise. The word is about that pod's interface all the same.
 func (b *Binder) ClearHolder(ctx context.Context, key types.NamespacedName, podUID types.UID, generation int64) error {
 	claim := &v1alpha1.MacClaim{}
 	if err := b.Client.Get(ctx, key, claim); err != nil {
@@ -74,7 +77,7 @@ func (b *Binder) ClearHolder(ctx context.Context, key types.NamespacedName, podU
 	}
 	for range maxRounds {
 		holder := claim.Status.Holder
-		if holder == nil || holder.PodUID != podUID || holder.Generation != generation {
+		if holder == nil || holder.PodUID != podUID || holder.Generation > generation {
 			return nil
 		}
 		updated := claim.DeepCopy()
