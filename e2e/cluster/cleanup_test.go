@@ -22,7 +22,7 @@ func TestNodesFiles(t *testing.T) {
 			t.Errorf("putting tuning back: %v: %s", err, out)
 		}
 	})
-	t.Cleanup(install)
+	t.Cleanup(func() { install(t) })
 	macvlan := onNode(t, "n1", "sha256sum", dir+"/macvlan")
 
 	kubectl(t, "-n", "macpool-system", "set", "env", "daemonset/macpool-agent", "-c", "installer", "MACPOOL_REFERENCE_PLUGINS=macvlan,tuning")

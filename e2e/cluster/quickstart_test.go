@@ -25,7 +25,7 @@ func TestQuickstart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(install) // for the tests after this one, should it end half-way
+	t.Cleanup(func() { install(t) }) // for the tests after this one, should it end half-way
 	kubectl(t, "delete", "--ignore-not-found", "--timeout=90s", "-k", "../../config/default")
 	nothingOfMacpool(t, false)
 

@@ -37,7 +37,7 @@ func TestUninstall(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ns := newTestNamespace(t, "uninstall-"+strings.ReplaceAll(tt.name, " ", "-"))
-			t.Cleanup(install) // whatever happens, for the tests after this one; before the namespace goes
+			t.Cleanup(func() { install(t) }) // whatever happens, for the tests after this one; before the namespace goes
 			apply(t, ns, statefulSet("set", 2, ""))
 			pods := running(t, ns, "set", 2)
 			before := attached(t, pods)
@@ -55,7 +55,7 @@ func TestUninstall(t *testing.T) {
 			plainPod(t, ns)
 			waitsForMacpool(t, ns, "set-1")
 
-			install()
+			install(t)
 			apply(t, ns, pool)
 			if after := attached(t, running(t, ns, "set", 2)); !maps.Equal(after, before) {
 				t.Errorf("after the reinstallation the pods have %v, had %v (I4)", after, before)
@@ -64,9 +64,10 @@ func TestUninstall(t *testing.T) {
 	}
 }
 
-// install is make cluster-up's installation.
-func install() {
-	ctx := context.Background()
+// install is make cluster-up's installation, also where the test has ended.
+func install(t *testing.T) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
 	for _, args := range [][]string{
 		{"apply", "-k", "../../config/default"},
 		{"wait", "--for=condition=Established", "crd/macpools.macpool.dev", "crd/macclaims.macpool.dev", "crd/macleases.macpool.dev"},
@@ -74,7 +75,7 @@ func install() {
 		{"-n", "macpool-system", "rollout", "status", "daemonset/macpool-agent", "--timeout=100s"},
 	} {
 		if out, err := box.tryKubectl(ctx, args...); err != nil {
-			panic(fmt.Sprintf("installing macpool: kubectl %v: %v\n%s", args, err, out))
+			t.Fatalf("installing macpool: kubectl %v: %v\n%s", args, err, out)
 		}
 	}
 }
