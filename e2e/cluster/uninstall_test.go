@@ -36,7 +36,12 @@ func TestUninstall(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			ns := newTestNamespace(t, "uninstall-"+strings.ReplaceAll(tt.name, " ", "-"))
+			ns := newNamespace(t, "uninstall-"+strings.ReplaceAll(tt.name, " ", "-"))
+			// A segment of its own, without records of other tests: an identity's first choice is free in it, before and after.
+			// Where the definitions go, so do the records by which it would find any other again.
+			pool := strings.NewReplacer("name: iot", "name: "+ns, "vlan: 50", "vlan: 50\n  segment: "+ns).Replace(pool)
+			apply(t, ns, pool)
+			apply(t, ns, strings.Replace(network, `"pool": "iot"`, `"pool": "`+ns+`"`, 1))
 			t.Cleanup(func() { install(t) }) // whatever happens, for the tests after this one; before the namespace goes
 			apply(t, ns, statefulSet("set", 2, ""))
 			pods := running(t, ns, "set", 2)
