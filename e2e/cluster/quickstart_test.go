@@ -15,9 +15,6 @@ import (
 	"github.com/macpool/macpool/docs"
 )
 
-// release is where the quick start installs from. What is there, config/default renders.
-const release = "https://github.com/macpool/macpool/releases/download/v0.1.0/install.yaml"
-
 // TestQuickstart is a newcomer who types every command of docs/quickstart.md, in order, on a cluster that does not have macpool yet.
 // It ends with a pod that has its address and pings the gateway.
 func TestQuickstart(t *testing.T) {
@@ -36,9 +33,15 @@ func TestQuickstart(t *testing.T) {
 	t.Cleanup(func() {
 		_, _ = box.tryKubectl(context.Background(), "delete", "namespace", "home", "network", "--ignore-not-found")
 	})
+	version, err := os.ReadFile("../../VERSION")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What a release has there, config/default renders.
+	url := "https://github.com/macpool/macpool/releases/download/" + strings.TrimSpace(string(version)) + "/install.yaml"
 	var printed strings.Builder
 	for _, s := range scripts {
-		printed.WriteString(follow(t, s, manifest))
+		printed.WriteString(follow(t, s, strings.NewReplacer(url, manifest)))
 	}
 	// What the reader has seen by the end.
 	for _, want := range []string{
@@ -51,11 +54,12 @@ func TestQuickstart(t *testing.T) {
 	}
 }
 
-// follow types a block of commands into a shell, and returns what is printed.
-func follow(t *testing.T, script docs.Block, manifest string) string {
+// follow types a block of commands into a shell, with what is to be downloaded replaced by what is here, and returns what is
+// printed.
+func follow(t *testing.T, script docs.Block, local *strings.Replacer) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "bash", "-eu")
-	cmd.Stdin = strings.NewReader(strings.ReplaceAll(script.Text, release, manifest))
+	cmd.Stdin = strings.NewReader(local.Replace(script.Text))
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+box.kubeconfig(), "PATH="+filepath.Dir(box.kubectlBin)+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s\n%s\n%s", script, script.Text, out)

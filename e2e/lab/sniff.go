@@ -46,18 +46,24 @@ type Capture struct {
 }
 
 // capture begins to record what the nodes at the other end of the port send.
-func (s *Switch) capture(port string) (*Capture, error) {
-	c := &Capture{port: port, done: make(chan struct{})}
-	err := within(s.ns, func() error {
-		link, err := netlink.LinkByName(port)
-		if err != nil {
-			return fmt.Errorf("looking up the port: %w", err)
-		}
-		c.fd, err = openCapture(link.Attrs().Index)
+func (s *Switch) capture(port string) (c *Capture, err error) {
+	err = within(s.ns, func() error {
+		c, err = CaptureLink(port)
 		return err
 	})
+	return c, err
+}
+
+// CaptureLink begins to record what comes in at a link of the current network namespace. On a bridge that is promiscuous, that
+// is every frame that crosses it.
+func CaptureLink(name string) (*Capture, error) {
+	link, err := netlink.LinkByName(name)
 	if err != nil {
-		return nil, fmt.Errorf("capturing at %s: %w", port, err)
+		return nil, fmt.Errorf("capturing at %s: %w", name, err)
+	}
+	c := &Capture{port: name, done: make(chan struct{})}
+	if c.fd, err = openCapture(link.Attrs().Index); err != nil {
+		return nil, fmt.Errorf("capturing at %s: %w", name, err)
 	}
 	go c.run()
 	return c, nil

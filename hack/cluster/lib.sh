@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Sourced by the scripts of the cluster in a box: where its parts and its state are, and how its processes are started and ended.
-# Everything here may be set from outside.
+# MACPOOL_CLUSTER, NODES, MULTUS and VLANS may be set from outside.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.."
 . hack/cache.sh
@@ -12,7 +12,8 @@ RUN=${MACPOOL_CLUSTER:-$MACPOOL_CACHE/cluster}
 # What runs: all of it is built, or a package of Debian. Set by up.sh once, for those who come after it.
 [ ! -f "$RUN/settings" ] || . "$RUN/settings"
 NODES=${NODES:-1 2}         # numbers, 1 to 9; node N is called nN
-MULTUS=${MULTUS:-thin}      # thin, thick, or none
+MULTUS=${MULTUS:-thin}      # thin or thick
+VLANS=${VLANS:-50 60}       # each node has a parent eth0.VLAN for them
 P=mpbox                     # prefix of links, bridges and cgroups
 
 # The router of the VLANs, 192.168.VLAN.1 on each.

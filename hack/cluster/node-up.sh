@@ -33,8 +33,7 @@ thick) # its daemon finds the pod network and writes a configuration before it
   cp -u "$MULTUS_BIN/multus-shim" "$N/own/opt/cni/bin/"
   render "$here/podnet.conflist.in" >"$etc/net.d/10-podnet.conflist"
   ;;
-none) render "$here/podnet.conflist.in" >"$etc/net.d/10-podnet.conflist" ;;
-*) fail "MULTUS=$MULTUS: thin, thick or none" ;;
+*) fail "MULTUS=$MULTUS: thin or thick" ;;
 esac
 
 start "$n" unshare --mount --net --uts --ipc --pid --fork --kill-child --mount-proc --propagation private "$here/node-init.sh" "$i"

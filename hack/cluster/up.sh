@@ -1,6 +1,6 @@
 #!/bin/bash
 # make cluster-up: builds what is missing, starts the control plane and the nodes, and installs Multus and macpool as a user would.
-# What ran before is ended first. NODES, MULTUS and MACPOOL=0 (leave macpool out) choose what there is.
+# What ran before is ended first. NODES, MULTUS and VLANS choose what there is.
 set -euo pipefail
 "$(dirname "$0")/down.sh" # and with it the settings of what ran before
 . "$(dirname "$0")/lib.sh"
@@ -23,7 +23,7 @@ CNI_BIN=$CNI_BIN
 MULTUS_BIN=$MULTUS_BIN
 IMAGES=$RUN/images
 VLANLINK=$RUN/vlanlink
-VLANS="${VLANS:-50 60}"
+VLANS="$VLANS"
 ARCH=$(go env GOARCH)
 NODES="$NODES"
 MULTUS=$MULTUS
@@ -50,12 +50,10 @@ if [ "$MULTUS" = thick ]; then
   done
 fi
 say "Multus ($MULTUS) is installed"
-if [ "${MACPOOL:-1}" = 1 ]; then
-  kubectl apply -k config/default >/dev/null
-  kubectl -n macpool-system rollout status deployment/macpool-manager --timeout=180s >/dev/null
-  kubectl -n macpool-system rollout status daemonset/macpool-agent --timeout=180s >/dev/null
-  say "macpool is installed by its own manifests, and ready"
-fi
+kubectl apply -k config/default >/dev/null
+kubectl -n macpool-system rollout status deployment/macpool-manager --timeout=180s >/dev/null
+kubectl -n macpool-system rollout status daemonset/macpool-agent --timeout=180s >/dev/null
+say "macpool is installed by its own manifests, and ready"
 cat <<END
 
 export KUBECONFIG=$KUBECONFIG PATH=$KUBE_BIN:\$PATH
