@@ -74,21 +74,21 @@ func (r *MacClaimReconciler) remove(ctx context.Context, claim *v1alpha1.MacClai
 	return ctrl.Result{}, nil
 }
 
-// maxEvidence is how long a lease's history takes it.
-const maxEvidence = 256
-
-// evidenceOf says why the lease of a claim that had no holder at its end may be given back.
-func evidenceOf(claim *v1alpha1.MacClaim, outlived bool) string {
+// lastHold says why the lease of a claim that had no holder at its end may be given back: how its last hold ended.
+func lastHold(claim *v1alpha1.MacClaim, outlived bool) v1alpha1.LeaseHistory {
 	text := "claim deleted"
 	if outlived {
 		text = "workload gone, claim deleted"
 	}
-	if past := claim.Status.PreviousHolders; len(past) > 0 {
-		text += "; the agent of node " + past[0].NodeName + " saw its interface go"
-	} else {
-		text += "; it was never attached"
+	past := claim.Status.PreviousHolders
+	if len(past) == 0 {
+		return v1alpha1.LeaseHistory{Reason: v1alpha1.EndNeverAttached, Evidence: text + "; it was never attached"}
 	}
-	return evidence(text)
+	last := past[0]
+	if last.Evidence == "" { // written by an earlier release
+		last.Reason, last.Evidence = v1alpha1.EndAgentReport, binding.AgentReport(last.NodeName).Evidence
+	}
+	return v1alpha1.LeaseHistory{
+		PodName: last.PodName, NodeName: last.NodeName, Reason: last.Reason, Evidence: text + "; " + last.Evidence,
+	}
 }
-
-func evidence(text string) string { return text[:min(len(text), maxEvidence)] }

@@ -145,22 +145,20 @@ func (r *LeaseReconciler) obituary(ctx context.Context, lease *v1alpha1.MacLease
 	node := lease.Spec.NodeName
 	switch {
 	case last == nil && node == "":
-		return v1alpha1.LeaseHistory{Evidence: "its claim does not exist, and no node held it"}
+		return v1alpha1.LeaseHistory{Reason: v1alpha1.EndPodsGone, Evidence: "its claim does not exist, and no node held it"}
 	case last == nil:
-		return v1alpha1.LeaseHistory{NodeName: node, Evidence: evidence("its claim does not exist; its pod on node " + node + " is gone")}
+		return v1alpha1.LeaseHistory{
+			NodeName: node, Reason: v1alpha1.EndPodsGone, Evidence: "its claim does not exist; its pod on node " + node + " is gone",
+		}
 	case last.Status.Holder != nil:
 		return v1alpha1.LeaseHistory{
-			PodName: last.Status.Holder.PodName, NodeName: node,
-			Evidence: evidence("claim deleted while node " + node + " held it; its pod is gone"),
+			PodName: last.Status.Holder.PodName, NodeName: node, Reason: v1alpha1.EndPodsGone,
+			Evidence: "claim deleted while node " + node + " held it; its pod is gone",
 		}
 	}
 	// What a verdict adds is words: without one, it was the claim alone that ended.
 	verdict, err := lifeOf(ctx, r.Client, r.Client, last, r.Clock.Now())
-	entry := v1alpha1.LeaseHistory{Evidence: evidenceOf(last, err == nil && verdict.Ended)}
-	if past := last.Status.PreviousHolders; len(past) > 0 {
-		entry.PodName, entry.NodeName = past[0].PodName, past[0].NodeName
-	}
-	return entry
+	return lastHold(last, err == nil && verdict.Ended)
 }
 
 // endings are the claims of leases as the event of their deletion had them: lease -> claim. They are lost with the process.

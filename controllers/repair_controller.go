@@ -139,7 +139,7 @@ func (r *LeaseReconciler) releaseOrphan(ctx context.Context, seen *v1alpha1.MacL
 		return err // gone in between: case 4
 	}
 	ref := lease.Spec.ClaimRef
-	entry := v1alpha1.LeaseHistory{NodeName: lease.Spec.NodeName}
+	entry := v1alpha1.LeaseHistory{NodeName: lease.Spec.NodeName, Reason: v1alpha1.EndOrphaned}
 	switch {
 	case claim.Status.LeaseName == "":
 		// Whoever made the lease may only be slow, and still about to record it. With a newer version of the claim that

@@ -300,7 +300,8 @@ func (w *world) detach(claim *v1alpha1.MacClaim) {
 		w.t.Fatalf("claim %s has no holder to clear", claim.Name)
 	}
 	b := &binding.Binder{Client: w.Client, Index: binding.NewIndex(), Clock: clock.RealClock{}}
-	err := b.ClearHolder(w.t.Context(), client.ObjectKeyFromObject(claim), claim.Status.Holder.PodUID, claim.Status.Holder.Generation)
+	err := b.ClearHolder(w.t.Context(), client.ObjectKeyFromObject(claim), claim.Status.Holder.PodUID, claim.Status.Holder.Generation,
+		binding.AgentReport(claim.Status.Holder.NodeName))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package v1alpha1 is the macpool.dev/v1alpha1 API: MacPool says which addresses a VLAN may use, MacClaim says who wants
-// one, MacLease records who has one.
+// one, MacLease records who has one, and MacNode is what the agent of a node reports.
 //
 // +kubebuilder:object:generate=true
 // +groupName=macpool.dev
@@ -29,6 +29,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&MacPool{}, &MacPoolList{},
 		&MacClaim{}, &MacClaimList{},
 		&MacLease{}, &MacLeaseList{},
+		&MacNode{}, &MacNodeList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
@@ -48,4 +49,16 @@ const (
 
 	// ManagedBy is the value of LabelManagedBy.
 	ManagedBy = "macpool"
+
+	// AnnotationForceRelease on a MacClaim takes the claim from its holder, without any evidence that the holder's
+	// interface is gone. Its value is the reason, which goes into the history; macpool removes it when that is done. Only
+	// who may update MacLeases may set it.
+	AnnotationForceRelease = "macpool.dev/force-release"
+
+	// AnnotationReleases on a MacPool with the value ReleasesResumed lets the releases go on that ReleasesPaused holds
+	// back.
+	AnnotationReleases = "macpool.dev/releases"
+
+	// ReleasesResumed is the value of AnnotationReleases.
+	ReleasesResumed = "resumed"
 )

@@ -125,6 +125,13 @@ type Holder struct {
 	// +kubebuilder:validation:MaxLength=253
 	NodeName string `json:"nodeName,omitempty"`
 
+	// nodeUID is the UID of the node, if it was known. A node that was made again under its name is another node.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=128
+	NodeUID types.UID `json:"nodeUID,omitempty"`
+
 	// interface is the name of the interface in the pod.
 	//
 	// +required
@@ -177,6 +184,68 @@ type PreviousHolder struct {
 	//
 	// +required
 	Until metav1.Time `json:"until,omitzero"`
+
+	// generation is the generation that it had.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Generation int64 `json:"generation,omitempty"`
+
+	// reason is the kind of evidence on which it ceased to be the holder.
+	//
+	// +optional
+	Reason EndReason `json:"reason,omitempty"`
+
+	// evidence is that evidence in a few words.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Evidence string `json:"evidence,omitempty"`
+}
+
+// EndReason is the kind of evidence on which a hold or a lease ended.
+//
+// +kubebuilder:validation:Enum=AgentReport;NeverAttached;PodsGone;OutOfService;NodeDeleted;Forced;TakenOver;Orphaned;Succeeded
+type EndReason string
+
+const (
+	// EndAgentReport : the agent of the node has seen the interface go.
+	EndAgentReport EndReason = "AgentReport"
+
+	// EndNeverAttached : no pod ever held it.
+	EndNeverAttached EndReason = "NeverAttached"
+
+	// EndPodsGone : its claim and all pods that could use it are gone from the API.
+	EndPodsGone EndReason = "PodsGone"
+
+	// EndOutOfService : the node has the taint node.kubernetes.io/out-of-service.
+	EndOutOfService EndReason = "OutOfService"
+
+	// EndNodeDeleted : the node was deleted, and nothing answered for the address on the VLAN.
+	EndNodeDeleted EndReason = "NodeDeleted"
+
+	// EndForced : a person said so, by the annotation macpool.dev/force-release.
+	EndForced EndReason = "Forced"
+
+	// EndTakenOver : another pod of the identity took it over from a silent node.
+	EndTakenOver EndReason = "TakenOver"
+
+	// EndOrphaned : the claim never got the lease, or has another one.
+	EndOrphaned EndReason = "Orphaned"
+
+	// EndSucceeded : a claim made again under the same name took it over.
+	EndSucceeded EndReason = "Succeeded"
+)
+
+// Attested tells whether something that could see it has said that nothing uses the address any more. What was decided
+// without such a word cools down for longer.
+func (r EndReason) Attested() bool {
+	switch r {
+	case EndOutOfService, EndNodeDeleted, EndForced, EndTakenOver, EndPodsGone:
+		return false
+	default:
+		return true
+	}
 }
 
 // MaxPreviousHolders is how many previous holders a claim keeps.
@@ -228,7 +297,8 @@ type MacClaimStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	PreviousHolders []PreviousHolder `json:"previousHolders,omitempty"`
 
-	// conditions are Ready, and Ended while the workload of a claim that macpool made is gone.
+	// conditions are Ready; Ended while the workload of a claim that macpool made is gone; Suspect while its holder may be
+	// gone and nobody can tell.
 	//
 	// +optional
 	// +listType=map
@@ -293,6 +363,11 @@ const (
 	// ClaimEnded is present, and true, while the workload of a claim that macpool made is gone and nothing holds the
 	// lease. The claim is deleted when that has lasted for retain. Reason: ClaimReasonWorkloadGone.
 	ClaimEnded = "Ended"
+
+	// ClaimSuspect is present, and true, while the pod that holds the lease is gone from the API and its node does not
+	// say whether its interface is: the address is kept. Reasons: ClaimReasonNodeSilent, ClaimReasonNodeDeleted,
+	// ClaimReasonStillAttached.
+	ClaimSuspect = "Suspect"
 )
 
 const (
@@ -301,4 +376,13 @@ const (
 
 	// ClaimReasonWorkloadGone : the StatefulSet or pod that the claim was made for is gone.
 	ClaimReasonWorkloadGone = "WorkloadGone"
+
+	// ClaimReasonNodeSilent : the holder's node is not ready.
+	ClaimReasonNodeSilent = "NodeSilent"
+
+	// ClaimReasonNodeDeleted : the holder's node was deleted, and the VLAN is being asked, or has answered.
+	ClaimReasonNodeDeleted = "NodeDeleted"
+
+	// ClaimReasonStillAttached : the holder's node is ready, and has not said that the interface is gone.
+	ClaimReasonStillAttached = "StillAttached"
 )

@@ -157,7 +157,12 @@ type LeaseHistory struct {
 	// +required
 	To metav1.Time `json:"to,omitzero"`
 
-	// evidence is why it was released, in a few words.
+	// reason is the kind of evidence on which it was released.
+	//
+	// +optional
+	Reason EndReason `json:"reason,omitempty"`
+
+	// evidence is that evidence in a few words.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=256

@@ -104,7 +104,32 @@ type MacPoolSpec struct {
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('0s') && duration(self) <= duration('8760h')",message="must be a duration between 0s and 8760h, such as 1h"
 	History *metav1.Duration `json:"history,omitempty"`
+
+	// takeover says when a pod may take the address of its own identity over from a node that does not answer and is not
+	// known to be off: Strict never, Probe when nothing answers for the address on the VLAN, Immediate without asking
+	// the VLAN. In all cases the node must have been silent for 40 s. A node with the taint
+	// node.kubernetes.io/out-of-service counts as off.
+	//
+	// +optional
+	// +kubebuilder:default=Probe
+	Takeover Takeover `json:"takeover,omitempty"`
 }
+
+// Takeover is a rule for taking an address over from a silent node.
+//
+// +kubebuilder:validation:Enum=Strict;Probe;Immediate
+type Takeover string
+
+const (
+	// TakeoverStrict waits until the node answers, is fenced or is deleted.
+	TakeoverStrict Takeover = "Strict"
+
+	// TakeoverProbe takes over when nothing answers for the address on the VLAN.
+	TakeoverProbe Takeover = "Probe"
+
+	// TakeoverImmediate takes over without asking the VLAN.
+	TakeoverImmediate Takeover = "Immediate"
+)
 
 // Subnet is one network of a pool, and which of its addresses may be leased.
 //
@@ -291,14 +316,77 @@ type MacPoolStatus struct {
 	// +optional
 	Available *int64 `json:"available,omitempty"`
 
-	// conditions are Ready, Exhausted while no address is available, and NetworksMisconfigured while something is wrong
-	// with networks that name the pool.
+	// suspect is how many addresses belong to pods that the API has forgotten and whose node is silent: they may still be
+	// in use, and are kept.
+	//
+	// +optional
+	Suspect *int64 `json:"suspect,omitempty"`
+
+	// timeline counts how often the API server was found to have gone back in time, as when etcd was restored from a
+	// backup. Addresses are given out on the latest timeline only.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Timeline int64 `json:"timeline,omitempty"`
+
+	// questions are addresses of which the manager wants to know whether anything answers for them on the VLAN. The
+	// agents of the nodes answer in the status of their MacNode.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=leaseName
+	// +kubebuilder:validation:MaxItems=32
+	Questions []WireQuestion `json:"questions,omitempty"`
+
+	// conditions are Ready; Exhausted while no address is available; NetworksMisconfigured while something is wrong with
+	// networks that name the pool; AllocationPaused and ReleasesPaused while addresses are not given out, or not taken
+	// back.
+	//
 	//
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// WireQuestion is an address that may be in use by a node that is gone.
+type WireQuestion struct {
+	// leaseName is the lease of the address.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	LeaseName string `json:"leaseName,omitempty"`
+
+	// askedAt tells one question about a lease from an earlier one.
+	//
+	// +required
+	AskedAt metav1.Time `json:"askedAt,omitzero"`
+
+	// mac is the leased MAC.
+	//
+	// +required
+	MAC MACAddress `json:"mac,omitempty"`
+
+	// ips are the leased addresses.
+	//
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	IPs []IPAddress `json:"ips,omitempty"`
+
+	// links are the names of the links by which the networks of the pool reach the VLAN. A node that has none of them
+	// does not answer.
+	//
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=15
+	Links []string `json:"links,omitempty"`
 }
 
 // MacPool says which addresses a VLAN may use: the pool from which claims get their leases.
@@ -318,6 +406,7 @@ type MacPoolStatus struct {
 // +kubebuilder:printcolumn:name="MAC-Prefix",type=string,JSONPath=`.status.macPrefix`,priority=1
 // +kubebuilder:printcolumn:name="Segment",type=string,JSONPath=`.status.segment`,priority=1
 // +kubebuilder:printcolumn:name="Cooling",type=integer,JSONPath=`.status.cooling`,priority=1
+// +kubebuilder:printcolumn:name="Suspect",type=integer,JSONPath=`.status.suspect`,priority=1
 // +kubebuilder:printcolumn:name="Out-Of-Range",type=integer,JSONPath=`.status.outOfRange`,priority=1
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 63",message="the name of a pool must be a DNS label (at most 63 lower case letters, digits and hyphens): the names of claims contain it"
@@ -362,6 +451,15 @@ const (
 	// the reason of an entry of the error catalogue (docs/errors.md), such as ChainedEntryMissing or VLANMismatch;
 	// PoolReasonSeveral.
 	PoolNetworksMisconfigured = "NetworksMisconfigured"
+
+	// PoolAllocationPaused is present, and true, while no address of the pool is given out because the API server has gone
+	// back in time and not every node has reported yet what it has attached; the message names the nodes. Reason:
+	// PoolReasonWentBack.
+	PoolAllocationPaused = "AllocationPaused"
+
+	// PoolReleasesPaused is present, and true, while more leases than usual would be released at once without a node's
+	// word; none of them is. Reason: PoolReasonTooMany.
+	PoolReleasesPaused = "ReleasesPaused"
 )
 
 const (
@@ -380,4 +478,10 @@ const (
 	// PoolReasonSeveral : things of several reasons are wrong with networks that name the pool; the message has the code of
 	// each.
 	PoolReasonSeveral = "Several"
+
+	// PoolReasonWentBack : the API server knows less than the nodes do, as after a restore from a backup.
+	PoolReasonWentBack = "WentBack"
+
+	// PoolReasonTooMany : so many claims at once are gone that the API server's answers are doubted.
+	PoolReasonTooMany = "TooMany"
 )

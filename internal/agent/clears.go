@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/binding"
 )
 
 const (
@@ -160,7 +161,8 @@ func (w *clearWorker) clear(ctx context.Context, k attemptKey) error {
 	case noneAttached:
 	}
 	w.journal.trying(k)
-	if err := w.holders.ClearHolder(ctx, claimKey(entry.Claim), types.UID(entry.Pod.UID), entry.Generation); err != nil {
+	end := binding.AgentReport(w.nodeName)
+	if err := w.holders.ClearHolder(ctx, claimKey(entry.Claim), types.UID(entry.Pod.UID), entry.Generation, end); err != nil {
 		return fmt.Errorf("clearing the holder of claim %s: %w", claimKey(entry.Claim), err)
 	}
 	w.log.Info("A holder was cleared", "claim", entry.Claim, "pod", entry.Pod, "generation", entry.Generation)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/allocator"
+	"github.com/macpool/macpool/internal/audit"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -26,6 +27,20 @@ type Binder struct {
 	Index *Index
 	// Clock dates what is written. Nothing is decided by it.
 	Clock clock.PassiveClock
+	// Gate is asked before an address is given out and before a holder is set, with the name of the pool; its error keeps
+	// from both. It is asked after the address was chosen: what the choice was made from is older than the answer. nil is
+	// a gate that is always open.
+	Gate func(ctx context.Context, pool string) error
+	// Audit gets a record of each write that succeeded; nil for none.
+	Audit *audit.Log
+}
+
+// mayGive asks the gate.
+func (b *Binder) mayGive(ctx context.Context, pool string) error {
+	if b.Gate == nil {
+		return nil
+	}
+	return b.Gate(ctx, pool)
 }
 
 // maxRounds bounds the repetitions of a write that others keep overtaking. Each round means that somebody else got on.
@@ -91,8 +106,16 @@ func (b *Binder) record(
 	if holder != nil {
 		b.hold(status, *holder)
 	}
+	if holder != nil {
+		if err := b.mayGive(ctx, pool.Name); err != nil {
+			return nil, err // the lease stays the claim's; a later call records it
+		}
+	}
 	writeErr := b.Client.Status().Update(ctx, updated)
 	if writeErr == nil {
+		if holder != nil && !samePod(claim.Status.Holder, holder) {
+			b.Audit.Write(ctx, audit.OfHolder(audit.Held, updated, updated.Status.Holder))
+		}
 		return updated, nil
 	}
 

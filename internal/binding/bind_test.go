@@ -265,7 +265,7 @@ func TestHolder(t *testing.T) {
 		uid        types.UID
 		generation int64
 	}{{"two", 1}, {"one", 0}} {
-		if err := b.ClearHolder(t.Context(), keyOf(bound), wrong.uid, wrong.generation); err != nil {
+		if err := b.ClearHolder(t.Context(), keyOf(bound), wrong.uid, wrong.generation, binding.AgentReport("node-1")); err != nil {
 			t.Errorf("ClearHolder(%v): %v", wrong, err)
 		}
 	}
@@ -276,7 +276,7 @@ func TestHolder(t *testing.T) {
 	if live.Status.Holder == nil {
 		t.Fatal("a word about another holder cleared this one")
 	}
-	if err := b.ClearHolder(t.Context(), keyOf(bound), "one", 1); err != nil {
+	if err := b.ClearHolder(t.Context(), keyOf(bound), "one", 1, binding.AgentReport("node-1")); err != nil {
 		t.Fatal(err)
 	}
 	next, err := b.Bind(t.Context(), bound, pool, holder("two")) // with a stale copy of the claim

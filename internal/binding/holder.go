@@ -5,6 +5,7 @@ package binding
 import (
 	"context"
 	"fmt"
+	"unicode/utf8"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/audit"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -40,8 +42,12 @@ func (b *Binder) SetHolder(
 		}
 		updated := claim.DeepCopy()
 		b.hold(&updated.Status, holder)
+		if err := b.mayGive(ctx, claim.Spec.PoolRef.Name); err != nil {
+			return nil, err
+		}
 		writeErr := b.Client.Status().Update(ctx, updated)
 		if writeErr == nil {
+			b.Audit.Write(ctx, audit.OfHolder(audit.Held, updated, updated.Status.Holder))
 			return updated, nil
 		}
 		fresh, err := b.reread(ctx, claim, writeErr)
@@ -56,7 +62,7 @@ func (b *Binder) SetHolder(
 // hold sets the holder in status. A pod that holds the claim already keeps its generation: what its node has written down
 // about it stays true.
 func (b *Binder) hold(status *v1alpha1.MacClaimStatus, holder v1alpha1.Holder) {
-	if status.Holder != nil && status.Holder.PodUID == holder.PodUID {
+	if samePod(status.Holder, &holder) {
 		return
 	}
 	status.Generation++
@@ -65,12 +71,25 @@ func (b *Binder) hold(status *v1alpha1.MacClaimStatus, holder v1alpha1.Holder) {
 	status.Holder = &holder
 }
 
+func samePod(a, b *v1alpha1.Holder) bool { return a != nil && b != nil && a.PodUID == b.PodUID }
+
+// End is why a hold ends.
+type End struct {
+	Reason   v1alpha1.EndReason
+	Evidence string
+}
+
+// AgentReport is the end of a hold whose interface the agent of its node has seen go.
+func AgentReport(node string) End {
+	return End{Reason: v1alpha1.EndAgentReport, Evidence: "the agent of node " + node + " saw its interface go"}
+}
+
 // ClearHolder takes the claim from the pod with this UID, up to this generation. It does nothing if the claim is gone or has
 // another holder, or a newer one of this pod: a late word about an old holder must not touch a new one (M01, M09).
 //
 // A holder of this pod with a lower generation is of a claim that was made again, or came back from a backup: within one claim
 // generations only rise. The word is about that pod's interface all the same.
-func (b *Binder) ClearHolder(ctx context.Context, key types.NamespacedName, podUID types.UID, generation int64) error {
+func (b *Binder) ClearHolder(ctx context.Context, key types.NamespacedName, podUID types.UID, generation int64, end End) error {
 	claim := &v1alpha1.MacClaim{}
 	if err := b.Client.Get(ctx, key, claim); err != nil {
 		return client.IgnoreNotFound(err)
@@ -81,15 +100,13 @@ func (b *Binder) ClearHolder(ctx context.Context, key types.NamespacedName, podU
 			return nil
 		}
 		updated := claim.DeepCopy()
-		past := v1alpha1.PreviousHolder{
-			PodName: holder.PodName, PodUID: holder.PodUID, NodeName: holder.NodeName,
-			Since: holder.Since, Until: metav1.NewTime(b.Clock.Now()),
-		}
-		all := append([]v1alpha1.PreviousHolder{past}, claim.Status.PreviousHolders...)
-		updated.Status.PreviousHolders = all[:min(len(all), v1alpha1.MaxPreviousHolders)]
-		updated.Status.Holder = nil
+		b.endHold(&updated.Status, end)
 		writeErr := b.Client.Status().Update(ctx, updated)
-		if writeErr == nil || apierrors.IsNotFound(writeErr) {
+		if writeErr == nil {
+			b.audit(ctx, claim, end)
+			return nil
+		}
+		if apierrors.IsNotFound(writeErr) {
 			return nil
 		}
 		fresh, err := b.reread(ctx, claim, writeErr)
@@ -102,6 +119,57 @@ func (b *Binder) ClearHolder(ctx context.Context, key types.NamespacedName, podU
 		claim = fresh
 	}
 	return fmt.Errorf("clearing the holder of claim %s: %w", key, errOvertaken)
+}
+
+// TakeOver makes holder the holder of a claim that another pod holds, in one write: whoever writes the claim after it was read
+// for the evidence makes the write fail, as a conflict, and the evidence void. The generation grows, by which the old
+// holder's node finds, when it is back, that the address has moved on (R-G7).
+func (b *Binder) TakeOver(
+	ctx context.Context, claim *v1alpha1.MacClaim, holder v1alpha1.Holder, end End,
+) (*v1alpha1.MacClaim, error) {
+	if err := b.mayGive(ctx, claim.Spec.PoolRef.Name); err != nil {
+		return nil, err
+	}
+	updated := claim.DeepCopy()
+	b.endHold(&updated.Status, end)
+	b.hold(&updated.Status, holder)
+	if err := b.Client.Status().Update(ctx, updated); err != nil {
+		return nil, fmt.Errorf("taking claim %s over: %w", client.ObjectKeyFromObject(claim), err)
+	}
+	b.audit(ctx, claim, end)
+	b.Audit.Write(ctx, audit.OfHolder(audit.Held, updated, updated.Status.Holder))
+	return updated, nil
+}
+
+// endHold moves the holder of status, which there must be, to the previous ones.
+func (b *Binder) endHold(status *v1alpha1.MacClaimStatus, end End) {
+	holder := status.Holder
+	past := v1alpha1.PreviousHolder{
+		PodName: holder.PodName, PodUID: holder.PodUID, NodeName: holder.NodeName, Generation: holder.Generation,
+		Since: holder.Since, Until: metav1.NewTime(b.Clock.Now()), Reason: end.Reason, Evidence: Evidence(end.Evidence),
+	}
+	all := append([]v1alpha1.PreviousHolder{past}, status.PreviousHolders...)
+	status.PreviousHolders = all[:min(len(all), v1alpha1.MaxPreviousHolders)]
+	status.Holder = nil
+}
+
+// audit records the end of the hold that claim still shows.
+func (b *Binder) audit(ctx context.Context, claim *v1alpha1.MacClaim, end End) {
+	record := audit.OfHolder(audit.Unheld, claim, claim.Status.Holder)
+	record.Reason, record.Evidence, record.Since = end.Reason, end.Evidence, claim.Status.Holder.Since.Time
+	b.Audit.Write(ctx, record)
+}
+
+// maxEvidence is how long the API server takes a text of evidence, in characters; as bytes it is never longer.
+const maxEvidence = 256
+
+// Evidence cuts a text to the length that the API server takes, between two characters.
+func Evidence(text string) string {
+	for len(text) > maxEvidence {
+		_, size := utf8.DecodeLastRuneInString(text)
+		text = text[:len(text)-size]
+	}
+	return text
 }
 
 // reread reads the claim, after a write that failed or nil. Refusals are final; after a conflict, or an answer that was

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/audit"
 )
 
 // Release gives back a lease of a claim, on evidence that the caller has: nothing is attached with it, and nothing can be any
@@ -34,6 +35,9 @@ func (b *Binder) Release(ctx context.Context, name string, claim types.UID, entr
 		err := b.Client.Update(ctx, lease)
 		if err == nil {
 			b.Index.SetLease(lease)
+			record := audit.OfLease(audit.Released, lease)
+			record.Reason, record.Evidence, record.Since = entry.Reason, entry.Evidence, lease.Spec.LeasedAt.Time
+			b.Audit.Write(ctx, record)
 			return nil
 		}
 		if isRefusal(err) {
@@ -48,6 +52,7 @@ func (b *Binder) Release(ctx context.Context, name string, claim types.UID, entr
 func historyAfter(spec *v1alpha1.MacLeaseSpec, entry v1alpha1.LeaseHistory, now metav1.Time) []v1alpha1.LeaseHistory {
 	entry.Namespace, entry.Claim = spec.ClaimRef.Namespace, spec.ClaimRef.Name
 	entry.From, entry.To = spec.LeasedAt, now
+	entry.Evidence = Evidence(entry.Evidence)
 	all := append([]v1alpha1.LeaseHistory{entry}, spec.History...)
 	return all[:min(len(all), v1alpha1.MaxLeaseHistory)]
 }

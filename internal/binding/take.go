@@ -13,6 +13,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/allocator"
+	"github.com/macpool/macpool/internal/audit"
 	"github.com/macpool/macpool/internal/mac"
 	"github.com/macpool/macpool/internal/problem"
 )
@@ -173,9 +174,13 @@ func (t *taker) create(ctx context.Context, address allocator.Address) (*acquire
 	for range maxRounds {
 		lease := &v1alpha1.MacLease{ObjectMeta: metav1.ObjectMeta{Name: address.Name.String()}}
 		t.fill(lease, address)
+		if err := t.mayGive(ctx, t.pool.Name); err != nil {
+			return nil, err
+		}
 		createErr := t.Client.Create(ctx, lease)
 		if createErr == nil {
 			t.commit(lease)
+			t.Audit.Write(ctx, audit.OfLease(audit.Leased, lease))
 			return &acquired{MacLease: lease, created: true}, nil
 		}
 		if isRefusal(createErr) {
@@ -212,9 +217,13 @@ func (t *taker) take(ctx context.Context, record *v1alpha1.MacLease, address all
 		}
 		lease := record.DeepCopy()
 		t.fill(lease, address)
+		if err := t.mayGive(ctx, t.pool.Name); err != nil {
+			return nil, err
+		}
 		updateErr := t.Client.Update(ctx, lease)
 		if updateErr == nil {
 			t.commit(lease)
+			t.Audit.Write(ctx, audit.OfLease(audit.Leased, lease))
 			return &acquired{MacLease: lease, before: record}, nil
 		}
 		if isRefusal(updateErr) {
@@ -283,7 +292,9 @@ func (t *taker) fill(lease *v1alpha1.MacLease, address allocator.Address) {
 	now := metav1.NewTime(t.Clock.Now())
 	history := lease.Spec.History
 	if lease.Spec.ClaimRef.UID != "" && lease.Spec.ReleasedAt == nil {
-		history = historyAfter(&lease.Spec, v1alpha1.LeaseHistory{NodeName: lease.Spec.NodeName, Evidence: "its claim was made again"}, now)
+		history = historyAfter(&lease.Spec, v1alpha1.LeaseHistory{
+			NodeName: lease.Spec.NodeName, Reason: v1alpha1.EndSucceeded, Evidence: "its claim was made again",
+		}, now)
 	}
 	lease.Spec = v1alpha1.MacLeaseSpec{
 		PoolName: t.pool.Name,

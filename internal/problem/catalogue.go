@@ -124,6 +124,24 @@ var (
 		Fix:         "Delete that pod, or scale its workload down; the claim can be deleted as soon as the agent of that node has seen the interface go.",
 		Explanation: "An admission policy, macpool-claim-in-use, refuses to delete a MacClaim that has a holder: its address would be given away while something still sends frames with it. If the node is gone for good, make sure that it is off, then clear the holder: kubectl patch macclaim NAME -n NAMESPACE --subresource=status --type=merge -p '{\"status\":{\"holder\":null}}'. The policy binds only while there is an agent, that is, while the DaemonSet macpool-agent exists, so that a cluster without macpool is never held up by it.",
 	})
+	PoolInUse = add(&Kind{
+		Code: "MP217", Reason: "PoolInUse", CNI: 217,
+		Sentence:    "pool %s has %d leases",
+		Fix:         "Delete their claims, or the workloads that they were made for, first: kubectl get macclaims -A shows them. To keep new ones away meanwhile, set a namespaceSelector that selects nothing.",
+		Explanation: "An admission policy refuses the deletion of a pool that has leases. A pool has no finalizer: nothing of macpool's must be there for it to go (docs/design/0006). Its leases would stay without it, but their pods could not be attached again.",
+	})
+	ForceReleaseForbidden = add(&Kind{
+		Code: "MP218", Reason: "ForceReleaseForbidden", CNI: 218,
+		Sentence:    "the annotation macpool.dev/force-release may only be set by who may update macleases",
+		Fix:         "Ask an administrator of the cluster.",
+		Explanation: "It takes an address from a pod without any evidence that the pod's interface is gone. The address may then be in use twice.",
+	})
+	HolderSuspect = add(&Kind{
+		Code: "MP219", Reason: "HolderSuspect", CNI: 219,
+		Sentence:    "pod %s, which holds claim %s/%s on node %s, is gone from the API, and %s: its address is kept",
+		Fix:         "If the node is off for good, delete the Node or give it the taint node.kubernetes.io/out-of-service; if you know that the interface is gone, annotate the claim with macpool.dev/force-release and the reason.",
+		Explanation: "That the API has forgotten a pod does not mean that it has stopped sending: a node that is cut off from the API goes on running it. The address is released when the node's agent says that the interface is gone, when the node is fenced, or when it was deleted and nothing on the VLAN answers for the address.",
+	})
 
 	// Pools.
 
@@ -162,6 +180,18 @@ var (
 		Sentence:    "claim %s/%s is of pool %s, the network asks for pool %s",
 		Fix:         "Name the claim's pool in the network, or make another claim.",
 		Explanation: "A claim gets its lease from the one pool that it names.",
+	})
+	AllocationPaused = add(&Kind{
+		Code: "MP307", Reason: "AllocationPaused", CNI: CNITryAgain,
+		Sentence:    "no address of pool %s is given out at the moment: %s",
+		Fix:         "It goes on by itself when these nodes have reported. For a node that will not come back, delete its MacNode, after making sure that it is off.",
+		Explanation: "When the API server has gone back in time, as after a restore of etcd, it does not know all addresses that running pods have. Nothing is given out until each node has said what is attached on it, and leases that were lost are written again.",
+	})
+	ReleasesPaused = add(&Kind{
+		Code: "MP308", Reason: "ReleasesPaused", CNI: 308,
+		Sentence:    "%d leases of pool %s would be released at once without a node's word, more than %d, and none of them is",
+		Fix:         "See that the API server shows all pods and claims that there should be. If it does, annotate the pool with macpool.dev/releases=resumed.",
+		Explanation: "An API server that answers with fewer objects than there are would otherwise have addresses taken from running pods.",
 	})
 
 	// Networks and configuration.
@@ -360,6 +390,42 @@ var (
 		Sentence:    "no directory in which the node looks for CNI plugins can take macpool's: %s",
 		Fix:         "Make one of them writable, or tell the runtime of another directory and name it in MACPOOL_BIN_DIR.",
 		Explanation: "The directories are read from the configuration of containerd or CRI-O and of Multus on the node, and from a table of distributions. Read-only ones are left out as long as the plugin is found in another.",
+	})
+	PreviousHolderAlive = add(&Kind{
+		Code: "MP519", Reason: "PreviousHolderAlive", CNI: CNITryAgain,
+		Sentence:    "%s still answers on the VLAN for address %s of claim %s/%s, which pod %s holds on node %s, and that node does not answer the API",
+		Fix:         "Switch the node off, or bring it back; the pod is tried again.",
+		Explanation: "The node is cut off from the API and still runs its pod. Two pods with one address would disturb each other.",
+	})
+	TakeoverTooSoon = add(&Kind{
+		Code: "MP520", Reason: "TakeoverTooSoon", CNI: CNITryAgain,
+		Sentence:    "claim %s/%s is held by pod %s on node %s, which does not answer, but has been silent for %s only; its address may be taken over after %s",
+		Fix:         "The pod is tried again.",
+		Explanation: "A node that has just lost contact may still attach the pod that it was told of last.",
+	})
+	TakeoverForbidden = add(&Kind{
+		Code: "MP521", Reason: "TakeoverForbidden", CNI: CNITryAgain,
+		Sentence:    "claim %s/%s is held by pod %s on node %s, which does not answer, and pool %s takes no address over from a node that is not known to be off",
+		Fix:         "Bring the node back, or delete it or give it the taint node.kubernetes.io/out-of-service if it is off; or set the pool's takeover to Probe.",
+		Explanation: "The pool's takeover is Strict.",
+	})
+	WireNotAsked = add(&Kind{
+		Code: "MP522", Reason: "WireNotAsked", CNI: CNITryAgain,
+		Sentence:    "whether anything still uses address %s of claim %s/%s cannot be asked on the VLAN: %s",
+		Fix:         "See that the network names a link of this node as its master or bridge; or bring the node of the old pod back, or delete it if it is off.",
+		Explanation: "The address of a pod on a silent node is taken over when nothing answers for it on the VLAN. Without asking nobody knows.",
+	})
+	Fenced = add(&Kind{
+		Code: "MP523", Reason: "Fenced", CNI: 523,
+		Sentence:    "interface %s of pod %s/%s was removed: its address %s belongs to %s now",
+		Fix:         "Delete the pod if it is still wanted, so that it is attached again.",
+		Explanation: "While this node did not answer, the address was taken over or released. The node removes the old interface as soon as it is back, since two of one address disturb each other.",
+	})
+	SandboxLingers = add(&Kind{
+		Code: "MP524", Reason: "SandboxLingers", CNI: 524,
+		Sentence:    "pod %s/%s is gone from the API for %s, but its interface %s is still there on node %s, and so claim %s keeps its address",
+		Fix:         "See why the container runtime of the node does not end the sandbox: crictl pods there shows it.",
+		Explanation: "An address is released when the network namespace of the pod is gone, not before.",
 	})
 	Internal = add(&Kind{
 		Code: "MP599", Reason: "Internal", CNI: CNITryAgain,
