@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/binding"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -173,7 +175,7 @@ func TestStaleCachesAreNotBelieved(t *testing.T) {
 	})
 	// The holder goes behind the agent's back, as evidence may have it one day.
 	f.must(t, n.agent.holders.ClearHolder(t.Context(), claimKey(agentapi.ClaimRef{Namespace: claim.Namespace, Name: claim.Name}),
-		pod.UID, claim.Status.Holder.Generation))
+		pod.UID, claim.Status.Holder.Generation, binding.End{Reason: v1alpha1.EndForced, Evidence: "forced"}))
 	n.clock.ahead.Store(int64(2 * time.Hour))
 	eventually(t, "contact", func() error {
 		if !n.agent.contact.inside() {

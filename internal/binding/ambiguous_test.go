@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
 )
 
 // dropAfterCommit lets the n-th write through and loses its answer (F6): the caller sees a reset connection and cannot know
