@@ -104,7 +104,7 @@ type node struct {
 	name    string
 	socket  string
 	options Options
-	wire    *wire
+	wire    *apiWire
 	clock   *steerableClock
 
 	agent *Agent

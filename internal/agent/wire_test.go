@@ -13,8 +13,8 @@ import (
 	"github.com/macpool/macpool/api/v1alpha1"
 )
 
-// wire is an agent's connection to the API server, in the hands of a test.
-type wire struct {
+// apiWire is an agent's connection to the API server, in the hands of a test.
+type apiWire struct {
 	mu sync.Mutex
 	// on, if set, serves a request instead of next.
 	on func(req *http.Request, next http.RoundTripper) (*http.Response, error)
@@ -26,9 +26,9 @@ type wire struct {
 	asked []string
 }
 
-func newWire() *wire { return &wire{streams: map[*stream]bool{}, healed: make(chan struct{})} }
+func newWire() *apiWire { return &apiWire{streams: map[*stream]bool{}, healed: make(chan struct{})} }
 
-func (w *wire) wrap(next http.RoundTripper) http.RoundTripper {
+func (w *apiWire) wrap(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		query := req.URL.Query()
 		isWatch := query.Has("watch")
@@ -50,7 +50,7 @@ func (w *wire) wrap(next http.RoundTripper) http.RoundTripper {
 }
 
 // set has on serve the requests from now on; nil lets them through. Watches that are open are cut.
-func (w *wire) set(on func(req *http.Request, next http.RoundTripper) (*http.Response, error)) {
+func (w *apiWire) set(on func(req *http.Request, next http.RoundTripper) (*http.Response, error)) {
 	w.mu.Lock()
 	w.on = on
 	streams := w.streams
@@ -68,7 +68,7 @@ func (w *wire) set(on func(req *http.Request, next http.RoundTripper) (*http.Res
 }
 
 // hook is set for some requests; the watches stay.
-func (w *wire) hook(on func(req *http.Request, next http.RoundTripper) (*http.Response, error)) {
+func (w *apiWire) hook(on func(req *http.Request, next http.RoundTripper) (*http.Response, error)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.on = on
@@ -78,7 +78,7 @@ func (w *wire) hook(on func(req *http.Request, next http.RoundTripper) (*http.Re
 func refuse(*http.Request, http.RoundTripper) (*http.Response, error) { return nil, errNoNetwork }
 
 // hang is an API server that takes requests and never answers.
-func (w *wire) hang(req *http.Request, _ http.RoundTripper) (*http.Response, error) {
+func (w *apiWire) hang(req *http.Request, _ http.RoundTripper) (*http.Response, error) {
 	w.mu.Lock()
 	healed := w.healed
 	w.mu.Unlock()
@@ -91,7 +91,7 @@ func (w *wire) hang(req *http.Request, _ http.RoundTripper) (*http.Response, err
 }
 
 // requests returns what was asked since the last call.
-func (w *wire) requests() []string {
+func (w *apiWire) requests() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	asked := w.asked
@@ -102,10 +102,10 @@ func (w *wire) requests() []string {
 type stream struct {
 	io.ReadCloser
 
-	wire *wire
+	wire *apiWire
 }
 
-func (w *wire) track(body io.ReadCloser) io.ReadCloser {
+func (w *apiWire) track(body io.ReadCloser) io.ReadCloser {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := &stream{ReadCloser: body, wire: w}
@@ -142,7 +142,7 @@ func setsHolder(t *testing.T, req *http.Request) bool {
 }
 
 // loseEachAnswerOnce drops the answer to each write the first time it is sent, after the API server has carried it out.
-func (w *wire) loseEachAnswerOnce() {
+func (w *apiWire) loseEachAnswerOnce() {
 	var mu sync.Mutex
 	lost := map[string]bool{}
 	w.hook(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
