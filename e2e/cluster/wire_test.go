@@ -10,9 +10,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/e2e/lab"
@@ -59,7 +62,7 @@ func (w *wire) judge(out io.Writer) error {
 	frames, err := w.capture.Stop()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	tagged, untagged, router := map[int]int{}, 0, 0
+	tagged, untagged, router, probes := map[int]int{}, 0, 0, 0
 	foreign := map[string]int{}
 	for _, f := range frames {
 		switch {
@@ -67,6 +70,8 @@ func (w *wire) judge(out io.Writer) error {
 			untagged++
 		case f.Source == w.router:
 			router++
+		case f.EtherType == unix.ETH_P_ARP && f.Sender == netip.IPv4Unspecified() && !w.leased[f.Source]:
+			probes++ // an agent asks who has an address (RFC 5227); a pod never sends such
 		default:
 			tagged[f.VLAN]++
 			if !w.leased[f.Source] {
@@ -74,8 +79,8 @@ func (w *wire) judge(out io.Writer) error {
 			}
 		}
 	}
-	_, printErr := fmt.Fprintf(out, "trunk: %d frames of pods tagged 50, untagged: %d, foreign MACs: %d (and %d frames of the router)\n",
-		tagged[50], untagged, len(foreign), router)
+	_, printErr := fmt.Fprintf(out, "trunk: %d frames of pods tagged 50, untagged: %d, foreign MACs: %d (and %d frames of the router, %d probes of agents)\n",
+		tagged[50], untagged, len(foreign), router, probes)
 	err = errors.Join(err, printErr)
 	if untagged > 0 || len(foreign) > 0 {
 		err = errors.Join(err, fmt.Errorf("the trunk carried %d frames without a tag, and frames of MACs that were never leased: %v", untagged, foreign))
