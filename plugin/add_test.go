@@ -42,11 +42,35 @@ func TestAddSetsTheMACWhileTheLinkIsDown(t *testing.T) {
 		t.Error("the link is up")
 	}
 	want := agentapi.Request{
-		Command: agentapi.Add, ContainerID: "c1", NetNS: sandbox.Path(), Interface: "net1", Network: "iot-vlan", Pool: "iot",
+		Command: agentapi.Add, ContainerID: "c1", NetNS: sandbox.Path(), Interface: "net1", Network: "iot-vlan", Pool: "iot", Link: "eth0.50",
 		Pod: agentapi.Pod{Namespace: "home", Name: "db-0", UID: "u-1"}, Wish: agentapi.Wish{IPs: []string{"192.168.50.8/24"}},
 	}
 	if diff := cmp.Diff([]agentapi.Request{want, want}, a.asked(agentapi.Add)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// The agent is told on which link of the node it can ask the VLAN for an address (R-G5).
+func TestAddNamesTheLink(t *testing.T) {
+	sandbox := newNetNS(t)
+	newLink(t, sandbox, "net1")
+	for main, want := range map[string]string{
+		`"type":"macvlan","master":"eth0.50"`:            "eth0.50",
+		`"type":"bridge","bridge":"br50"`:                "br50",
+		`"type":"bridge","bridge":"br0","vlan":50`:       "",
+		`"type":"vlan","master":"eth0","vlanId":50`:      "",
+		`"type":"host-device","device":"eth1"`:           "",
+		`"type":"theirs","master":{"of":"another kind"}`: "",
+	} {
+		a := newAgent(t, leaseOf(ip4()))
+		p, _ := newPlugin(a)
+		conf := `{"cniVersion":"1.0.0","name":"iot-vlan",` + main + `,"ipam":{"type":"macpool","pool":"iot"}}`
+		if err := p.Add(t.Context(), cmdArgs(sandbox, conf)); err != nil {
+			t.Fatalf("%s: %v", main, err)
+		}
+		if got := a.asked(agentapi.Add); len(got) != 1 || got[0].Link != want {
+			t.Errorf("%s: the agent was asked %+v, want link %q", main, got, want)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/cni"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -34,7 +35,7 @@ func (p *Plugin) addIPAM(ctx context.Context, args *skel.CmdArgs, c *conf) error
 	}
 
 	req := request(agentapi.Add, args, c)
-	req.Pod, req.Wish = env.pod, c.wish(env)
+	req.Pod, req.Wish, req.Link = env.pod, c.wish(env), cni.Link(c.Type, c.raw)
 	// When no answer comes back, whether there is a lease is the agent's to know: it sees the connection end.
 	lease, err := p.askLease(ctx, req)
 	if err != nil {

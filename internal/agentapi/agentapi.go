@@ -68,6 +68,8 @@ type Request struct {
 	Network string `json:"network,omitempty"`
 	// Pool is the MacPool that the ipam block names.
 	Pool string `json:"pool,omitempty"`
+	// Link is the node's link by which the network reaches the VLAN, as its configuration names it; empty if it does not (ADD).
+	Link string `json:"link,omitempty"`
 	Pod  Pod    `json:"pod,omitzero"`
 	Wish Wish   `json:"wish,omitzero"`
 	// Valid are the attachments that the runtime calls valid (GC).
