@@ -28,6 +28,7 @@ const (
 	vlanBadInput
 	vlanBadInputOther
 	vlanFaults
+	vlanTwoClusters
 	vlanEnd
 )
 
