@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +41,11 @@ type Agent struct {
 	metrics *metrics
 	clears  *clearWorker
 
+	// What Parts may replace.
+	listener   func(ctx context.Context) (net.Listener, error)
+	netnsAlive func(path string) bool
+	jitter     func(n time.Duration) time.Duration
+
 	// ready is closed when the caches are filled and every attempt of the journal was compared with the API (R-K3).
 	ready chan struct{}
 	// listening tells the health probe that requests are taken.
@@ -47,18 +54,31 @@ type Agent struct {
 
 // New makes an agent that talks to the API as config says. It does nothing yet, and needs no API to be made.
 func New(config *rest.Config, options Options) (*Agent, error) {
+	return newAgent(options, Parts{}, func(contact *contact, nodeName string) (*cluster, error) {
+		config := rest.CopyConfig(config)
+		config.Wrap(contact.Wrap)
+		return newCluster(config, nodeName)
+	})
+}
+
+func newAgent(options Options, parts Parts, reach func(*contact, string) (*cluster, error)) (*Agent, error) {
 	options, err := options.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	a := &Agent{
 		nodeName: options.NodeName, options: options, times: options.Times, clock: options.Clock, log: options.Log,
-		contact: &contact{clock: options.Clock, window: options.FencingWindow},
-		ready:   make(chan struct{}),
+		contact:  &contact{clock: options.Clock, window: options.FencingWindow},
+		ready:    make(chan struct{}),
+		listener: parts.Listen, netnsAlive: parts.NetNSAlive, jitter: parts.Jitter,
 	}
-	config = rest.CopyConfig(config)
-	config.Wrap(a.contact.Wrap)
-	if a.cluster, err = newCluster(config, a.nodeName); err != nil {
+	if a.netnsAlive == nil {
+		a.netnsAlive = netnsAlive
+	}
+	if a.jitter == nil {
+		a.jitter = func(n time.Duration) time.Duration { return rand.N(n) }
+	}
+	if a.cluster, err = reach(a.contact, a.nodeName); err != nil {
 		return nil, err
 	}
 	a.holders = a.binder(binding.NewIndex())
@@ -113,7 +133,11 @@ func (a *Agent) Run(ctx context.Context) error {
 		path: a.options.Socket, uid: a.options.AllowedUID, clock: a.clock, log: a.log,
 		handle: a.serve, limits: limitOf,
 	}
-	listener, err := s.listen(ctx)
+	listen := s.listen
+	if a.listener != nil {
+		listen, s.trusted = a.listener, true
+	}
+	listener, err := listen(ctx)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -134,7 +133,7 @@ func (w *clearWorker) ended(entry attempt, err error) {
 			"claim", entry.Claim, "pod", entry.Pod, "error", err.Error())
 	}
 	t.backoff = min(max(2*t.backoff, clearFirstRetry), w.times.ClearRetry)
-	t.due = w.clock.Now().Add(t.backoff/2 + rand.N(t.backoff/2+1))
+	t.due = w.clock.Now().Add(t.backoff/2 + w.jitter(t.backoff/2+1))
 	w.tries[entry.key()] = t
 }
 
@@ -189,7 +188,7 @@ func (w *clearWorker) inUse(entry *attempt) use {
 		if other.Number > entry.Number {
 			return newerAttached
 		}
-		if netnsAlive(other.NetNS) {
+		if w.netnsAlive(other.NetNS) {
 			found = olderAttached
 		}
 	}

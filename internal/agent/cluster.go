@@ -48,8 +48,18 @@ func newCluster(config *rest.Config, nodeName string) (*cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the client: %w", err)
 	}
-	caches, err := cache.New(config, cache.Options{
-		HTTPClient: httpClient, Scheme: scheme, Mapper: mapper,
+	options := cacheOptions(nodeName)
+	options.HTTPClient, options.Scheme, options.Mapper = httpClient, scheme, mapper
+	caches, err := cache.New(config, options)
+	if err != nil {
+		return nil, fmt.Errorf("making the caches: %w", err)
+	}
+	return &cluster{Client: live, cache: caches}, nil
+}
+
+// cacheOptions are what the caches of a node's agent keep.
+func cacheOptions(nodeName string) cache.Options {
+	return cache.Options{
 		ReaderFailOnMissingInformer: true,
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
@@ -60,11 +70,7 @@ func newCluster(config *rest.Config, nodeName string) (*cluster, error) {
 			&v1alpha1.MacClaim{}: {Field: fields.OneTermEqualSelector(holderNode, nodeName)},
 			&v1alpha1.MacPool{}:  {},
 		},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("making the caches: %w", err)
 	}
-	return &cluster{Client: live, cache: caches}, nil
 }
 
 // newMapper knows the few kinds that the agent uses, so that it starts without asking the API what there is (R-C6).

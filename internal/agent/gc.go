@@ -22,7 +22,7 @@ func (a *Agent) gc(req *agentapi.Request) error {
 		}
 		valid := slices.Contains(req.Valid, agentapi.Attachment{ContainerID: entry.ContainerID, Interface: entry.Interface})
 		switch {
-		case netnsAlive(entry.NetNS):
+		case a.netnsAlive(entry.NetNS):
 			alive++
 		case !valid && a.clock.Since(entry.At) >= a.times.MinAge:
 			stale = append(stale, entry)

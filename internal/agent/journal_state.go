@@ -3,6 +3,8 @@
 package agent
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/macpool/macpool/internal/agentapi"
@@ -69,7 +71,7 @@ func (s *journalState) ofClaim(claim agentapi.ClaimRef) []*attempt {
 	return all
 }
 
-// in are the attempts in a state.
+// in are the attempts in a state, in the order in which they came to it.
 func (s *journalState) in(state attemptState) []attempt {
 	var all []attempt
 	for _, a := range s.attempts {
@@ -77,6 +79,9 @@ func (s *journalState) in(state attemptState) []attempt {
 			all = append(all, *a)
 		}
 	}
+	slices.SortFunc(all, func(a, b attempt) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ContainerID, b.ContainerID), cmp.Compare(a.Interface, b.Interface))
+	})
 	return all
 }
 

@@ -5,7 +5,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -37,7 +36,7 @@ func (a *Agent) retry(ctx context.Context, call func(context.Context) error) err
 			return err
 		}
 		// Full jitter: agents that lost the API together come back apart.
-		if a.pause(ctx, rand.N(backoff)+backoff/2) != nil {
+		if a.pause(ctx, a.jitter(backoff)+backoff/2) != nil {
 			return problem.APIUnreachable.New(a.nodeName, cause(err)).WithCause(err)
 		}
 		backoff = min(2*backoff, lastBackoff)

@@ -99,7 +99,7 @@ func (r *reaper) judge(ctx context.Context, s suspect, second bool) (over bool, 
 		return over, err
 	}
 	if s.container != (attemptKey{}) {
-		if entry, ok := r.journal.get(s.container); !ok || netnsAlive(entry.NetNS) {
+		if entry, ok := r.journal.get(s.container); !ok || r.netnsAlive(entry.NetNS) {
 			return true, nil
 		}
 		r.log.Info("A container whose DEL was lost was detached", "container", s.container, "claim", s.claim, "pod", s.pod)
@@ -135,7 +135,7 @@ func (r *reaper) suspects(ctx context.Context) ([]suspect, error) {
 		}
 	}
 	for _, entry := range r.journal.in(attached) {
-		if !netnsAlive(entry.NetNS) && !r.podRuns(ctx, entry.Pod) {
+		if !r.netnsAlive(entry.NetNS) && !r.podRuns(ctx, entry.Pod) {
 			all = append(all, suspect{claim: entry.Claim, pod: entry.Pod, generation: entry.Generation, container: entry.key()})
 		}
 	}

@@ -42,7 +42,10 @@ type server struct {
 	path string
 	// uid is the one user who may ask. SO_PEERCRED is checked although the socket's mode and directory say so too: a
 	// container that has the directory mounted might be another user's (R-S7).
-	uid    uint32
+	uid uint32
+	// trusted: the connections are the process's own, and have no credentials.
+	trusted bool
+
 	clock  clock.Clock
 	log    logr.Logger
 	handle func(ctx context.Context, req *agentapi.Request) outcome
@@ -123,6 +126,9 @@ func (s *server) serve(ctx context.Context, listener net.Listener) error {
 // checkPeer tells whether the other end is the user who may ask. In a user namespace the kernel translates the uid, so that
 // its root is 0 here.
 func (s *server) checkPeer(conn net.Conn) error {
+	if s.trusted {
+		return nil
+	}
 	socket, ok := conn.(*net.UnixConn)
 	if !ok {
 		return fmt.Errorf("checking the peer: %T has no credentials", conn)

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Parts are what an agent touches the world with, for harnesses that run many agents and their API in one process. Client and
+// NewCache must be set; the zero value of all others means what New uses.
+type Parts struct {
+	// Client reads live and writes. Whoever gives it tells the agent of each answer, by Answered.
+	Client client.Client
+	// NewCache makes the caches of what concerns the node.
+	NewCache func(cache.Options) (cache.Cache, error)
+	// Listen makes the listener in place of the socket. Its connections are trusted.
+	Listen func(ctx context.Context) (net.Listener, error)
+	// NetNSAlive tells whether there is a network namespace at a path.
+	NetNSAlive func(path string) bool
+	// Jitter returns a duration in [0, n).
+	Jitter func(n time.Duration) time.Duration
+}
+
+// NewWith makes an agent of parts.
+func NewWith(parts Parts, options Options) (*Agent, error) {
+	return newAgent(options, parts, func(_ *contact, nodeName string) (*cluster, error) {
+		caches, err := parts.NewCache(cacheOptions(nodeName))
+		if err != nil {
+			return nil, fmt.Errorf("making the caches: %w", err)
+		}
+		return &cluster{Client: parts.Client, cache: caches}, nil
+	})
+}
+
+// Answered notes that the API has answered a request that was sent then.
+func (a *Agent) Answered(sent time.Time) { a.contact.note(sent) }
