@@ -44,8 +44,8 @@ func TestCRDsAccepted(t *testing.T) {
 // TestEveryFieldDescribed is for kubectl explain.
 func TestEveryFieldDescribed(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(crds, "*.yaml"))
-	if err != nil || len(files) != 3 {
-		t.Fatalf("got %v (%v), want three CRDs", files, err)
+	if err != nil || len(files) != 4 {
+		t.Fatalf("got %v (%v), want four CRDs", files, err)
 	}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
@@ -92,7 +92,7 @@ func TestPrinterColumns(t *testing.T) {
 	mustCreate(t, pool)
 	pool.Status = v1alpha1.MacPoolStatus{
 		Segment: "vlan-50", MACPrefix: "02:32:00", Capacity: ptr.To[int64](82), Leased: ptr.To[int64](3), Cooling: ptr.To[int64](2),
-		Conflicted: ptr.To[int64](1), OutOfRange: ptr.To[int64](4), Available: ptr.To[int64](75),
+		Conflicted: ptr.To[int64](1), Suspect: ptr.To[int64](1), OutOfRange: ptr.To[int64](4), Available: ptr.To[int64](75),
 		Conditions: []metav1.Condition{{Type: v1alpha1.PoolReady, Status: metav1.ConditionTrue, Reason: v1alpha1.PoolReasonValid, LastTransitionTime: metav1.Now()}},
 	}
 	if err := api.Status().Update(t.Context(), pool); err != nil {
@@ -123,6 +123,7 @@ func TestPrinterColumns(t *testing.T) {
 			{"MAC-Prefix", "1", "02:32:00"},
 			{"Segment", "1", "vlan-50"},
 			{"Cooling", "1", "2"},
+			{"Suspect", "1", "1"},
 			{"Out-Of-Range", "1", "4"},
 			{"Reason", "1", "Valid"},
 		},

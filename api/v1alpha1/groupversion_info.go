@@ -55,6 +55,10 @@ const (
 	// who may update MacLeases may set it.
 	AnnotationForceRelease = "macpool.dev/force-release"
 
+	// AnnotationForceReleaseUpTo is set by macpool when it has read AnnotationForceRelease: the generation of the holder that is meant.
+	// A holder that comes after it is not.
+	AnnotationForceReleaseUpTo = "macpool.dev/force-release-up-to"
+
 	// AnnotationReleases on a MacPool with the value ReleasesResumed lets the releases go on that ReleasesPaused holds
 	// back.
 	AnnotationReleases = "macpool.dev/releases"

@@ -4,6 +4,7 @@ package v1alpha1
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // MacPoolSpec says which addresses a VLAN may use and for whom. The VLAN, the segment, the subnets' networks and the MAC
@@ -311,6 +312,12 @@ type MacPoolStatus struct {
 	// +optional
 	OutOfRange *int64 `json:"outOfRange,omitempty"`
 
+	// ownLeases is how many leases were made from this pool and are not released, those outside of it included. While there
+	// are any, an admission policy refuses to delete the pool.
+	//
+	// +optional
+	OwnLeases *int64 `json:"ownLeases,omitempty"`
+
 	// available is how many could be leased now to a claim that asks for no address in particular.
 	//
 	// +optional
@@ -363,6 +370,14 @@ type WireQuestion struct {
 	//
 	// +required
 	AskedAt metav1.Time `json:"askedAt,omitzero"`
+
+	// podUID is the pod whose hold is asked about. An answer says nothing of a later holder.
+	//
+	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	PodUID types.UID `json:"podUID,omitempty"`
 
 	// mac is the leased MAC.
 	//

@@ -657,6 +657,11 @@ func (in *MacPoolStatus) DeepCopyInto(out *MacPoolStatus) {
 		*out = new(int64)
 		**out = **in
 	}
+	if in.OwnLeases != nil {
+		in, out := &in.OwnLeases, &out.OwnLeases
+		*out = new(int64)
+		**out = **in
+	}
 	if in.Available != nil {
 		in, out := &in.Available, &out.Available
 		*out = new(int64)

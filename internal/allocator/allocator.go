@@ -198,6 +198,13 @@ func (a *Allocator) Count(poolName string) Counts {
 	return p.counts()
 }
 
+// Own is how many Leased leases were made from a pool, wherever they lie, and whether the index knows the pool or not.
+func (a *Allocator) Own(poolName string) uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.leases.ofPool[poolName]
+}
+
 // SetPool enters a pool or its new plan. Leases do not change by it.
 func (a *Allocator) SetPool(name string, p *Plan) {
 	a.mu.Lock()

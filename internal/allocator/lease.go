@@ -51,6 +51,8 @@ type leaseSet struct {
 	byClaim map[string][]mac.Name
 	// byIdentity are the names of all but the Conflicted ones by whose they are, or were.
 	byIdentity map[member][]mac.Name
+	// ofPool is how many Leased ones were made from each pool, which need not exist.
+	ofPool map[string]uint64
 }
 
 // member is an identity in a segment.
@@ -60,7 +62,9 @@ type member struct {
 }
 
 func newLeaseSet() leaseSet {
-	return leaseSet{byName: map[mac.Name]Lease{}, byClaim: map[string][]mac.Name{}, byIdentity: map[member][]mac.Name{}}
+	return leaseSet{
+		byName: map[mac.Name]Lease{}, byClaim: map[string][]mac.Name{}, byIdentity: map[member][]mac.Name{}, ofPool: map[string]uint64{},
+	}
 }
 
 // put enters a lease in place of what is known under its name.
@@ -72,6 +76,7 @@ func (s *leaseSet) put(l Lease) {
 	}
 	if l.State == Leased {
 		s.byClaim[l.ClaimUID] = append(s.byClaim[l.ClaimUID], l.Name)
+		s.ofPool[l.Pool]++
 	}
 	if l.Claim != (Identity{}) { // else only its name is known
 		m := member{l.Name.Segment, l.Claim}
@@ -91,6 +96,9 @@ func (s *leaseSet) remove(n mac.Name) {
 	}
 	if l.State == Leased {
 		without(s.byClaim, l.ClaimUID, n)
+		if s.ofPool[l.Pool]--; s.ofPool[l.Pool] == 0 {
+			delete(s.ofPool, l.Pool)
+		}
 	}
 	without(s.byIdentity, member{n.Segment, l.Claim}, n)
 }

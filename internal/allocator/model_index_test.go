@@ -274,3 +274,14 @@ func (x *naiveIndex) count(pool string) allocator.Counts {
 	}
 	return c
 }
+
+// own counts the leases that were made from a pool.
+func (x *naiveIndex) own(pool string) uint64 {
+	var n uint64
+	for _, l := range x.leases {
+		if l.Pool == pool && l.State == allocator.Leased {
+			n++
+		}
+	}
+	return n
+}

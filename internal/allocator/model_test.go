@@ -289,6 +289,9 @@ func (m *model) checkCounts(pool string) {
 	if diff := cmp.Diff(m.naive.count(pool), m.index.Count(pool)); diff != "" {
 		m.Errorf("counts of %s (-recounted +kept):\n%s", pool, diff)
 	}
+	if want, got := m.naive.own(pool), m.index.Own(pool); got != want {
+		m.Errorf("pool %s has %d leases of its own, recounted %d", pool, got, want)
+	}
 }
 
 var compareLeases = cmp.Comparer(func(a, b allocator.Lease) bool { return a == b })
