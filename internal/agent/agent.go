@@ -40,6 +40,8 @@ type Agent struct {
 	journal *journal
 	metrics *metrics
 	clears  *clearWorker
+	// reporter writes this node's MacNode.
+	reporter *reporter
 
 	// What Parts may replace.
 	listener   func(ctx context.Context) (net.Listener, error)
@@ -84,6 +86,7 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 	a.holders = a.binder(binding.NewIndex())
 	a.views = newViews(a.cluster, a.clock, a.times)
 	a.clears = newClearWorker(a)
+	a.reporter = newReporter(a)
 	if a.metrics, err = newMetrics(a, options.Metrics); err != nil {
 		return nil, err
 	}
@@ -119,6 +122,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		"clears":    a.clears.run,
 		"spool":     a.every(a.times.Spool, func(context.Context) { a.applySpool() }),
 		"reaper":    a.reap,
+		"report":    a.reporter.run,
 		"views":     a.every(a.times.View, a.views.drop),
 	} {
 		workers.Go(func() {

@@ -78,6 +78,8 @@ func newMapper() apimeta.RESTMapper {
 	m := apimeta.NewDefaultRESTMapper([]schema.GroupVersion{corev1.SchemeGroupVersion, v1alpha1.GroupVersion})
 	m.Add(corev1.SchemeGroupVersion.WithKind("Pod"), apimeta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Namespace"), apimeta.RESTScopeRoot)
+	m.Add(corev1.SchemeGroupVersion.WithKind("Node"), apimeta.RESTScopeRoot)
+	m.Add(v1alpha1.GroupVersion.WithKind("MacNode"), apimeta.RESTScopeRoot)
 	m.Add(v1alpha1.GroupVersion.WithKind("MacClaim"), apimeta.RESTScopeNamespace)
 	m.Add(v1alpha1.GroupVersion.WithKind("MacPool"), apimeta.RESTScopeRoot)
 	m.Add(v1alpha1.GroupVersion.WithKind("MacLease"), apimeta.RESTScopeRoot)

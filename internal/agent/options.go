@@ -24,6 +24,8 @@ type Options struct {
 	StateDir string
 	// FencingWindow is how long after its last contact with the API the agent may answer ADD from its caches.
 	FencingWindow time.Duration
+	// Version is what the node's report says about the agent.
+	Version string
 	// AllowedUID is the user who may use the socket: root.
 	AllowedUID uint32
 	// Clock is the clock of all waiting and judging.
@@ -40,6 +42,8 @@ type Options struct {
 type Times struct {
 	// Heartbeat is the time between two questions to the API whose answers prove contact.
 	Heartbeat time.Duration
+	// Renew is the longest time between two reports of the node. Others wait for up to that long for its word.
+	Renew time.Duration
 	// API is how much of an ADD may be spent on the API.
 	API time.Duration
 	// ManagerWait is how long an ADD waits for the manager to bind the claim of a pod that is younger than ManagerAge.
@@ -77,6 +81,7 @@ func (o Options) withDefaults() (Options, error) {
 	t := &o.Times
 	for field, value := range map[*time.Duration]time.Duration{
 		&t.Heartbeat:   5 * time.Second,
+		&t.Renew:       10 * time.Second,
 		&t.API:         15 * time.Second,
 		&t.ManagerWait: 300 * time.Millisecond,
 		&t.ManagerAge:  2 * time.Second,
