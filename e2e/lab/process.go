@@ -44,21 +44,46 @@ type command struct {
 	args  []string
 	env   []string // beside the laboratory's own
 	netns ns.NetNS
+	out   *os.File // standard output, if it does not go to the log
+}
+
+// Command is a process for StartProcess.
+type Command struct {
+	// Name is what people call it; its log is called so.
+	Name string
+	// Path, Args and Env, which comes beside the caller's own, are what to run.
+	Path string
+	Args []string
+	Env  []string
+	// Out gets the standard output; nil for the log.
+	Out *os.File
+}
+
+// StartProcess runs a command until it is stopped, outside of any laboratory. Its output is appended to a log in dir, which restarts
+// share.
+func StartProcess(dir string, c Command) (*Process, error) {
+	return startProcess(dir, command{name: c.Name, path: c.Path, args: c.Args, env: c.Env, out: c.Out})
 }
 
 // start runs the command until it is stopped; its output is appended to a log, which restarts share.
-func (l *Lab) start(c command) (*Process, error) {
+func (l *Lab) start(c command) (*Process, error) { return startProcess(l.Dir, c) }
+
+func startProcess(dir string, c command) (*Process, error) {
 	p := &Process{
 		Name: c.name, netns: c.netns, done: make(chan struct{}),
-		logPath: filepath.Join(l.Dir, strings.ReplaceAll(c.name, " ", "-")+".log"),
+		logPath: filepath.Join(dir, strings.ReplaceAll(c.name, " ", "-")+".log"),
 	}
 	log, err := os.OpenFile(p.logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the log of %s: %w", c.name, err)
 	}
 	defer func() { _ = log.Close() }() // the child has its own
+	out := log
+	if c.out != nil {
+		out = c.out
+	}
 	// Not bound to the caller's context: processes outlive the call and are stopped by name, or with the PID namespace.
-	p.cmd = &exec.Cmd{Path: c.path, Args: append([]string{c.path}, c.args...), Env: append(os.Environ(), c.env...), Stdout: log, Stderr: log}
+	p.cmd = &exec.Cmd{Path: c.path, Args: append([]string{c.path}, c.args...), Env: append(os.Environ(), c.env...), Stdout: out, Stderr: log}
 	begin := p.cmd.Start
 	if c.netns != nil {
 		// A child is born into the network namespace of the thread that forks it.
@@ -93,6 +118,12 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
+// Pause stops it where it is with SIGSTOP, until Resume.
+func (p *Process) Pause() { _ = p.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Resume lets it go on after Pause.
+func (p *Process) Resume() { _ = p.cmd.Process.Signal(syscall.SIGCONT) }
+
 // Stop asks it to end and waits; after a while it is killed, which is an error.
 func (p *Process) Stop(ctx context.Context) error {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
@@ -117,6 +148,11 @@ func tail(path string, lines int) string {
 	}
 	all := strings.Split(strings.TrimRight(string(b), "\n"), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// AwaitReady waits until the process answers 200 at http://addr/readyz.
+func (p *Process) AwaitReady(ctx context.Context, addr string) error {
+	return p.awaitHealthy(ctx, addr)
 }
 
 // awaitHealthy waits until the process answers 200 at http://addr/readyz, asked from its own network namespace.
