@@ -4,6 +4,8 @@ package agent
 
 import (
 	"fmt"
+	"net"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -20,6 +22,10 @@ import (
 
 // holderNode is the field by which MacClaims can be selected.
 const holderNode = "status.holder.nodeName"
+
+// dialTimeout bounds one try to connect. A node that comes back from a partition must notice within seconds (R-G7), and a
+// SYN that was lost in it is repeated by the kernel at intervals that have grown long by then.
+const dialTimeout = 2 * time.Second
 
 // annotations of a mirror pod that binding.PodUID reads.
 var keptAnnotations = []string{"kubernetes.io/config.mirror", "kubernetes.io/config.hash"}
@@ -38,6 +44,10 @@ func newCluster(config *rest.Config, nodeName string) (*cluster, error) {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("making the scheme: %w", err)
 		}
+	}
+	config = rest.CopyConfig(config)
+	if config.Dial == nil {
+		config.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: dialTimeout}).DialContext
 	}
 	httpClient, err := rest.HTTPClientFor(config)
 	if err != nil {

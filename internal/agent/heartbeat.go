@@ -19,6 +19,9 @@ import (
 // compareRetry is the time between two comparisons of the caches with the API.
 const compareRetry = 250 * time.Millisecond
 
+// beatRetry is the time between two questions to an API that has been silent for long.
+const beatRetry = 500 * time.Millisecond
+
 // heartbeat asks the API for little, often: the answer proves contact when nothing else is asked. After a long silence it
 // compares the caches until they agree.
 func (a *Agent) heartbeat(ctx context.Context) error {
@@ -26,6 +29,9 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 		next = a.times.Heartbeat
 		if err := a.beat(ctx); err != nil {
 			a.log.V(1).Info("The API did not answer", "error", err.Error())
+			if !a.contact.inside() {
+				next = min(next, beatRetry) // whoever took an address over meanwhile is disturbed until this node knows (R-G7)
+			}
 			continue
 		}
 		if a.Ready() != nil || a.contact.cachesHold() {
