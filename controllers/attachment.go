@@ -92,9 +92,15 @@ func (a attachment) claim(pod *corev1.Pod, pool *v1alpha1.MacPool) (*v1alpha1.Ma
 	return binding.NewClaim(pod, pool, a.Interface, wish), nil
 }
 
-// holder is the attachment as the holder of its claim.
-func (a attachment) holder(pod *corev1.Pod) *v1alpha1.Holder {
-	return &v1alpha1.Holder{
+// holder is the attachment as the holder of its claim. The UID of the node is the cache's: if that has not seen the Node yet it is
+// left out, and any Node of the name counts as the holder's.
+func (a attachment) holder(ctx context.Context, cache client.Reader, pod *corev1.Pod) (*v1alpha1.Holder, error) {
+	holder := &v1alpha1.Holder{
 		PodName: pod.Name, PodUID: binding.PodUID(pod), NodeName: pod.Spec.NodeName, Interface: a.Interface,
 	}
+	node, err := nodeOf(ctx, cache, pod.Spec.NodeName)
+	if node != nil {
+		holder.NodeUID = node.UID
+	}
+	return holder, err
 }

@@ -52,6 +52,17 @@ var (
 		}
 		return []string{c.Spec.PoolRef.Name}
 	})
+	// claimsByHolder : claims that are held -> the name of the pod. claimsByNode : -> its node. claimsByHeldLease : -> their lease.
+	claimsByHolder    = indexOf("holder", ofHeld(func(c *v1alpha1.MacClaim) string { return c.Status.Holder.PodName }))
+	claimsByNode      = indexOf("node", ofHeld(func(c *v1alpha1.MacClaim) string { return c.Status.Holder.NodeName }))
+	claimsByHeldLease = indexOf("heldlease", ofHeld(func(c *v1alpha1.MacClaim) string { return c.Status.LeaseName }))
+	// suspectsByPool : claims whose holder may be gone -> their pool.
+	suspectsByPool = indexOf("suspect", func(c *v1alpha1.MacClaim) []string {
+		if suspicion(c).Reason == "" {
+			return nil
+		}
+		return []string{c.Spec.PoolRef.Name}
+	})
 	// releasedByPool : leases that were released -> their pool.
 	releasedByPool = indexOf("released", func(l *v1alpha1.MacLease) []string {
 		if l.Spec.ReleasedAt == nil {
@@ -73,10 +84,21 @@ var (
 	})
 	// networksByPool : networks -> the pool that they name.
 	networksByPool = indexOf("pool", poolsOfNetwork)
-	// lintedByPool is networksByPool for MacPoolReconciler, namersByPool for NADReconciler.
+	// lintedByPool is networksByPool for MacPoolReconciler, namersByPool for NADReconciler, askedByPool for HolderReconciler.
 	lintedByPool = indexOf("linted", poolsOfNetwork)
 	namersByPool = indexOf("namer", poolsOfNetwork)
+	askedByPool  = indexOf("asked", poolsOfNetwork)
 )
+
+// ofHeld is a value of claims that have a holder.
+func ofHeld(value func(*v1alpha1.MacClaim) string) func(*v1alpha1.MacClaim) []string {
+	return func(c *v1alpha1.MacClaim) []string {
+		if c.Status.Holder == nil {
+			return nil
+		}
+		return []string{value(c)}
+	}
+}
 
 func poolsOfNetwork(nad *nadv1.NetworkAttachmentDefinition) []string {
 	n, trouble := networkOf(nad)

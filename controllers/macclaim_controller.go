@@ -41,7 +41,7 @@ type MacClaimReconciler struct {
 // +kubebuilder:rbac:groups=macpool.dev,resources=macclaims/status,verbs=update;patch
 // +kubebuilder:rbac:groups=macpool.dev,resources=macleases,verbs=get;list;watch;create;update;delete
 // +kubebuilder:rbac:groups=macpool.dev,resources=macpools,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",resources=pods;namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods;namespaces;nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=statefulsets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -156,7 +156,7 @@ func (r *MacClaimReconciler) holder(ctx context.Context, claim *v1alpha1.MacClai
 			continue
 		}
 		if want, err := a.claim(pod, pool); err == nil && binding.Serves(claim, want) == nil {
-			return a.holder(pod), nil
+			return a.holder(ctx, r.Client, pod)
 		}
 	}
 	return nil, nil

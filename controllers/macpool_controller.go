@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -54,6 +55,8 @@ type MacPoolReconciler struct {
 	mu sync.Mutex
 	// counted : pool -> when its counts were written last.
 	counted map[string]time.Time
+	// asked : pool -> lease -> when the VLAN was asked about it last.
+	asked map[string]map[string]time.Time
 	// announced : pool -> the version of it for which all waiting claims were woken.
 	announced map[string]poolVersion
 }
@@ -70,19 +73,24 @@ type poolVersion struct {
 // +kubebuilder:rbac:groups=k8s.cni.cncf.io,resources=network-attachment-definitions,verbs=list;watch
 
 func (r *MacPoolReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if err := register(ctx, mgr, waitingByPool, lintedByPool); err != nil {
+	if err := register(ctx, mgr, waitingByPool, lintedByPool, suspectsByPool); err != nil {
 		return err
 	}
 	if r.Metrics != nil {
-		if err := r.Metrics.Register(collector{r.Feed}); err != nil {
+		suspects := func(pool string) (int, error) {
+			claims, err := r.suspectsOf(ctx, pool)
+			return len(claims), err
+		}
+		if err := r.Metrics.Register(collector{r.Feed, suspects}); err != nil {
 			return fmt.Errorf("registering metrics: %w", err)
 		}
 	}
-	r.counted, r.announced = map[string]time.Time{}, map[string]poolVersion{}
+	r.counted, r.announced, r.asked = map[string]time.Time{}, map[string]poolVersion{}, map[string]map[string]time.Time{}
 	return ctrl.NewControllerManagedBy(mgr).Named("macpool").
 		WatchesRawSource(poolSource{synced{r.Feed}}).
 		// Of a change, the pool that the network named before and the one that it names now.
 		Watches(&nadv1.NetworkAttachmentDefinition{}, handler.EnqueueRequestsFromMapFunc(poolNamedBy)).
+		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(ofSuspect), builder.WithPredicates(suspicionChanged{})).
 		Complete(r)
 }
 
@@ -113,8 +121,14 @@ func (r *MacPoolReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	if err := r.Client.List(ctx, &networks, lintedByPool.is(pool.Name), client.UnsafeDisableDeepCopy); err != nil {
 		return ctrl.Result{}, fmt.Errorf("listing the networks of pool %s: %w", pool.Name, err)
 	}
+	suspects, err := r.suspectsOf(ctx, pool.Name)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
 	updated := pool.DeepCopy()
 	setPoolConditions(updated, verdict, r.Feed.Index.Count(pool.Name))
+	updated.Status.OwnLeases = number(r.Feed.Index.Own(pool.Name))
+	setSuspects(updated, suspects, linksOf(networks.Items), r.askedOf(pool.Name), r.Clock.Now())
 	setNetworksCondition(updated, r.networks.of(pool, networks.Items))
 	result := ctrl.Result{RequeueAfter: healInterval}
 	if !samePoolStatus(pool, updated) {
@@ -172,6 +186,17 @@ func (r *MacPoolReconciler) forget(name string) {
 	defer r.mu.Unlock()
 	delete(r.counted, name)
 	delete(r.announced, name)
+	delete(r.asked, name)
+}
+
+// askedOf is when the VLAN was asked about leases of the pool. A pool is reconciled by one worker at a time.
+func (r *MacPoolReconciler) askedOf(name string) map[string]time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asked[name] == nil {
+		r.asked[name] = map[string]time.Time{}
+	}
+	return r.asked[name]
 }
 
 // announce tells whether this version of the pool is ready for the first time, or again.

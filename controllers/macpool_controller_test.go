@@ -37,6 +37,7 @@ func TestPoolIsCounted(t *testing.T) {
 	want := v1alpha1.MacPoolStatus{
 		Segment: "vlan-50", MACPrefix: "02:32:00", Capacity: ptr.To[int64](14), Leased: ptr.To[int64](2),
 		Cooling: ptr.To[int64](0), Conflicted: ptr.To[int64](0), OutOfRange: ptr.To[int64](0), Available: ptr.To[int64](9),
+		Suspect: ptr.To[int64](0), OwnLeases: ptr.To[int64](2),
 	}
 	w.expectStatus(pool, want)
 

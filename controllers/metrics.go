@@ -16,11 +16,25 @@ var addresses = prometheus.NewDesc(
 	[]string{"pool", "state"}, nil,
 )
 
+// suspectHolders is how many holders may be gone.
+var suspectHolders = prometheus.NewDesc(
+	"macpool_suspect_holders",
+	"Claims of a pool whose pod is gone from the API while its node does not say that its interface is: their addresses are kept.",
+	[]string{"pool"}, nil,
+)
+
 // collector counts when it is asked. A gauge that is pushed is wrong after a restart, and for a pool that is gone.
-type collector struct{ feed *view.Feed }
+type collector struct {
+	feed *view.Feed
+	// suspects counts the suspect claims of a pool.
+	suspects func(pool string) (int, error)
+}
 
 // Describe implements prometheus.Collector.
-func (c collector) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- addresses }
+func (c collector) Describe(descriptions chan<- *prometheus.Desc) {
+	descriptions <- addresses
+	descriptions <- suspectHolders
+}
 
 // Collect implements prometheus.Collector.
 func (c collector) Collect(metrics chan<- prometheus.Metric) {
@@ -36,5 +50,11 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 		} {
 			metrics <- prometheus.MustNewConstMetric(addresses, prometheus.GaugeValue, float64(n), pool, state)
 		}
+		n, err := c.suspects(pool)
+		if err != nil {
+			metrics <- prometheus.NewInvalidMetric(suspectHolders, err)
+			continue
+		}
+		metrics <- prometheus.MustNewConstMetric(suspectHolders, prometheus.GaugeValue, float64(n), pool)
 	}
 }

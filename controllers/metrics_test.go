@@ -48,6 +48,7 @@ func TestAddressesAreCountedWhenAsked(t *testing.T) {
 	w.eventually(func(g gomega.Gomega) {
 		g.Expect(cmp.Diff(map[string]float64{
 			prefix + "leased": 1, prefix + "cooling": 1, prefix + "conflicted": 0, prefix + "kept": 2, prefix + "available": 3, prefix + "out_of_range": 0,
+			"macpool_suspect_holders pool=" + pool.Name: 0,
 		}, scrape(g))).To(gomega.BeEmpty())
 	})
 	w.remove(pool)

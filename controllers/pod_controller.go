@@ -38,7 +38,7 @@ type PodReconciler struct {
 	reports reports
 }
 
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods;nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=k8s.cni.cncf.io,resources=network-attachment-definitions,verbs=get;list;watch
 // +kubebuilder:rbac:groups=macpool.dev,resources=macpools,verbs=get;list;watch
 // +kubebuilder:rbac:groups=macpool.dev,resources=macclaims,verbs=get;list;watch;create;delete
@@ -160,7 +160,11 @@ func (r *PodReconciler) hold(ctx context.Context, pod *corev1.Pod, a attachment,
 	if claim.Status.LeaseName == "" || !mayHold(pod, claim) || holds(claim, pod) {
 		return 0, nil
 	}
-	_, err := r.Binder.SetHolder(ctx, claim, *a.holder(pod))
+	holder, err := a.holder(ctx, r.Client, pod)
+	if err != nil {
+		return 0, err
+	}
+	_, err = r.Binder.SetHolder(ctx, claim, *holder)
 	if !problem.ClaimHeld.Is(err) {
 		return 0, err
 	}

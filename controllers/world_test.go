@@ -3,6 +3,7 @@
 package controllers_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -38,6 +39,9 @@ import (
 // cannot pass by being retried.
 const soon = 25 * time.Second
 
+// holdGrace is the time between the two looks that end a hold: short, and long enough for a test to come between them.
+const holdGrace = 500 * time.Millisecond
+
 // world is the API server as one test sees it. It is empty at the start, and the test is its administrator, scheduler,
 // runtime, node agents and StatefulSet controller.
 type world struct {
@@ -62,7 +66,8 @@ func (w *world) wipe() {
 	defer cancel()
 	for _, list := range []client.ObjectList{
 		&corev1.PodList{}, &appsv1.StatefulSetList{}, &nadv1.NetworkAttachmentDefinitionList{},
-		&v1alpha1.MacClaimList{}, &v1alpha1.MacLeaseList{}, &v1alpha1.MacPoolList{}, &eventsv1.EventList{},
+		&v1alpha1.MacClaimList{}, &v1alpha1.MacLeaseList{}, &v1alpha1.MacPoolList{}, &v1alpha1.MacNodeList{}, &eventsv1.EventList{},
+		&corev1.NodeList{},
 	} {
 		if err := w.List(ctx, list); err != nil {
 			w.t.Fatal(err)
@@ -98,6 +103,10 @@ type managerOptions struct {
 	clock       clock.PassiveClock
 	orphanAfter time.Duration
 	metrics     prometheus.Registerer
+	// grace and patience are those of HolderReconciler; short if zero, and longer than any test.
+	grace, patience time.Duration
+	// live wraps what reconcilers read live by.
+	live func(client.Reader) client.Reader
 	// count, if set, is told of each request.
 	count  func(*http.Request)
 	change func(*ctrl.Options)
@@ -130,6 +139,10 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 	}
 	feed = view.NewFeed()
 	binder := &binding.Binder{Client: live, Index: feed.Index, Clock: o.clock}
+	apiReader := mgr.GetAPIReader()
+	if o.live != nil {
+		apiReader = o.live(apiReader)
+	}
 	recorder := mgr.GetEventRecorder("macpool-manager")
 	wake := make(chan event.TypedGenericEvent[*v1alpha1.MacClaim])
 	ctx, cancel := context.WithCancel(context.Background())
@@ -138,10 +151,14 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 	}{
 		feed,
 		// Its clock only spaces its writes.
-		&controllers.MacPoolReconciler{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Feed: feed, Clock: clock.RealClock{}, Wake: wake, Metrics: o.metrics},
-		&controllers.MacClaimReconciler{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Feed: feed, Recorder: recorder, Clock: o.clock, Wake: wake},
+		&controllers.MacPoolReconciler{Client: mgr.GetClient(), APIReader: apiReader, Feed: feed, Clock: clock.RealClock{}, Wake: wake, Metrics: o.metrics},
+		&controllers.MacClaimReconciler{Client: mgr.GetClient(), APIReader: apiReader, Binder: binder, Feed: feed, Recorder: recorder, Clock: o.clock, Wake: wake},
 		&controllers.PodReconciler{Client: mgr.GetClient(), Binder: binder, Recorder: recorder, Clock: clock.RealClock{}},
-		&controllers.LeaseReconciler{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Clock: o.clock, Wake: wake, OrphanAfter: o.orphanAfter},
+		&controllers.LeaseReconciler{Client: mgr.GetClient(), APIReader: apiReader, Binder: binder, Clock: o.clock, Wake: wake, OrphanAfter: o.orphanAfter},
+		&controllers.HolderReconciler{
+			Client: mgr.GetClient(), APIReader: apiReader, Binder: binder, Recorder: recorder, Clock: o.clock,
+			Grace: cmp.Or(o.grace, holdGrace), Patience: cmp.Or(o.patience, time.Hour),
+		},
 		&controllers.NADReconciler{Client: mgr.GetClient(), Recorder: recorder},
 	} {
 		if err := c.SetupWithManager(ctx, mgr); err != nil {

@@ -56,6 +56,9 @@ func addControllers(ctx context.Context, mgr ctrl.Manager) (healthz.Checker, err
 		},
 		&controllers.PodReconciler{Client: mgr.GetClient(), Binder: binder, Recorder: recorder, Clock: time},
 		&controllers.LeaseReconciler{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Clock: time, Wake: wake},
+		&controllers.HolderReconciler{
+			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Recorder: recorder, Clock: time,
+		},
 		&controllers.NADReconciler{Client: mgr.GetClient(), Recorder: recorder},
 	} {
 		if err := c.SetupWithManager(ctx, mgr); err != nil {

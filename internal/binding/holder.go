@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -141,8 +142,21 @@ func (b *Binder) TakeOver(
 	return updated, nil
 }
 
-// endHold moves the holder of status, which there must be, to the previous ones.
+// ClearAsRead takes the claim from its holder, which there must be, on evidence that was read after the claim: in one write of the
+// version that claim is. Whoever has written the claim since makes it fail, as a conflict, and the evidence void (R-G2).
+func (b *Binder) ClearAsRead(ctx context.Context, claim *v1alpha1.MacClaim, end End) (*v1alpha1.MacClaim, error) {
+	updated := claim.DeepCopy()
+	b.endHold(&updated.Status, end)
+	if err := b.Client.Status().Update(ctx, updated); err != nil {
+		return nil, fmt.Errorf("clearing the holder of claim %s: %w", client.ObjectKeyFromObject(claim), err)
+	}
+	b.audit(ctx, claim, end)
+	return updated, nil
+}
+
+// endHold moves the holder of status, which there must be, to the previous ones. What was doubted about it is settled.
 func (b *Binder) endHold(status *v1alpha1.MacClaimStatus, end End) {
+	apimeta.RemoveStatusCondition(&status.Conditions, v1alpha1.ClaimSuspect)
 	holder := status.Holder
 	past := v1alpha1.PreviousHolder{
 		PodName: holder.PodName, PodUID: holder.PodUID, NodeName: holder.NodeName, Generation: holder.Generation,

@@ -138,7 +138,7 @@ var (
 	})
 	HolderSuspect = add(&Kind{
 		Code: "MP219", Reason: "HolderSuspect", CNI: 219,
-		Sentence:    "pod %s, which holds claim %s/%s on node %s, is gone from the API, and %s: its address is kept",
+		Sentence:    "pod %s, which holds claim %s/%s on node %s, %s: its address is kept",
 		Fix:         "If the node is off for good, delete the Node or give it the taint node.kubernetes.io/out-of-service; if you know that the interface is gone, annotate the claim with macpool.dev/force-release and the reason.",
 		Explanation: "That the API has forgotten a pod does not mean that it has stopped sending: a node that is cut off from the API goes on running it. The address is released when the node's agent says that the interface is gone, when the node is fenced, or when it was deleted and nothing on the VLAN answers for the address.",
 	})

@@ -16,7 +16,7 @@ var keptAnnotations = []string{
 	nadv1.NetworkAttachmentAnnot, corev1.MirrorPodAnnotationKey, "kubernetes.io/config.hash",
 }
 
-// CacheOptions make the manager's cache keep of the cluster's pods only what macpool reads. Most pods have no second
+// CacheOptions make the manager's cache keep of the cluster's pods and nodes only what macpool reads. Most pods have no second
 // interface; of those it keeps the name.
 func CacheOptions() cache.Options {
 	return cache.Options{
@@ -24,6 +24,7 @@ func CacheOptions() cache.Options {
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:         {Transform: stripPod},
 			&corev1.Namespace{}:   {Transform: stripNamespace},
+			&corev1.Node{}:        {Transform: stripNode},
 			&appsv1.StatefulSet{}: {Transform: stripToName},
 		},
 	}
@@ -60,6 +61,22 @@ func stripNamespace(in any) (any, error) {
 	}
 	slim := &corev1.Namespace{ObjectMeta: nameOf(ns)}
 	slim.Labels = ns.Labels
+	return slim, nil
+}
+
+// stripNode keeps what tells whether the node is there, reports, or is fenced.
+func stripNode(in any) (any, error) {
+	node, ok := in.(*corev1.Node)
+	if !ok {
+		return in, nil
+	}
+	slim := &corev1.Node{ObjectMeta: nameOf(node)}
+	slim.Spec.Taints = node.Spec.Taints
+	for _, c := range node.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			slim.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status}}
+		}
+	}
 	return slim, nil
 }
 

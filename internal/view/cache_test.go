@@ -58,6 +58,22 @@ func TestWhatIsKept(t *testing.T) {
 			},
 			&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "home", UID: "1", Labels: map[string]string{"a": "b"}}},
 		},
+		"a node": {
+			stripNode,
+			&corev1.Node{
+				ObjectMeta: metav1.ObjectMeta{Name: "node-1", UID: "1", Labels: map[string]string{"a": "b"}},
+				Spec:       corev1.NodeSpec{PodCIDR: "10.0.0.0/24", Taints: []corev1.Taint{{Key: corev1.TaintNodeOutOfService}}},
+				Status: corev1.NodeStatus{
+					Conditions: []corev1.NodeCondition{{Type: corev1.NodeDiskPressure}, {Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: now}},
+					Images:     []corev1.ContainerImage{{Names: []string{"none"}}},
+				},
+			},
+			&corev1.Node{
+				ObjectMeta: metav1.ObjectMeta{Name: "node-1", UID: "1"},
+				Spec:       corev1.NodeSpec{Taints: []corev1.Taint{{Key: corev1.TaintNodeOutOfService}}},
+				Status:     corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}},
+			},
+		},
 		"a StatefulSet": {
 			stripToName,
 			&metav1.PartialObjectMetadata{

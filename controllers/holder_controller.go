@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
+)
+
+const (
+	// defaultHoldGrace is many times what the API takes to show a pod again that it has lost sight of.
+	defaultHoldGrace = 10 * time.Second
+
+	// defaultHoldPatience is longer than a kubelet takes to end a pod in an orderly way.
+	defaultHoldPatience = 10 * time.Minute
+)
+
+// HolderReconciler ends holds whose node cannot say any more that they have ended, on evidence (judgeHold), or because an
+// administrator says so. It clears no holder that a node can clear.
+type HolderReconciler struct {
+	// Client reads from the cache, and writes.
+	Client client.Client
+	// APIReader reads live: no hold ends on the word of a cache.
+	APIReader client.Reader
+	Binder    *binding.Binder
+	Recorder  events.EventRecorder
+	// Clock must be monotonic, as time.Now is.
+	Clock clock.PassiveClock
+	// Gate, if it is set, is asked with the pool before a hold is ended on evidence; its error keeps from that.
+	Gate func(ctx context.Context, pool string) error
+	// Grace is the least time between the two looks that end a hold; 10 s if zero.
+	Grace time.Duration
+	// Patience is how long a ready node may keep an interface whose pod is gone, before somebody is told; 10 min if zero.
+	Patience time.Duration
+
+	looks holdLooks
+}
+
+// +kubebuilder:rbac:groups=macpool.dev,resources=macclaims,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=macpool.dev,resources=macclaims/status,verbs=update;patch
+// +kubebuilder:rbac:groups=macpool.dev,resources=macpools;macnodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods;nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups=k8s.cni.cncf.io,resources=network-attachment-definitions,verbs=list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+func (r *HolderReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	claim := &v1alpha1.MacClaim{}
+	if err := r.Client.Get(ctx, req.NamespacedName, claim); err != nil {
+		r.looks.forget(req.NamespacedName)
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	switch {
+	case asksForce(claim):
+		return settle(ctrl.Result{}, r.force(ctx, req.NamespacedName))
+	case claim.Status.Holder == nil:
+		r.looks.forget(req.NamespacedName)
+		return settle(ctrl.Result{}, r.suspect(ctx, claim, holdVerdict{}))
+	default:
+		return settle(r.judge(ctx, claim))
+	}
+}
+
+// judge looks at the holder in the cache, and if that shows something to do, live.
+func (r *HolderReconciler) judge(ctx context.Context, seen *v1alpha1.MacClaim) (ctrl.Result, error) {
+	verdict, err := r.look(ctx, r.Client, seen)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if verdict.End.Reason == "" && verdict.Suspect == suspicion(seen).Reason && verdict.words(seen) == suspicion(seen).Message {
+		return r.again(verdict), nil
+	}
+	claim := &v1alpha1.MacClaim{}
+	if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(seen), claim); err != nil {
+		return ctrl.Result{}, fmt.Errorf("reading claim %s: %w", client.ObjectKeyFromObject(seen), err)
+	}
+	if claim.UID != seen.UID || claim.Status.Holder == nil || asksForce(claim) {
+		return ctrl.Result{RequeueAfter: retryRace}, nil // the cache lags
+	}
+	verdict, err = r.look(ctx, r.APIReader, claim)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if verdict.End.Reason == "" {
+		return r.again(verdict), r.suspect(ctx, claim, verdict)
+	}
+	if r.Gate != nil {
+		if err := r.Gate(ctx, claim.Spec.PoolRef.Name); err != nil {
+			ctrl.LoggerFrom(ctx).Info("Kept a holder although it is over", "reason", verdict.End.Reason, "cause", err.Error())
+			return ctrl.Result{RequeueAfter: retryProblem}, nil
+		}
+	}
+	_, err = r.end(ctx, claim, verdict.End)
+	return ctrl.Result{}, err
+}
+
+// look is the verdict on the holder of a claim by what a reader knows. A change of what it finds is the first look anew.
+func (r *HolderReconciler) look(ctx context.Context, reader client.Reader, claim *v1alpha1.MacClaim) (holdVerdict, error) {
+	facts, err := r.factsOf(ctx, reader, claim)
+	if err != nil {
+		return holdVerdict{}, err
+	}
+	holder := claim.Status.Holder
+	facts.Seen = r.looks.seen(client.ObjectKeyFromObject(claim), holdLook{
+		claim: claim.UID, pod: holder.PodUID, generation: holder.Generation, podState: facts.Pod, node: facts.Node,
+	}, r.Clock.Now())
+	known := suspicion(claim)
+	facts.Doubted = known.Reason == v1alpha1.ClaimReasonStillAttached
+	facts.Answered = known.Reason == v1alpha1.ClaimReasonNodeDeleted && strings.Contains(known.Message, answersWords)
+	return judgeHold(holder, facts, r.times()), nil
+}
+
+func (r *HolderReconciler) times() holdTimes { return holdTimes{Grace: r.Grace, Patience: r.Patience} }
+
+// again is when the claim is looked at again, whatever events come.
+func (r *HolderReconciler) again(v holdVerdict) ctrl.Result {
+	switch {
+	case v.Again > 0:
+		return ctrl.Result{RequeueAfter: min(v.Again, recheck)}
+	case v.Suspect != "":
+		return ctrl.Result{RequeueAfter: recheck}
+	default:
+		return ctrl.Result{}
+	}
+}
+
+// end ends the hold, if the claim is still as it was read, and says so.
+func (r *HolderReconciler) end(ctx context.Context, claim *v1alpha1.MacClaim, end binding.End) (*v1alpha1.MacClaim, error) {
+	holder := claim.Status.Holder
+	updated, err := r.Binder.ClearAsRead(ctx, claim, end)
+	if err != nil {
+		return nil, err
+	}
+	r.looks.forget(client.ObjectKeyFromObject(claim))
+	note := fmt.Sprintf("Pod %s on node %s holds %v (%s) no more: %s",
+		holder.PodName, holder.NodeName, claim.Status.IPs, claim.Status.MAC, end.Evidence)
+	r.Recorder.Eventf(claim, nil, corev1.EventTypeNormal, string(end.Reason), "Release", "%s", cut(note, maxNote))
+	pod, err := podOfHolder(ctx, r.APIReader, claim)
+	if err == nil && pod != nil {
+		r.Recorder.Eventf(pod, nil, corev1.EventTypeWarning, string(end.Reason), "Release", "%s", cut(note, maxNote))
+	}
+	ctrl.LoggerFrom(ctx).Info("Ended a hold", "pod", holder.PodName, "node", holder.NodeName, "generation", holder.Generation,
+		"reason", end.Reason, "evidence", end.Evidence)
+	return updated, nil
+}
+
+// holdLooks are since when this process has found holders as they are: claim -> what, and the time of its own clock. The
+// zero value is ready. It is lost with the process, which makes every grace begin anew.
+type holdLooks struct {
+	mu   sync.Mutex
+	last map[types.NamespacedName]lookedAt
+}
+
+type lookedAt struct {
+	holdLook
+
+	since time.Time
+}
+
+// holdLook is what was found of a holder.
+type holdLook struct {
+	claim, pod types.UID
+	generation int64
+	podState   podState
+	node       nodeState
+}
+
+// seen is for how long it has been so.
+func (l *holdLooks) seen(key types.NamespacedName, now holdLook, at time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.podState == podAlive {
+		delete(l.last, key)
+		return 0
+	}
+	if known, ok := l.last[key]; ok && known.holdLook == now {
+		return at.Sub(known.since)
+	}
+	if l.last == nil {
+		l.last = map[types.NamespacedName]lookedAt{}
+	}
+	l.last[key] = lookedAt{now, at}
+	return 0
+}
+
+func (l *holdLooks) forget(key types.NamespacedName) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.last, key)
+}

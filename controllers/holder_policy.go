@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
+)
+
+// nodeState is what is known of the node of a holder.
+type nodeState int
+
+const (
+	// nodeReady : its kubelet reports. What its agent says counts, and nothing else.
+	nodeReady nodeState = iota
+	// nodeSilent : nobody knows what it does.
+	nodeSilent
+	// nodeFenced : it does not report, and somebody who knows that it is off has tainted it.
+	nodeFenced
+	// nodeDeleted : there is no Node of the name, or one that was made again, with another UID.
+	nodeDeleted
+)
+
+// stateOfNode judges the Node that stands under the name of the holder's now, nil if none does. A holder that was set without
+// the UID of its node has any of the name.
+//
+// The taint counts only while the node does not report, as the pod garbage collector takes it too: somebody forgot it on one that
+// is back.
+func stateOfNode(node *corev1.Node, holder *v1alpha1.Holder) nodeState {
+	switch {
+	case node == nil, holder.NodeUID != "" && holder.NodeUID != node.UID:
+		return nodeDeleted
+	case isReadyNode(node):
+		return nodeReady
+	case slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeOutOfService }):
+		return nodeFenced
+	default:
+		return nodeSilent
+	}
+}
+
+func isReadyNode(node *corev1.Node) bool {
+	return slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+const (
+	// neededSilences is how many nodes must have asked the VLAN for an address and heard nothing.
+	neededSilences = 2
+	// neededRounds is in how many rounds each of them must have asked.
+	neededRounds = 3
+)
+
+// wireWord is what the nodes have said to the question about a holder's address.
+type wireWord struct {
+	// Silent are the ready nodes that have heard nothing, sorted.
+	Silent []string
+	// AnsweredBy is a MAC that answered, empty if none did.
+	AnsweredBy string
+	// Able is how many nodes could be asked.
+	Able int
+	// Links : there is a link by which they can ask.
+	Links bool
+}
+
+// holdFacts are what a verdict on a hold rests on.
+type holdFacts struct {
+	Pod  podState
+	Node nodeState
+	// Wire counts only with nodeDeleted.
+	Wire wireWord
+	// Seen is how long this process has found Pod and Node as they are, by its own clock.
+	Seen time.Duration
+	// Doubted : it is written on the claim already that a ready node does not let go.
+	Doubted bool
+	// Answered : it is written on the claim already that something answers for its address.
+	Answered bool
+}
+
+// answersWords are in the message of a condition that says that something answers.
+const answersWords = "answers for its address on the VLAN"
+
+// holdTimes are the times of verdicts.
+type holdTimes struct {
+	// Grace is the least time between two looks that end a hold (R-G3).
+	Grace time.Duration
+	// Patience is how long a ready node may take to say that the interface of a pod that is gone is gone too.
+	Patience time.Duration
+}
+
+// holdVerdict is what is to be done about a hold. The zero value: nothing.
+type holdVerdict struct {
+	// End ends it, if it has a reason.
+	End binding.End
+	// Suspect is the reason of the claim's condition, and Why its words after the name of the pod; empty if nothing is
+	// suspicious.
+	Suspect, Why string
+	// Keep leaves the words of a condition with the reason Suspect as they are.
+	Keep bool
+	// Again is how soon time alone may change the verdict; 0 for not at all.
+	Again time.Duration
+}
+
+// judgeHold is the table of evidence (R-G4):
+//
+//	pod        node      verdict
+//	alive      any       goes on
+//	finished   ready     goes on: its node's agent has the word
+//	gone       ready     goes on: its node's agent has the word; suspect after Patience
+//	over       silent    goes on, suspect
+//	over       fenced    ends at the second look: OutOfService
+//	over       deleted   goes on, suspect, and the VLAN is asked; ends at the second look when two nodes have heard nothing: NodeDeleted
+//
+// over is finished or gone: where no agent can be asked, the two say the same. That a pod is gone says nothing of its interface: an API
+// that has forgotten it does not stop a node that is cut off (M15).
+func judgeHold(holder *v1alpha1.Holder, f holdFacts, times holdTimes) holdVerdict {
+	if f.Pod == podAlive {
+		return holdVerdict{}
+	}
+	over := "is gone from the API"
+	if f.Pod == podFinished {
+		over = "has finished"
+	}
+	switch f.Node {
+	case nodeReady:
+		left := times.Patience - f.Seen
+		switch {
+		case f.Pod == podFinished:
+			return holdVerdict{}
+		case left > 0 && !f.Doubted:
+			return holdVerdict{Again: left}
+		default:
+			return holdVerdict{
+				Suspect: v1alpha1.ClaimReasonStillAttached,
+				Why:     over + ", and the agent of its node has not said that its interface is, although the node is ready",
+			}
+		}
+	case nodeFenced:
+		if left := times.Grace - f.Seen; left > 0 {
+			return holdVerdict{Suspect: v1alpha1.ClaimReasonNodeSilent, Why: over + ", and its node does not answer", Again: left}
+		}
+		return holdVerdict{End: binding.End{
+			Reason:   v1alpha1.EndOutOfService,
+			Evidence: fmt.Sprintf("node %s is out of service by its taint, and does not answer; the pod %s", holder.NodeName, over),
+		}}
+	case nodeDeleted:
+		return judgeDeleted(holder, f, times, over)
+	default:
+		return holdVerdict{Suspect: v1alpha1.ClaimReasonNodeSilent, Why: over + ", and its node does not answer"}
+	}
+}
+
+// judgeDeleted is judgeHold of a node that was deleted. It may have been deleted while it ran.
+func judgeDeleted(holder *v1alpha1.Holder, f holdFacts, times holdTimes, over string) holdVerdict {
+	v := holdVerdict{Suspect: v1alpha1.ClaimReasonNodeDeleted}
+	w := f.Wire
+	switch {
+	case w.AnsweredBy != "":
+		v.Why = fmt.Sprintf("%s, its node was deleted, and %s %s", over, w.AnsweredBy, answersWords)
+	case !w.Links:
+		v.Why = over + ", its node was deleted, and no network of the pool names a link by which the VLAN could be asked"
+	case len(w.Silent) >= neededSilences && f.Seen >= times.Grace:
+		return holdVerdict{End: binding.End{
+			Reason: v1alpha1.EndNodeDeleted,
+			Evidence: fmt.Sprintf("node %s was deleted; on the VLAN nothing answered to nodes %s in %d rounds each; the pod %s",
+				holder.NodeName, strings.Join(w.Silent[:neededSilences], " and "), neededRounds, over),
+		}}
+	case len(w.Silent) < neededSilences && w.Able < neededSilences:
+		v.Why = over + ", its node was deleted, and there are no two other nodes that could ask the VLAN for the address"
+	default:
+		v.Why = over + ", its node was deleted, and the VLAN is being asked whether anything answers for its address"
+		v.Keep = f.Answered // until it is asked anew, that is what is known
+		v.Again = max(0, times.Grace-f.Seen)
+	}
+	return v
+}
