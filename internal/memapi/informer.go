@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package memapi
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Informer is a Cache's view of one kind. Handlers are called by whoever moves it.
+type Informer struct {
+	cache     *Cache
+	store     *store
+	partial   bool
+	match     func(client.Object) bool
+	transform toolscache.TransformFunc
+
+	// Guarded by the cache's lock.
+	items    map[types.NamespacedName]client.Object
+	handlers []*registration
+	synced   bool
+	done     chan struct{}
+	// next is the place in the server's log from which on it has seen nothing, resets how often the server had gone back when it
+	// listed last.
+	next, resets int
+}
+
+var _ cache.Informer = &Informer{}
+
+func newInformer(c *Cache, k *store, partial bool) (*Informer, error) {
+	options, transform := c.transformOf(k)
+	match, err := k.selects(&client.ListOptions{LabelSelector: options.Label, FieldSelector: options.Field})
+	if err != nil {
+		return nil, err
+	}
+	return &Informer{
+		cache: c, store: k, partial: partial, match: match, transform: transform,
+		items: map[types.NamespacedName]client.Object{}, done: make(chan struct{}),
+	}, nil
+}
+
+// Name is the kind.
+func (i *Informer) Name() string {
+	if i.partial {
+		return i.store.gvk.Kind + " (metadata)"
+	}
+	return i.store.gvk.Kind
+}
+
+// notice is what handlers are told.
+type notice struct{ old, new client.Object }
+
+// Behind is how many changes of its kind the view has not seen; -1 if it must list, before it can see any.
+func (i *Informer) Behind() int {
+	s := i.cache.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i.cache.mu.Lock()
+	defer i.cache.mu.Unlock()
+	if !i.synced || i.resets != s.resets {
+		return -1
+	}
+	behind := 0
+	for _, e := range s.log[i.next:] {
+		if e.GVK == i.store.gvk {
+			behind++
+		}
+	}
+	return behind
+}
+
+// Follow shows the view up to so many more changes of its kind, and returns how many there were. After a reset there are none until
+// it has listed.
+func (i *Informer) Follow(changes int) int {
+	for n := range changes {
+		told, ok := i.step()
+		if !ok {
+			return n
+		}
+		i.tell(told, false)
+	}
+	return changes
+}
+
+func (i *Informer) step() ([]notice, bool) {
+	s := i.cache.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i.cache.mu.Lock()
+	defer i.cache.mu.Unlock()
+	if !i.synced || i.resets != s.resets {
+		return nil, false
+	}
+	for ; i.next < len(s.log); i.next++ {
+		e := s.log[i.next]
+		if e.GVK != i.store.gvk {
+			continue
+		}
+		i.next++
+		return i.setLocked(e.Key, e.New, nil), true
+	}
+	return nil, false
+}
+
+// Relist has the view see the server as it is now, without what was between. Handlers hear of an object that went meanwhile as one
+// whose last state is unknown.
+func (i *Informer) Relist() {
+	s := i.cache.server
+	s.mu.Lock()
+	i.cache.mu.Lock()
+	first := !i.synced
+	var told []notice
+	var lost []toolscache.DeletedFinalStateUnknown
+	if !i.store.gone {
+		listed := map[types.NamespacedName]bool{}
+		for _, key := range sortedKeys(i.store.objects) {
+			if object := i.store.objects[key]; i.match(object) {
+				listed[key] = true
+				told = i.setLocked(key, object, told)
+			}
+		}
+		for _, key := range sortedKeys(i.items) {
+			if !listed[key] {
+				lost = append(lost, toolscache.DeletedFinalStateUnknown{Key: key.String(), Obj: i.items[key]})
+				delete(i.items, key)
+			}
+		}
+		i.next, i.resets = len(s.log), s.resets
+		if first {
+			i.synced = true
+			close(i.done)
+			i.cache.tellLocked()
+		}
+	}
+	i.cache.mu.Unlock()
+	s.mu.Unlock()
+	i.tell(told, first)
+	for _, unknown := range lost {
+		for _, h := range i.registered() {
+			h.handler.OnDelete(unknown)
+		}
+	}
+}
+
+// setLocked makes an object what the view has under a key, if it is one that it watches, and adds what handlers are to be told.
+func (i *Informer) setLocked(key types.NamespacedName, object client.Object, told []notice) []notice {
+	old := i.items[key]
+	if object == nil || !i.match(object) {
+		if old != nil {
+			delete(i.items, key)
+			told = append(told, notice{old: old})
+		}
+		return told
+	}
+	if old != nil && old.GetResourceVersion() == object.GetResourceVersion() && old.GetUID() == object.GetUID() {
+		return told
+	}
+	seen := i.kept(object)
+	i.items[key] = seen
+	return append(told, notice{old, seen})
+}
+
+// kept is what the view keeps of an object.
+func (i *Informer) kept(object client.Object) client.Object {
+	object = copyOf(object)
+	if i.partial {
+		partial := &metav1.PartialObjectMetadata{ObjectMeta: *metaOf(object)}
+		partial.SetGroupVersionKind(i.store.gvk)
+		object = partial
+	}
+	if i.transform == nil {
+		return object
+	}
+	transformed, err := i.transform(object)
+	if err != nil {
+		panic(fmt.Sprintf("transforming a %s: %v", i.Name(), err))
+	}
+	slim, ok := transformed.(client.Object)
+	if !ok {
+		panic(fmt.Sprintf("transforming a %s made a %T", i.Name(), transformed))
+	}
+	return slim
+}
+
+func (i *Informer) tell(told []notice, initial bool) {
+	for _, n := range told {
+		for _, h := range i.registered() {
+			switch {
+			case n.old == nil:
+				h.handler.OnAdd(n.new, initial)
+			case n.new == nil:
+				h.handler.OnDelete(n.old)
+			default: // also of an object that was made again, if a list has missed its end
+				h.handler.OnUpdate(n.old, n.new)
+			}
+		}
+	}
+}
+
+func (i *Informer) registered() []*registration {
+	i.cache.mu.Lock()
+	defer i.cache.mu.Unlock()
+	return slices.Clone(i.handlers)
+}
+
+// registration is a handler of an informer. It has synced when the informer has: it is told in one go.
+type registration struct {
+	*Informer
+
+	handler toolscache.ResourceEventHandler
+}
+
+// AddEventHandler is cache.Informer's. What the view has already is told at once.
+func (i *Informer) AddEventHandler(h toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
+	i.cache.mu.Lock()
+	r := &registration{i, h}
+	i.handlers = append(i.handlers, r)
+	var known []client.Object
+	for _, key := range sortedKeys(i.items) {
+		known = append(known, i.items[key])
+	}
+	i.cache.mu.Unlock()
+	for _, object := range known {
+		h.OnAdd(object, true)
+	}
+	return r, nil
+}
+
+// AddEventHandlerWithResyncPeriod is cache.Informer's. There is no resync.
+func (i *Informer) AddEventHandlerWithResyncPeriod(
+	h toolscache.ResourceEventHandler, _ time.Duration,
+) (toolscache.ResourceEventHandlerRegistration, error) {
+	return i.AddEventHandler(h)
+}
+
+// AddEventHandlerWithOptions is cache.Informer's.
+func (i *Informer) AddEventHandlerWithOptions(
+	h toolscache.ResourceEventHandler, _ toolscache.HandlerOptions,
+) (toolscache.ResourceEventHandlerRegistration, error) {
+	return i.AddEventHandler(h)
+}
+
+// RemoveEventHandler is cache.Informer's.
+func (i *Informer) RemoveEventHandler(handle toolscache.ResourceEventHandlerRegistration) error {
+	i.cache.mu.Lock()
+	defer i.cache.mu.Unlock()
+	i.handlers = slices.DeleteFunc(i.handlers, func(r *registration) bool { return toolscache.ResourceEventHandlerRegistration(r) == handle })
+	return nil
+}
+
+// AddIndexers is cache.Informer's. Indexes are the cache's: see Cache.IndexField.
+func (i *Informer) AddIndexers(toolscache.Indexers) error { return errUnsupported }
+
+// HasSynced is cache.Informer's.
+func (i *Informer) HasSynced() bool {
+	i.cache.mu.Lock()
+	defer i.cache.mu.Unlock()
+	return i.synced
+}
+
+// HasSyncedChecker is cache.Informer's.
+func (i *Informer) HasSyncedChecker() toolscache.DoneChecker { return syncedChecker{i} }
+
+// IsStopped is cache.Informer's.
+func (i *Informer) IsStopped() bool { return false }
+
+type syncedChecker struct{ *Informer }
+
+func (c syncedChecker) Done() <-chan struct{} { return c.done }
+
+// replace makes into what from is, of the same type.
+func replace(into, from client.Object) {
+	reflect.ValueOf(into).Elem().Set(reflect.ValueOf(from).Elem())
+}
