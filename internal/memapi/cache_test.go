@@ -65,6 +65,9 @@ func newViewer(t *testing.T, s *memapi.Server) *viewer {
 		t.Fatal(err)
 	}
 	v.Relist()
+	if !v.WaitForCacheSync(t.Context()) {
+		t.Fatal("it was not started")
+	}
 	return v
 }
 
