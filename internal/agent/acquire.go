@@ -21,13 +21,16 @@ import (
 // managerPoll is the time between two looks for what the manager did.
 const managerPoll = 20 * time.Millisecond
 
+// takeoverRounds bounds how often an ADD looks at a claim again that others write meanwhile.
+const takeoverRounds = 3
+
 // acquire returns the claim, bound and held by the pod. mine: this ADD made the pod its holder. The claim's lock is held.
 func (t *addition) acquire(ctx context.Context) (claim *v1alpha1.MacClaim, mine bool, err error) {
 	if claim := t.prebound(ctx); claim != nil {
 		return claim, false, nil
 	}
 	// The manager has seen a young pod when this agent did, and has less far to go.
-	if t.clock.Since(t.pod.CreationTimestamp.Time) < t.times.ManagerAge {
+	if t.clock.Since(t.pod.CreationTimestamp.Time) < t.times.ManagerAge && t.pool.Spec.Takeover != v1alpha1.TakeoverImmediate {
 		until := t.clock.Now().Add(t.times.ManagerWait)
 		for t.clock.Now().Before(until) && t.pause(ctx, managerPoll) == nil {
 			if claim := t.prebound(ctx); claim != nil {
@@ -35,12 +38,32 @@ func (t *addition) acquire(ctx context.Context) (claim *v1alpha1.MacClaim, mine 
 			}
 		}
 	}
-	return t.bind(ctx)
+	claim, err = t.bindOrTakeOver(ctx)
+	return claim, t.mine, err
+}
+
+// bindOrTakeOver binds the claim, and if a pod of another node holds it sees whether it may be taken over.
+func (t *addition) bindOrTakeOver(ctx context.Context) (*v1alpha1.MacClaim, error) {
+	var claim *v1alpha1.MacClaim
+	var err error
+	for range takeoverRounds {
+		if claim, err = t.bind(ctx); !problem.ClaimHeld.Is(err) {
+			return claim, err
+		}
+		var changed error
+		if claim, changed = t.takeOver(ctx); !errors.Is(changed, errChanged) {
+			return claim, changed
+		}
+	}
+	return nil, err
 }
 
 // prebound is the claim if the caches may be believed and say that all is done. It asks the API nothing.
+//
+// A pool whose addresses are taken over without a look at the VLAN is never answered for so: there the pod of a silent node
+// is kept from being attached by nothing but a live look at it.
 func (t *addition) prebound(ctx context.Context) *v1alpha1.MacClaim {
-	if !t.contact.cachesHold() {
+	if !t.contact.cachesHold() || t.pool.Spec.Takeover == v1alpha1.TakeoverImmediate {
 		return nil
 	}
 	claim := &v1alpha1.MacClaim{}
@@ -61,8 +84,7 @@ func (t *addition) prebound(ctx context.Context) *v1alpha1.MacClaim {
 
 // bind does with live calls what the manager has not done. The pool is read again: the cached one may be older than its
 // condition, its ranges or its namespaceSelector are now.
-func (t *addition) bind(ctx context.Context) (claim *v1alpha1.MacClaim, mine bool, err error) {
-	seen := false
+func (t *addition) bind(ctx context.Context) (claim *v1alpha1.MacClaim, err error) {
 	err = t.live(ctx, func(ctx context.Context) error {
 		ns := &corev1.Namespace{}
 		if err := t.cluster.Get(ctx, types.NamespacedName{Name: t.pod.Namespace}, ns); err != nil {
@@ -87,30 +109,31 @@ func (t *addition) bind(ctx context.Context) (claim *v1alpha1.MacClaim, mine boo
 		if err != nil {
 			return err
 		}
-		before := found.Status.Holder
-		if !seen { // a repetition may find what the try before it has set
-			seen, mine = true, before == nil || string(before.PodUID) != t.req.Pod.UID
+		if before := found.Status.Holder; !t.seen { // a repetition may find what the try before it has set
+			t.seen, t.mine = true, before == nil || string(before.PodUID) != t.req.Pod.UID
 		}
 		if claim, err = t.bindClaim(ctx, found); err != nil {
-			if problem.ClaimHeld.Is(err) && before != nil && before.NodeName == t.nodeName {
-				return errors.Join(err, errWaitForHolder)
-			}
 			return err
 		}
 		return t.renew(ctx, claim)
 	})
-	return claim, mine, err
+	return claim, err
 }
 
 // bindClaim has the claim bound and held. An index is needed for choosing an address only, so most ADDs do not read one.
 func (t *addition) bindClaim(ctx context.Context, claim *v1alpha1.MacClaim) (*v1alpha1.MacClaim, error) {
-	holder := &v1alpha1.Holder{
-		PodName: t.pod.Name, PodUID: types.UID(t.req.Pod.UID), NodeName: t.nodeName, Interface: t.req.Interface,
-	}
 	if claim.Status.LeaseName != "" {
-		return t.holders.Bind(ctx, claim, t.pool, holder)
+		return t.holders.Bind(ctx, claim, t.pool, t.holder())
 	}
-	return t.views.bind(ctx, t.binder, claim, t.pool, holder)
+	return t.views.bind(ctx, t.binder, claim, t.pool, t.holder())
+}
+
+// holder is the addition's pod as the holder of its claim.
+func (t *addition) holder() *v1alpha1.Holder {
+	return &v1alpha1.Holder{
+		PodName: t.pod.Name, PodUID: types.UID(t.req.Pod.UID), NodeName: t.nodeName, NodeUID: t.ownUID(),
+		Interface: t.req.Interface,
+	}
 }
 
 // renew gives the holder a new generation if this node has tried to clear the one it has: that clear may still be on its

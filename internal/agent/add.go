@@ -26,6 +26,8 @@ type addition struct {
 	wish binding.Wish
 	// claim is the claim's name, which is known before the claim is.
 	claim agentapi.ClaimRef
+	// seen: the claim was read live. mine: this ADD made the pod its holder, or tried to.
+	seen, mine bool
 }
 
 // given is what an ADD may answer.
@@ -47,6 +49,9 @@ func (a *Agent) add(ctx context.Context, req *agentapi.Request) (*given, error) 
 	if err := a.awaitReady(ctx); err != nil {
 		return nil, err
 	}
+	if err := a.awaitJudged(ctx); err != nil {
+		return nil, err
+	}
 	if known, ok := a.journal.get(t.key); ok {
 		if known.State != attached {
 			return nil, problem.ContainerDeleted.New(req.ContainerID)
@@ -59,11 +64,17 @@ func (a *Agent) add(ctx context.Context, req *agentapi.Request) (*given, error) 
 	waitUntil := a.clock.Now().Add(a.times.HolderWait)
 	for {
 		g, err := t.once(ctx)
-		if !errors.Is(err, errWaitForHolder) || a.clock.Now().After(waitUntil) {
+		// What is waited for needs the claim's lock, which once has given back.
+		switch {
+		case errors.Is(err, errUnjudged):
+			if err := a.awaitJudged(ctx); err != nil {
+				return nil, err
+			}
+		case errors.Is(err, errWaitForHolder) && !a.clock.Now().After(waitUntil):
+			a.clears.await(ctx, 250*time.Millisecond)
+		default:
 			return g, err
 		}
-		// Without the lock: the clear worker needs it.
-		a.clears.await(ctx, 250*time.Millisecond)
 	}
 }
 
@@ -97,6 +108,29 @@ func (a *Agent) awaitReady(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	return problem.APIUnreachable.New(a.nodeName, errNotReady).WithCause(errNotReady)
+}
+
+// errUnjudged: the API was silent for long, and what is attached here was not compared with it since.
+var errUnjudged = errors.New("the API was silent, and what is attached here was not compared with it since")
+
+// awaitJudged waits until all that is attached here was compared with the API since it answers again, and what has lost its
+// address is removed (R-G7). It asks the API for an answer if there was none for long.
+func (a *Agent) awaitJudged(ctx context.Context) error {
+	if a.contact.isJudged() {
+		return nil
+	}
+	return a.live(ctx, func(ctx context.Context) error {
+		if !a.contact.inside() {
+			if err := a.beat(ctx); err != nil {
+				return err
+			}
+		}
+		a.fence.await(ctx, compareRetry)
+		if !a.contact.isJudged() {
+			return errUnjudged
+		}
+		return nil
+	})
 }
 
 // prepare looks up pool and pod and reads the wish.
@@ -136,6 +170,7 @@ func (t *addition) once(ctx context.Context) (g *given, err error) {
 		}
 		return t.again(ctx, known.Claim)
 	}
+	silence := t.contact.silence()
 	claim, mine, err := t.acquire(ctx)
 	if err != nil {
 		if errors.Is(context.Cause(ctx), errHungUp) {
@@ -143,7 +178,11 @@ func (t *addition) once(ctx context.Context) (g *given, err error) {
 		}
 		return nil, err
 	}
-	if err := t.enter(ctx, claim, mine); err != nil {
+	if !t.contact.isJudged() {
+		return nil, errUnjudged
+	}
+	t.fenceOthers(ctx)
+	if err := t.enter(ctx, claim, mine, silence); err != nil {
 		return nil, err
 	}
 	entry, _ := t.journal.get(t.key)
@@ -158,8 +197,23 @@ func (t *addition) once(ctx context.Context) (g *given, err error) {
 	}}, nil
 }
 
-// enter writes the journal, while the caller is there.
-func (t *addition) enter(ctx context.Context, claim *v1alpha1.MacClaim, mine bool) error {
+// fenceOthers removes what other pods, which had the claim before, still have attached with its address on this node. If that
+// does not succeed the worker goes on with it; the kernel lets one parent have one interface with the MAC up.
+func (t *addition) fenceOthers(ctx context.Context) {
+	for _, other := range t.journal.ofClaim(t.claim) {
+		if other.State != attached || other.Pod.UID == t.req.Pod.UID {
+			continue
+		}
+		if err := t.fence.judgeLocked(ctx, other.key()); err != nil {
+			t.log.Info("What another pod had attached was not judged", "container", other.ContainerID, "claim", other.Claim,
+				"pod", other.Pod, "error", err.Error())
+		}
+	}
+}
+
+// enter writes the journal, while the caller is there, and while the API has not been silent for long since the silence of this
+// number: an ADD that was stopped in the middle may come back when the address has moved on.
+func (t *addition) enter(ctx context.Context, claim *v1alpha1.MacClaim, mine bool, silence int) error {
 	if ctx.Err() != nil {
 		return errors.Join(t.over(context.Cause(ctx)), t.abandon(claim, mine))
 	}
@@ -177,6 +231,9 @@ func (t *addition) enter(ctx context.Context, claim *v1alpha1.MacClaim, mine boo
 	}
 	if ctx.Err() != nil {
 		return errors.Join(t.over(context.Cause(ctx)), t.abandon(claim, mine))
+	}
+	if !t.contact.isJudged() || t.contact.silence() != silence {
+		return errors.Join(problem.APIUnreachable.New(t.nodeName, errUnjudged).WithCause(errUnjudged), t.abandon(claim, mine))
 	}
 	return nil
 }
@@ -215,7 +272,7 @@ func (t *addition) attempt(claim *v1alpha1.MacClaim) attempt {
 	return attempt{
 		ContainerID: t.req.ContainerID, Interface: t.req.Interface,
 		NetNS: t.req.NetNS, Network: t.req.Network, Pool: t.req.Pool,
-		Claim: t.claim, Pod: t.req.Pod, Generation: claim.Status.Holder.Generation,
+		Link: t.req.Link, Claim: t.claim, ClaimUID: claim.UID, Pod: t.req.Pod, Generation: claim.Status.Holder.Generation,
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/wire"
 )
 
 // Agent serves one node. Make one with New and call Run once.
@@ -42,8 +44,13 @@ type Agent struct {
 	clears  *clearWorker
 	// reporter writes this node's MacNode.
 	reporter *reporter
+	fence    *fence
+	says     *speaker
+	silences *silences
+	nodeUID  atomic.Pointer[types.UID]
 
 	// What Parts may replace.
+	ask        func(ctx context.Context, link string, q wire.Query) (answeredBy string, err error)
 	listener   func(ctx context.Context) (net.Listener, error)
 	netnsAlive func(path string) bool
 	jitter     func(n time.Duration) time.Duration
@@ -72,7 +79,11 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 		nodeName: options.NodeName, options: options, times: options.Times, clock: options.Clock, log: options.Log,
 		contact:  &contact{clock: options.Clock, window: options.FencingWindow},
 		ready:    make(chan struct{}),
-		listener: parts.Listen, netnsAlive: parts.NetNSAlive, jitter: parts.Jitter,
+		silences: &silences{clock: options.Clock},
+		listener: parts.Listen, netnsAlive: parts.NetNSAlive, jitter: parts.Jitter, ask: parts.Ask,
+	}
+	if a.ask == nil {
+		a.ask = wire.Ask
 	}
 	if a.netnsAlive == nil {
 		a.netnsAlive = netnsAlive
@@ -87,6 +98,9 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 	a.views = newViews(a.cluster, a.clock, a.times)
 	a.clears = newClearWorker(a)
 	a.reporter = newReporter(a)
+	a.says = newSpeaker(a)
+	a.fence = newFence(a, parts.RemoveLink)
+	a.contact.returned = a.fence.kick
 	if a.metrics, err = newMetrics(a, options.Metrics); err != nil {
 		return nil, err
 	}
@@ -123,6 +137,10 @@ func (a *Agent) Run(ctx context.Context) error {
 		"spool":     a.every(a.times.Spool, func(context.Context) { a.applySpool() }),
 		"reaper":    a.reap,
 		"report":    a.reporter.run,
+		"fence":     a.fence.run,
+		"node":      a.followNode,
+		"lingering": a.linger,
+		"events":    a.says.run,
 		"views":     a.every(a.times.View, a.views.drop),
 	} {
 		workers.Go(func() {
@@ -196,8 +214,14 @@ func (a *Agent) every(d time.Duration, do func(context.Context)) func(context.Co
 // becomeReady fills the caches and compares the journal with the API.
 func (a *Agent) becomeReady(ctx context.Context) error {
 	for _, kind := range []client.Object{&corev1.Pod{}, &v1alpha1.MacClaim{}, &v1alpha1.MacPool{}} {
-		if _, err := a.cluster.cache.GetInformer(ctx, kind, cache.BlockUntilSynced(false)); err != nil {
+		informer, err := a.cluster.cache.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
+		if err != nil {
 			return fmt.Errorf("watching %T: %w", kind, err)
+		}
+		if _, ok := kind.(*v1alpha1.MacClaim); ok {
+			if _, err := informer.AddEventHandler(a.fence.follow()); err != nil {
+				return fmt.Errorf("following %T: %w", kind, err)
+			}
 		}
 	}
 	if !a.cluster.cache.WaitForCacheSync(ctx) {
@@ -220,8 +244,28 @@ func (a *Agent) becomeReady(ctx context.Context) error {
 			return err
 		}
 	}
+	a.readNode(ctx) // its UID goes into the holders
+	if err := a.judgeAll(ctx); err != nil {
+		return err
+	}
 	close(a.ready)
 	a.log.Info("Ready")
+	return nil
+}
+
+// judgeAll compares what is attached with the API until that has succeeded: what has lost its address goes before anything is
+// attached beside it.
+func (a *Agent) judgeAll(ctx context.Context) error {
+	for !a.contact.isJudged() {
+		err := a.fence.all(ctx)
+		if err == nil {
+			continue
+		}
+		a.log.V(1).Info("What is attached was not compared with the API", "error", err.Error())
+		if err := a.pause(ctx, compareRetry); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

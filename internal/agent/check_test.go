@@ -35,7 +35,7 @@ func TestCheck(t *testing.T) {
 	}
 
 	claim := f.claimOf(t, pod)
-	claim.Status.Holder.PodUID, claim.Status.Holder.Generation = "another", claim.Status.Holder.Generation+1
+	claim.Status.Holder.PodUID, claim.Status.Holder.NodeName = "another", "another-node"
 	f.must(t, f.Status().Update(t.Context(), claim))
 	eventually(t, "CHECK to see the new holder", func() error { return isProblem(check(agentapi.Check, "c2"), problem.NotAttached) })
 	// A repeated ADD does not say otherwise.
@@ -65,7 +65,7 @@ func TestMetrics(t *testing.T) {
 	del(t, n, "c2")
 	want := map[string]float64{
 		"macpool_agent_attachments": 1, "macpool_agent_pending_clears": 1, "macpool_agent_astray_attachments": 0,
-		"macpool_agent_spooled_requests": 0, "macpool_agent_api_contact": 1,
+		"macpool_agent_spooled_requests": 0, "macpool_agent_api_contact": 1, "macpool_agent_fenced_total": 0, "macpool_agent_lingering": 0,
 		"macpool_cni_requests_total ADD ok": 2, "macpool_cni_requests_total ADD MP514": 1, "macpool_cni_requests_total DEL ok": 1,
 	}
 	if diff := cmp.Diff(want, scrape(t, n)); diff != "" {
@@ -84,7 +84,7 @@ func TestMetrics(t *testing.T) {
 	eventually(t, "the pending clear to be settled", func() error {
 		want := map[string]float64{
 			"macpool_agent_attachments": 1, "macpool_agent_pending_clears": 0, "macpool_agent_astray_attachments": 1,
-			"macpool_agent_spooled_requests": 0, "macpool_agent_api_contact": 1,
+			"macpool_agent_spooled_requests": 0, "macpool_agent_api_contact": 1, "macpool_agent_fenced_total": 0, "macpool_agent_lingering": 0,
 		}
 		if got := scrape(t, n); !maps.Equal(want, got) {
 			return fmt.Errorf("metrics (-want +got):\n%s", cmp.Diff(want, got))

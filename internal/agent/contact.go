@@ -24,6 +24,11 @@ type contact struct {
 	silences int
 	// vouched is the silence after which the caches were last seen to agree with the API.
 	vouched int
+	// judged is the silence after which all that is attached here was last compared with the API.
+	judged int
+
+	// returned, if set, is called when a silence that was longer than the window has ended.
+	returned func()
 }
 
 // Wrap makes a transport tell c of every answer. It is a rest.Config's WrapTransport.
@@ -55,14 +60,23 @@ func proves(status int) bool {
 }
 
 func (c *contact) note(sent time.Time) {
+	if c.notes(sent) && c.returned != nil {
+		c.returned()
+	}
+}
+
+// notes tells whether the answer ended a long silence.
+func (c *contact) notes(sent time.Time) (ended bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.silences == 0 || elapsed(sent, c.last) > c.window {
 		c.silences++
+		ended = true
 	}
 	if elapsed(sent, c.last) > 0 {
 		c.last = sent
 	}
+	return ended
 }
 
 // inside tells whether the API has answered within the window.
@@ -84,7 +98,7 @@ func (c *contact) cachesHold() bool {
 	return c.insideLocked() && c.vouched == c.silences
 }
 
-// silence is the number of the last long silence, to be given to vouch.
+// silence is the number of the last long silence, to be given to vouch or judge.
 func (c *contact) silence() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -96,6 +110,20 @@ func (c *contact) vouch(silence int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.vouched = max(c.vouched, silence)
+}
+
+// isJudged tells whether all that is attached here was compared with the API since it answers again.
+func (c *contact) isJudged() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.insideLocked() && c.judged == c.silences
+}
+
+// judge notes that all that is attached was compared with the API at some time after the silence of this number.
+func (c *contact) judge(silence int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.judged = max(c.judged, silence)
 }
 
 // elapsed is the time between two readings of the clock: the monotonic or the wall clock's difference, whichever is longer. A

@@ -77,6 +77,40 @@ func TestContact(t *testing.T) {
 	}
 }
 
+// TestJudged proves that what is attached has to be compared with the API after each long silence, and not after a short one (R-G7).
+func TestJudged(t *testing.T) {
+	fake := testingclock.NewFakePassiveClock(now)
+	returns := 0
+	c := &contact{clock: fake, window: 20 * time.Second, returned: func() { returns++ }}
+	answer := func(after time.Duration) {
+		fake.SetTime(fake.Now().Add(after))
+		c.note(fake.Now())
+	}
+	steps := []struct {
+		name string
+		do   func()
+		want bool
+	}{
+		{"at the start", func() {}, false},
+		{"an answer", func() { answer(0) }, false},
+		{"judged", func() { c.judge(c.silence()) }, true},
+		{"a short silence", func() { answer(20 * time.Second) }, true},
+		{"a long one", func() { fake.SetTime(fake.Now().Add(21 * time.Second)) }, false},
+		{"is over", func() { answer(0) }, false},
+		{"judged for the one before", func() { c.judge(c.silence() - 1) }, false},
+		{"judged for this one", func() { c.judge(c.silence()) }, true},
+	}
+	for _, s := range steps {
+		s.do()
+		if got := c.isJudged(); got != s.want {
+			t.Errorf("%s: isJudged = %t, want %t", s.name, got, s.want)
+		}
+	}
+	if returns != 2 {
+		t.Errorf("the API returned %d times, want 2", returns)
+	}
+}
+
 // TestElapsed proves that of two clocks that disagree the longer time counts.
 func TestElapsed(t *testing.T) {
 	then := time.Now()

@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -86,6 +87,29 @@ func (f *fixture) newPod(t *testing.T, name, nodeName, set string) *corev1.Pod {
 	}
 	f.must(t, f.Create(t.Context(), pod))
 	return pod
+}
+
+// makeNode makes the Node of a name, as its kubelet and the node controller have it.
+func (f *fixture) makeNode(t *testing.T, name string, ready bool) *corev1.Node {
+	t.Helper()
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	f.must(t, f.Create(t.Context(), n))
+	t.Cleanup(func() { _ = f.Delete(context.WithoutCancel(t.Context()), n) })
+	f.setNode(t, n, ready)
+	return n
+}
+
+// setNode says whether the Node is ready, and gives it taints.
+func (f *fixture) setNode(t *testing.T, n *corev1.Node, ready bool, taints ...corev1.Taint) {
+	t.Helper()
+	status := corev1.ConditionUnknown // what the node controller says of a kubelet that is silent
+	if ready {
+		status = corev1.ConditionTrue
+	}
+	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: status}}
+	f.must(t, f.Status().Update(t.Context(), n))
+	n.Spec.Taints = taints
+	f.must(t, f.Update(t.Context(), n))
 }
 
 // deletePod deletes a pod at once, as its kubelet does in the end.

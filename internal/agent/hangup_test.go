@@ -4,6 +4,7 @@ package agent
 
 import (
 	"net/http"
+	"path"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ import (
 // holder stays, the container is refused afterwards, and the pod's next container is served.
 func TestHangUpIsUndone(t *testing.T) {
 	tests := map[string]func(req *http.Request) bool{ // the request during which the caller goes
-		"before anything is made": func(req *http.Request) bool { return strings.HasPrefix(req.URL.Path, "/api/v1/namespaces/") },
+		"before anything is made": isRead("/api/v1/namespaces/*"), // which bind begins with
 		"claim":                   func(req *http.Request) bool { return isCreate(req, "macclaims") },
 		"lease":                   func(req *http.Request) bool { return isCreate(req, "macleases") },
 		"holder":                  isStatusWrite,
@@ -57,6 +58,13 @@ func TestHangUpIsUndone(t *testing.T) {
 			del(t, n, "c2")
 			f.awaitNoHolder(t, pod)
 		})
+	}
+}
+
+func isRead(pattern string) func(*http.Request) bool {
+	return func(req *http.Request) bool {
+		matched, err := path.Match(pattern, req.URL.Path)
+		return err == nil && matched && req.Method == http.MethodGet
 	}
 }
 

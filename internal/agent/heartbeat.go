@@ -22,6 +22,9 @@ const compareRetry = 250 * time.Millisecond
 // beatRetry is the time between two questions to an API that has been silent for long.
 const beatRetry = 500 * time.Millisecond
 
+// beatLimit is how long such a question may take. One that was sent into the silence may lie in a connection that is lost.
+const beatLimit = 2 * time.Second
+
 // heartbeat asks the API for little, often: the answer proves contact when nothing else is asked. After a long silence it
 // compares the caches until they agree.
 func (a *Agent) heartbeat(ctx context.Context) error {
@@ -46,7 +49,11 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 
 // beat reads live, past the API server's own caches, and as little as there is to read.
 func (a *Agent) beat(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, a.times.Heartbeat)
+	limit := a.times.Heartbeat
+	if !a.contact.inside() {
+		limit = min(limit, beatLimit)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	pools := &metav1.PartialObjectMetadataList{}
 	pools.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("MacPoolList"))
@@ -126,7 +133,7 @@ func (a *Agent) stillHolds(ctx context.Context, entry *attempt) (bool, error) {
 	// Two objects: what is read into one that is filled leaves there what the API no longer has.
 	cached, live := &v1alpha1.MacClaim{}, &v1alpha1.MacClaim{}
 	key := claimKey(entry.Claim)
-	if a.contact.cachesHold() && a.cluster.cache.Get(ctx, key, cached) == nil && holds(cached, entry) {
+	if a.contact.cachesHold() && !a.isImmediate(ctx, entry.Pool) && a.cluster.cache.Get(ctx, key, cached) == nil && holds(cached, entry) {
 		return true, nil
 	}
 	err := a.live(ctx, func(ctx context.Context) error {
@@ -136,6 +143,13 @@ func (a *Agent) stillHolds(ctx context.Context, entry *attempt) (bool, error) {
 		return false, nil
 	}
 	return err == nil && holds(live, entry), err
+}
+
+// isImmediate tells whether the pool's addresses are taken over without a look at the VLAN, or nobody knows.
+func (a *Agent) isImmediate(ctx context.Context, name string) bool {
+	pool := &v1alpha1.MacPool{}
+	err := a.cluster.cache.Get(ctx, types.NamespacedName{Name: name}, pool)
+	return err != nil || pool.Spec.Takeover == v1alpha1.TakeoverImmediate
 }
 
 func claimKey(claim agentapi.ClaimRef) types.NamespacedName {

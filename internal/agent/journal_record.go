@@ -10,6 +10,8 @@ import (
 	"hash/crc32"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/macpool/macpool/internal/agentapi"
 )
 
@@ -40,9 +42,13 @@ type attempt struct {
 	NetNS   string `json:"netns,omitempty"`
 	Network string `json:"network,omitempty"`
 	Pool    string `json:"pool,omitempty"`
+	// Link is the node's link by which the network reaches the VLAN.
+	Link string `json:"link,omitempty"`
 
 	Claim agentapi.ClaimRef `json:"claim,omitzero"`
-	Pod   agentapi.Pod      `json:"pod,omitzero"`
+	// ClaimUID tells the claim from one that is made again under its name; empty in what older agents wrote.
+	ClaimUID types.UID    `json:"claimUID,omitempty"`
+	Pod      agentapi.Pod `json:"pod,omitzero"`
 	// Generation is the holder's, as the claim had it.
 	Generation int64 `json:"generation,omitempty"`
 	// Number counts the attempts of a pod for a claim: the runtime makes a new container for each.

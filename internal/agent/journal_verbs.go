@@ -63,6 +63,21 @@ func (j *journal) abandon(a attempt) error {
 	return err
 }
 
+// fence notes that the interface of an attempt that was attached was removed, because its address is another's. There is
+// nothing to clear: the holder is not this attempt's. It tells whether this call has noted it.
+func (j *journal) fence(k attemptKey) (bool, error) {
+	written, err := j.write(func(s *journalState, now time.Time) (*attempt, error) {
+		known := s.attempts[k]
+		if known == nil || known.State != attached {
+			return nil, nil // its DEL has come meanwhile
+		}
+		entry := *known
+		entry.State, entry.At, entry.Lease = deleted, now, nil
+		return &entry, nil
+	})
+	return written != nil, err
+}
+
 // settle notes the end of a detached attempt: its holder was cleared, or need not be because a newer attempt has it.
 func (j *journal) settle(k attemptKey, cleared bool) error {
 	_, err := j.write(func(s *journalState, now time.Time) (*attempt, error) {

@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"github.com/go-logr/logr/testr"
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -25,6 +27,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/wire"
 )
 
 // controlPlane is one API server for all tests here, started by the first that needs it.
@@ -73,7 +76,7 @@ func apiConfig(t *testing.T) *rest.Config {
 func newClient(t *testing.T) client.Client {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, eventsv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
@@ -107,9 +110,18 @@ type node struct {
 	wire    *apiWire
 	clock   *steerableClock
 
+	// vlan is what the node's agent hears on its links; by default they cannot be asked.
+	vlan func(ctx context.Context, link string, q wire.Query) (answeredBy string, err error)
+	// removing is called with each interface that the agent removes, named netns/interface/MAC.
+	removing func(link string) error
+	// current is the fence's.
+	current func(ctx context.Context, pool string) (bool, error)
+
 	agent *Agent
 	stop  func()
 }
+
+var errNoVLAN = errors.New("there is no VLAN in this test")
 
 // newNode makes a node whose agent does not run yet.
 func newNode(t *testing.T, change ...func(*Options)) *node {
@@ -121,13 +133,15 @@ func newNode(t *testing.T, change ...func(*Options)) *node {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	n := &node{
 		name: fmt.Sprintf("node-%d", unique.Add(1)), wire: newWire(), clock: &steerableClock{},
-		socket: filepath.Join(dir, "run", "agent.sock"),
+		socket:   filepath.Join(dir, "run", "agent.sock"),
+		vlan:     func(context.Context, string, wire.Query) (string, error) { return "", errNoVLAN },
+		removing: func(link string) error { t.Errorf("link %s was removed", link); return nil },
 	}
 	n.options = Options{
 		NodeName: n.name, Socket: n.socket, StateDir: filepath.Join(dir, "state"), AllowedUID: self(), Clock: n.clock,
 		Log: testr.NewWithOptions(t, testr.Options{}),
 		Times: Times{
-			Heartbeat: 200 * time.Millisecond, ManagerWait: time.Millisecond, API: 5 * time.Second, ClearRetry: 500 * time.Millisecond,
+			Heartbeat: 200 * time.Millisecond, ManagerWait: time.Millisecond, API: 5 * time.Second, ClearRetry: 500 * time.Millisecond, Fence: 100 * time.Millisecond,
 			Spool: 100 * time.Millisecond, Reap: 100 * time.Millisecond, ReapGrace: 500 * time.Millisecond, HolderWait: patience,
 		},
 	}
@@ -154,6 +168,11 @@ func (n *node) start(t *testing.T) {
 	a, err := New(config, n.options)
 	if err != nil {
 		t.Fatal(err)
+	}
+	a.ask = func(ctx context.Context, link string, q wire.Query) (string, error) { return n.vlan(ctx, link, q) }
+	a.fence.remove = func(netns, iface, mac string) error { return n.removing(netns + "/" + iface + "/" + mac) }
+	if n.current != nil {
+		a.fence.current = n.current
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)

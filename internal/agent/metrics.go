@@ -19,6 +19,8 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 	// astray is how many attached containers were not their claim's holder when the agent started.
 	astray atomic.Int64
+	// lingering is how many containers are attached for long whose pod is gone.
+	lingering atomic.Int64
 }
 
 var (
@@ -27,6 +29,10 @@ var (
 	descSpooled  = prometheus.NewDesc("macpool_agent_spooled_requests", "DELs in the spool that are not in the journal yet.", nil, nil)
 	descAstray   = prometheus.NewDesc("macpool_agent_astray_attachments",
 		"Attached containers that were not their claim's holder when the agent started.", nil, nil)
+	descFenced = prometheus.NewDesc("macpool_agent_fenced_total",
+		"Interfaces that were removed because their address has moved on.", nil, nil)
+	descLingering = prometheus.NewDesc("macpool_agent_lingering",
+		"Interfaces that are still attached although their pod has been gone from the API for ten minutes.", nil, nil)
 	descContact = prometheus.NewDesc("macpool_agent_api_contact", "1 while the API has answered within the fencing window.", nil, nil)
 )
 
@@ -65,7 +71,7 @@ func (m *metrics) observe(command agentapi.Command, code string, took time.Durat
 
 // Describe is prometheus.Collector's.
 func (m *metrics) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descAttached, descClears, descSpooled, descAstray, descContact} {
+	for _, d := range []*prometheus.Desc{descAttached, descClears, descSpooled, descAstray, descFenced, descLingering, descContact} {
 		descs <- d
 	}
 }
@@ -80,6 +86,8 @@ func (m *metrics) Collect(values chan<- prometheus.Metric) {
 		gauge(descClears, float64(len(m.agent.journal.in(detached))))
 	}
 	gauge(descSpooled, float64(len(m.agent.spooled())))
+	values <- prometheus.MustNewConstMetric(descFenced, prometheus.CounterValue, float64(m.agent.fence.total.Load()))
+	gauge(descLingering, float64(m.lingering.Load()))
 	gauge(descAstray, float64(m.astray.Load()))
 	contact := 0.0
 	if m.agent.contact.inside() {

@@ -57,6 +57,15 @@ type Times struct {
 	// Reap is the time between two looks at the holders of this node, ReapGrace the least time between two looks at one
 	// that lead to its end.
 	Reap, ReapGrace time.Duration
+	// Fence is the time between two looks for interfaces whose address has moved on.
+	Fence time.Duration
+	// Takeover is how long a node must have been silent before its pod's address may be taken over. It is longer than the
+	// FencingWindow of that node and the time between two of its reports together.
+	Takeover time.Duration
+	// Linger is the time between two looks for sandboxes whose pod is gone.
+	Linger time.Duration
+	// Node is the time between two looks at the own Node.
+	Node time.Duration
 	// ClearRetry is the longest time between two tries to clear a holder.
 	ClearRetry time.Duration
 	// View is how long a list of a segment's leases is used for choosing addresses, FullView how long one that says full is
@@ -90,6 +99,10 @@ func (o Options) withDefaults() (Options, error) {
 		&t.Spool:       3 * time.Second,
 		&t.Reap:        5 * time.Second,
 		&t.ReapGrace:   10 * time.Second,
+		&t.Fence:       2 * time.Second,
+		&t.Takeover:    40 * time.Second,
+		&t.Linger:      30 * time.Second,
+		&t.Node:        time.Minute,
 		&t.ClearRetry:  10 * time.Second,
 		&t.View:        10 * time.Second,
 		&t.FullView:    time.Second,

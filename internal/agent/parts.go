@@ -10,6 +10,8 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/internal/wire"
 )
 
 // Parts are what an agent touches the world with, for harnesses that run many agents and their API in one process. Client and
@@ -23,6 +25,10 @@ type Parts struct {
 	Listen func(ctx context.Context) (net.Listener, error)
 	// NetNSAlive tells whether there is a network namespace at a path.
 	NetNSAlive func(path string) bool
+	// Ask asks a VLAN whether anything uses an address.
+	Ask func(ctx context.Context, link string, q wire.Query) (answeredBy string, err error)
+	// RemoveLink removes the interface with the MAC from the network namespace at a path.
+	RemoveLink func(netns, iface, mac string) error
 	// Jitter returns a duration in [0, n).
 	Jitter func(n time.Duration) time.Duration
 }

@@ -124,8 +124,8 @@ func (r *reaper) suspects(ctx context.Context) ([]suspect, error) {
 	}
 	for _, c := range claims.Items {
 		holder := c.Status.Holder
-		if holder == nil || holder.NodeName != r.nodeName {
-			continue
+		if holder == nil || !r.isHere(holder) {
+			continue // another machine had this name, and only the wire knows of it (R-G10)
 		}
 		claim := agentapi.ClaimRef{Namespace: c.Namespace, Name: c.Name}
 		pod := agentapi.Pod{Namespace: c.Namespace, Name: holder.PodName, UID: string(holder.PodUID)}
@@ -158,6 +158,18 @@ func (r *reaper) podRuns(ctx context.Context, named agentapi.Pod) bool {
 	pod := &corev1.Pod{}
 	key := types.NamespacedName{Namespace: named.Namespace, Name: named.Name}
 	return r.cluster.cache.Get(ctx, key, pod) == nil && string(binding.PodUID(pod)) == named.UID && !finished(pod)
+}
+
+// podGone asks the API whether it knows no pod of the name with the UID.
+func (a *Agent) podGone(ctx context.Context, named agentapi.Pod) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, clearTimeout)
+	defer cancel()
+	pod := &corev1.Pod{}
+	key := types.NamespacedName{Namespace: named.Namespace, Name: named.Name}
+	if err := client.IgnoreNotFound(a.cluster.Get(ctx, key, pod)); err != nil {
+		return false, fmt.Errorf("reading pod %s: %w", key, err)
+	}
+	return string(binding.PodUID(pod)) != named.UID, nil
 }
 
 // podOver asks the API whether the pod is gone or has finished.

@@ -136,6 +136,7 @@ func (r *reporter) fill(ctx context.Context, status *v1alpha1.MacNodeStatus) {
 	status.PendingClears = count(len(r.journal.in(detached)))
 	status.Spooled = count(len(r.spooled()))
 	status.Lingering = count(len(r.lingering(ctx, entries)))
+	status.NodeUID = r.ownUID()
 	status.AgentVersion = r.options.Version
 	status.StartedAt = metav1.NewTime(r.started)
 	status.RenewTime = metav1.NewMicroTime(r.clock.Now())

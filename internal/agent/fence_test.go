@@ -1,0 +1,593 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/problem"
+)
+
+// removals are the interfaces that a node's agent has removed.
+type removals struct {
+	mu    sync.Mutex
+	links []string
+	// fails, if set, has a removal fail.
+	fails error
+	// first is called before the first removal.
+	first func()
+}
+
+// record has the node's agent remove interfaces.
+func record(n *node) *removals {
+	r := &removals{}
+	n.removing = func(link string) error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.first != nil {
+			r.first()
+			r.first = nil
+		}
+		if r.fails == nil {
+			r.links = append(r.links, link)
+		}
+		return r.fails
+	}
+	return r
+}
+
+func (r *removals) are() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.links)
+}
+
+func (r *removals) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fails = err
+}
+
+// await waits until these interfaces were removed, and no others.
+func (r *removals) await(t *testing.T, want ...string) {
+	t.Helper()
+	eventually(t, "the removal of interfaces", func() error {
+		if got := r.are(); !slices.Equal(got, want) {
+			return fmt.Errorf("removed were %q, want %q", got, want)
+		}
+		return nil
+	})
+}
+
+// attach attaches the pod's net1 in a network namespace that is alive.
+func (f *fixture) attach(t *testing.T, n *node, container string, pod *corev1.Pod) agentapi.Lease {
+	t.Helper()
+	req := f.addition(container, pod)
+	req.NetNS = aliveNetNS
+	resp := n.ask(t, req)
+	if resp.Error != nil {
+		t.Fatalf("ADD of %s for pod %s: %+v", container, pod.Name, *resp.Error)
+	}
+	return *resp.Lease
+}
+
+// link is how removals name the interface of a lease.
+func link(lease agentapi.Lease) string { return aliveNetNS + "/net1/" + lease.MAC }
+
+// endHold ends the pod's hold of its claim for a reason.
+func (f *fixture) endHold(t *testing.T, pod *corev1.Pod, reason v1alpha1.EndReason) {
+	t.Helper()
+	claim := f.claimOf(t, pod)
+	end := binding.End{Reason: reason, Evidence: "by the test"}
+	f.must(t, f.binder().ClearHolder(t.Context(), client.ObjectKeyFromObject(claim), claim.Status.Holder.PodUID, claim.Status.Holder.Generation, end))
+}
+
+// holdBy makes another pod the holder of the pod's claim, from a node that is not there.
+func (f *fixture) holdBy(t *testing.T, pod *corev1.Pod, holder string) {
+	t.Helper()
+	_, err := f.binder().SetHolder(t.Context(), f.claimOf(t, pod), v1alpha1.Holder{
+		PodName: pod.Name, PodUID: types.UID("uid-of-" + holder), NodeName: "node-of-" + holder, Interface: "net1",
+	})
+	f.must(t, err)
+}
+
+// isState tells whether the journal has the container in this state.
+func isState(n *node, container string, want attemptState) error {
+	if entry, _ := n.agent.journal.get(attemptKey{container, "net1"}); entry.State != want {
+		return fmt.Errorf("container %s is %q, want %q", container, entry.State, want)
+	}
+	return nil
+}
+
+func awaitState(t *testing.T, n *node, container string, want attemptState) {
+	t.Helper()
+	eventually(t, "the state of "+container, func() error { return isState(n, container, want) })
+}
+
+// judged has the agent go over all that is attached, by live reads and by its caches. What was to be removed is removed then.
+func judged(t *testing.T, n *node) error {
+	t.Helper()
+	f := n.agent.fence
+	err := f.all(t.Context())
+	f.mu.Lock()
+	clear(f.rest)
+	f.mu.Unlock()
+	f.look(t.Context())
+	return err
+}
+
+// TestHealAfterTakeover proves R-G7 and F15: the old node comes back after its pod's address was taken over. It removes the interface within
+// five seconds, before it serves an ADD, says so, and touches neither the other interfaces nor the new holder.
+func TestHealAfterTakeover(t *testing.T) {
+	s := newScene(t, "")
+	removed := record(s.old)
+	bystander := s.newPod(t, "web", s.old.name, "")
+	req := s.addition("web", bystander)
+	req.NetNS = "/proc/thread-self/ns/net"
+	if resp := s.old.ask(t, req); resp.Error != nil {
+		t.Fatal(*resp.Error)
+	}
+	s.cutOff(t)
+	s.refused(t, "new-1", problem.TakeoverTooSoon)
+	s.wait(41 * time.Second)
+	s.taken(t, "new-2", v1alpha1.EndTakenOver)
+
+	waiting := s.newPod(t, "next", s.old.name, "")
+	answered := make(chan agentapi.Response, 1)
+	removed.first = func() {
+		if len(answered) > 0 {
+			t.Error("an ADD was served before the interface was removed")
+		}
+	}
+	go func() {
+		resp, _, err := tryAsk(t.Context(), s.old.socket, s.addition("next", waiting))
+		if err != nil {
+			t.Error(err)
+		}
+		answered <- resp
+	}()
+	healed := time.Now()
+	s.old.wire.set(nil)
+	removed.await(t, netnsOfOld+"/net1/"+s.lease.MAC)
+	t.Logf("The interface was removed %s after the API was back", time.Since(healed)) // 5 s by R-G7, on a machine that is not busy
+	if resp := <-answered; resp.Error != nil {
+		t.Errorf("the ADD that waited: %+v", *resp.Error)
+	}
+	awaitState(t, s.old, "old", deleted)
+	if err := isState(s.old, "web", attached); err != nil {
+		t.Error(err)
+	}
+
+	// The late DEL, and everything that may still come of the old container, leaves the new holder alone.
+	del(t, s.old, "old")
+	wantProblem(t, s.old.ask(t, s.addition("old", s.oldPod)), problem.ContainerDeleted)
+	if holder := s.claimOf(t, s.pod).Status.Holder; holder == nil || holder.PodUID != s.pod.UID || holder.Generation != 2 {
+		t.Errorf("the holder is %+v, want the new pod with generation 2", holder)
+	}
+	eventually(t, "the report of the node", func() error {
+		report := &v1alpha1.MacNode{}
+		if err := s.Get(t.Context(), client.ObjectKey{Name: s.old.name}, report); err != nil {
+			return err
+		}
+		fenced := report.Status.Fenced
+		if len(fenced) != 1 || fenced[0].LeaseName != s.lease.Name || fenced[0].PodUID != s.oldPod.UID || !strings.Contains(fenced[0].Reason, s.new.name) {
+			return fmt.Errorf("it has %+v", fenced)
+		}
+		return nil
+	})
+	if n := s.old.agent.fence.total.Load(); n != 1 {
+		t.Errorf("%d interfaces were fenced", n)
+	}
+}
+
+// TestHealWithoutTakeover proves F14: a node that was cut off from the API, and whose pod nobody has replaced, goes on as before.
+func TestHealWithoutTakeover(t *testing.T) {
+	s := newScene(t, "")
+	s.old.wire.set(refuse)
+	s.old.clock.ahead.Add(int64(time.Minute))
+	s.setNode(t, s.oldNode, false)
+	other := s.newPod(t, "web", s.old.name, "")
+	wantProblem(t, s.old.ask(t, s.addition("web", other)), problem.APIUnreachable)
+	s.old.wire.set(nil)
+	eventually(t, "the comparison after the silence", func() error {
+		if !s.old.agent.contact.isJudged() || !s.old.agent.contact.cachesHold() {
+			return errNotReady
+		}
+		return nil
+	})
+	s.add(t, s.old, "web", other)
+	if err := isState(s.old, "old", attached); err != nil {
+		t.Error(err)
+	}
+	if holder := s.claimOf(t, s.oldPod).Status.Holder; holder == nil || holder.PodUID != s.oldPod.UID || holder.Generation != 1 {
+		t.Errorf("the holder is %+v, want the pod as before", holder)
+	}
+}
+
+// TestRestartAfterTakeover: the old agent was not running at all. It removes the interface before it is ready.
+func TestRestartAfterTakeover(t *testing.T) {
+	s := newScene(t, "")
+	removed := record(s.old)
+	s.old.stop()
+	s.setNode(t, s.oldNode, false)
+	s.replacePod(t)
+	s.refused(t, "new-1", problem.TakeoverTooSoon)
+	s.wait(41 * time.Second)
+	s.taken(t, "new-2", v1alpha1.EndTakenOver)
+	removed.first = func() {
+		if s.old.agent.Ready() == nil {
+			t.Error("the agent was ready before it removed the interface")
+		}
+	}
+	s.old.start(t)
+	s.old.awaitReady(t)
+	if got, want := removed.are(), []string{netnsOfOld + "/net1/" + s.lease.MAC}; !slices.Equal(got, want) {
+		t.Errorf("removed were %q, want %q", got, want)
+	}
+}
+
+// TestOldAddAfterTakeover proves F18: an ADD of the old pod that is still under way when its address moves on attaches nothing, and leaves
+// the new holder alone.
+func TestOldAddAfterTakeover(t *testing.T) {
+	f := newFixture(t)
+	oldNode := newNode(t)
+	node := f.makeNode(t, oldNode.name, true)
+	oldNode.start(t)
+	oldNode.awaitReady(t)
+	pod := f.newPod(t, "db-0", oldNode.name, "db")
+	f.prebind(t, oldNode, pod)
+	// The agent is stopped between its decision and the journal, where a slow disk or SIGSTOP may keep it for as long as it likes.
+	eventually(t, "the pod and the pool in the caches", func() error {
+		a := &addition{Agent: oldNode.agent, req: new(f.addition("probe", pod))}
+		if err := a.prepare(t.Context()); err != nil {
+			return err
+		}
+		if a.prebound(t.Context()) == nil {
+			return errNotReady
+		}
+		return nil
+	})
+	oldNode.agent.journal.mu.RLock() // no write is decided
+	answer := start(t, oldNode, f.addition("old", pod))
+	eventually(t, "the ADD to wait for the journal", func() error {
+		if oldNode.agent.journal.mu.TryRLock() { // no writer waits
+			oldNode.agent.journal.mu.RUnlock()
+			return errNotReady
+		}
+		return nil
+	})
+	oldNode.wire.set(refuse)
+	oldNode.clock.ahead.Add(int64(time.Minute))
+	f.setNode(t, node, false)
+	f.deletePod(t, pod)
+	_, err := f.binder().TakeOver(t.Context(), f.claimOf(t, pod),
+		v1alpha1.Holder{PodName: "db-0", PodUID: "new", NodeName: "new", Interface: "net1"},
+		binding.End{Reason: v1alpha1.EndTakenOver, Evidence: "silence"})
+	f.must(t, err)
+	oldNode.agent.journal.mu.RUnlock()
+	wantProblem(t, <-answer, problem.APIUnreachable)
+	if err := isState(oldNode, "old", attached); err == nil {
+		t.Error("the old ADD attached its container")
+	}
+	oldNode.wire.set(nil)
+	eventually(t, "the comparison after the silence", func() error {
+		if !oldNode.agent.contact.isJudged() || len(oldNode.agent.journal.in(detached)) > 0 {
+			return errNotReady
+		}
+		return nil
+	})
+	wantProblem(t, oldNode.ask(t, f.addition("old-2", pod)), problem.PodUnknown)
+	if holder := f.claimOf(t, pod).Status.Holder; holder == nil || holder.PodUID != "new" {
+		t.Errorf("the holder is %+v, want the new pod", holder)
+	}
+}
+
+// TestFenceInContact: an address that moves on while the node listens goes by the watch, and the pod, if it is still there, is told.
+func TestFenceInContact(t *testing.T) {
+	f, n := newFixture(t), newNode(t)
+	removed := record(n)
+	n.options.Times.Fence = time.Hour // by the watch alone
+	n.start(t)
+	n.awaitReady(t)
+	forced, moved := f.newPod(t, "forced", n.name, ""), f.newPod(t, "moved", n.name, "")
+	first := f.attach(t, n, "c1", forced)
+	f.awaitCached(t, n, forced)
+	f.endHold(t, forced, v1alpha1.EndForced)
+	removed.await(t, link(first))
+	awaitState(t, n, "c1", deleted)
+	f.awaitEvent(t, forced, problem.Fenced)
+
+	second := f.attach(t, n, "c2", moved)
+	f.awaitCached(t, n, moved)
+	_, err := f.binder().TakeOver(t.Context(), f.claimOf(t, moved),
+		v1alpha1.Holder{PodName: "moved", PodUID: "new", NodeName: n.name, Interface: "net1"}, // another pod of this node: the claim stays in the cache
+		binding.End{Reason: v1alpha1.EndOutOfService, Evidence: "by the test"})
+	f.must(t, err)
+	removed.await(t, link(first), link(second))
+	awaitState(t, n, "c2", deleted)
+}
+
+// awaitCached waits until the agent's cache has the pod's claim, held by the pod.
+func (f *fixture) awaitCached(t *testing.T, n *node, pod *corev1.Pod) {
+	t.Helper()
+	eventually(t, "the claim in the cache", func() error {
+		cached := &v1alpha1.MacClaim{}
+		if err := n.agent.cluster.cache.Get(t.Context(), client.ObjectKeyFromObject(f.claimOf(t, pod)), cached); err != nil {
+			return err
+		}
+		if cached.Status.Holder == nil || cached.Status.Holder.PodUID != pod.UID {
+			return errNotReady
+		}
+		return nil
+	})
+}
+
+// TestFenceSpares goes through what looks as if an address had moved on and is not: the interface stays.
+func TestFenceSpares(t *testing.T) {
+	const goneBack, unseen, unread = "the API went back, and does not know what it knew", "whether it went back cannot be seen", "claims cannot be read"
+	tests := map[string]func(t *testing.T, f *fixture, n *node, pod *corev1.Pod){
+		"the hold was ended on an agent's word": func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {
+			f.endHold(t, pod, v1alpha1.EndAgentReport)
+		},
+		"the claim was deleted by force": func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {
+			f.must(t, f.Delete(t.Context(), f.claimOf(t, pod)))
+		},
+		"the claim was deleted by force and made again for the pod": func(t *testing.T, f *fixture, n *node, pod *corev1.Pod) {
+			f.makeAgain(t, n, pod)
+		},
+		"the claim was deleted by force, made again, and is held by nobody yet": func(t *testing.T, f *fixture, n *node, pod *corev1.Pod) {
+			f.makeAgain(t, n, pod)
+			claim := f.claimOf(t, pod)
+			claim.Status.Holder = nil
+			f.must(t, f.Status().Update(t.Context(), claim))
+		},
+		"claim and lease are gone": func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {
+			f.must(t, f.Delete(t.Context(), f.claimOf(t, pod)))
+			f.must(t, f.Delete(t.Context(), &f.leases(t)[0]))
+		},
+		"the lease was released": func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {
+			claim := f.claimOf(t, pod)
+			f.must(t, f.Delete(t.Context(), claim))
+			f.must(t, f.binder().Release(t.Context(), claim.Status.LeaseName, claim.UID, v1alpha1.LeaseHistory{Reason: v1alpha1.EndPodsGone}))
+		},
+		"the API went back to when another pod held the claim": func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {
+			claim := f.claimOf(t, pod)
+			claim.Status.Holder.PodUID, claim.Status.Holder.NodeName = "before", "another"
+			f.must(t, f.Status().Update(t.Context(), claim))
+		},
+		goneBack: func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {
+			_, err := f.binder().TakeOver(t.Context(), f.claimOf(t, pod), v1alpha1.Holder{PodName: "q", PodUID: "q", NodeName: "q", Interface: "net1"},
+				binding.End{Reason: v1alpha1.EndTakenOver, Evidence: "by the test"})
+			f.must(t, err)
+		},
+		unseen: func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {
+			f.endHold(t, pod, v1alpha1.EndForced)
+		},
+		unread: func(t *testing.T, f *fixture, n *node, pod *corev1.Pod) {
+			n.wire.hook(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
+				if strings.Contains(req.URL.Path, "/macclaims/") {
+					return nil, errNoNetwork
+				}
+				return next.RoundTrip(req)
+			})
+			f.endHold(t, pod, v1alpha1.EndForced)
+		},
+	}
+	current := map[string]func(context.Context, string) (bool, error){
+		goneBack: func(context.Context, string) (bool, error) { return false, nil },
+		unseen:   func(context.Context, string) (bool, error) { return true, errNoNetwork },
+	}
+	fails := map[string]bool{unseen: true, unread: true}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			f, n := newFixture(t), newNode(t)
+			n.current = current[name]
+			n.start(t)
+			n.awaitReady(t)
+			pod := f.newPod(t, "db-0", n.name, "db")
+			f.attach(t, n, "c1", pod)
+			change(t, f, n, pod)
+			if err := judged(t, n); (err != nil) != fails[name] {
+				t.Errorf("the comparison: %v", err)
+			}
+			if err := isState(n, "c1", attached); err != nil {
+				t.Error(err) // and n.removing has failed the test if the interface was removed
+			}
+		})
+	}
+}
+
+// TestFenceByLease: the claim is gone, and its address is leased to another claim.
+func TestFenceByLease(t *testing.T) {
+	f, n := newFixture(t), newNode(t)
+	removed := record(n)
+	n.start(t)
+	n.awaitReady(t)
+	pod := f.newPod(t, "db-0", n.name, "db")
+	lease := f.attach(t, n, "c1", pod)
+	f.must(t, f.Delete(t.Context(), f.claimOf(t, pod)))
+	f.must(t, judged(t, n))
+	others := f.leases(t)[0]
+	others.Spec.ClaimRef = v1alpha1.ClaimRef{Namespace: f.namespace, Name: "web", UID: "of-web"}
+	f.must(t, f.Update(t.Context(), &others))
+	n.agent.fence.touched(lease.Claim)
+	removed.await(t, link(lease))
+	awaitState(t, n, "c1", deleted)
+}
+
+// TestFenceBySuccessor: the claim was deleted by force and made again, and the successor is held by another pod.
+func TestFenceBySuccessor(t *testing.T) {
+	f, n := newFixture(t), newNode(t)
+	removed := record(n)
+	n.start(t)
+	n.awaitReady(t)
+	pod := f.newPod(t, "db-0", n.name, "db")
+	lease := f.attach(t, n, "c1", pod)
+	f.makeAgain(t, n, pod)
+	f.must(t, judged(t, n))
+	f.endHold(t, pod, v1alpha1.EndAgentReport)
+	f.holdBy(t, pod, "q")
+	f.must(t, judged(t, n)) // or within keptRest: nothing tells this node of it
+	removed.await(t, link(lease))
+	awaitState(t, n, "c1", deleted)
+}
+
+// TestFenceOutlivesErrors: what cannot be removed, or written down, is tried again, and nothing is written down before it is removed.
+func TestFenceOutlivesErrors(t *testing.T) {
+	f, n := newFixture(t), newNode(t)
+	removed := record(n)
+	removed.fail(errors.New("operation not permitted"))
+	n.start(t)
+	n.awaitReady(t)
+	pod, other := f.newPod(t, "db-0", n.name, "db"), f.newPod(t, "web", n.name, "")
+	lease := f.attach(t, n, "c1", pod)
+	f.endHold(t, pod, v1alpha1.EndForced)
+	f.must(t, judged(t, n))
+	if err := isState(n, "c1", attached); err != nil {
+		t.Error(err)
+	}
+	// After a silence too, it keeps the node from attaching nothing else.
+	n.clock.ahead.Add(int64(time.Minute))
+	f.add(t, n, "c2", other)
+	removed.fail(nil)
+	removed.await(t, link(lease))
+	awaitState(t, n, "c1", deleted)
+}
+
+// TestFenceAndTheNextContainer: the hold was forced from a pod that goes on running. Its next container is attached, and neither is
+// that one taken for the old one, nor is the old one's DEL for the new one's (M01).
+func TestFenceAndTheNextContainer(t *testing.T) {
+	f, n := newFixture(t), newNode(t)
+	removed := record(n)
+	n.start(t)
+	n.awaitReady(t)
+	pod := f.newPod(t, "db-0", n.name, "db")
+	lease := f.attach(t, n, "c1", pod)
+	f.endHold(t, pod, v1alpha1.EndForced)
+	removed.await(t, link(lease))
+	awaitState(t, n, "c1", deleted)
+	f.attach(t, n, "c2", pod)
+	del(t, n, "c1")
+	f.must(t, judged(t, n))
+	if err := isState(n, "c2", attached); err != nil {
+		t.Error(err)
+	}
+	if holder := f.claimOf(t, pod).Status.Holder; holder == nil || holder.PodUID != pod.UID || holder.Generation != 2 {
+		t.Errorf("the holder is %+v, want the pod with generation 2", holder)
+	}
+	removed.await(t, link(lease))
+}
+
+// TestFenceMeetsTheNextContainer: the next container's ADD is faster than the fence. The pod holds the claim again, and the old
+// container's interface is its own affair, as without the force.
+func TestFenceMeetsTheNextContainer(t *testing.T) {
+	f, n := newFixture(t), startNode(t)
+	pod := f.newPod(t, "db-0", n.name, "db")
+	f.attach(t, n, "c1", pod)
+	claim := f.claimOf(t, pod)
+	unlock, err := n.agent.locks.lock(t.Context(), agentapi.ClaimRef{Namespace: claim.Namespace, Name: claim.Name})
+	f.must(t, err)
+	f.endHold(t, pod, v1alpha1.EndForced)
+	f.holdByPod(t, pod, n.name) // as the ADD that has the lock does
+	unlock()
+	f.must(t, judged(t, n))
+	if err := isState(n, "c1", attached); err != nil {
+		t.Error(err)
+	}
+}
+
+func (f *fixture) holdByPod(t *testing.T, pod *corev1.Pod, nodeName string) {
+	t.Helper()
+	_, err := f.binder().SetHolder(t.Context(), f.claimOf(t, pod), v1alpha1.Holder{
+		PodName: pod.Name, PodUID: pod.UID, NodeName: nodeName, Interface: "net1",
+	})
+	f.must(t, err)
+}
+
+// TestFenceMeetsDel: the DEL comes while the interface is being removed. It has something to clear, which the fence must not take from it.
+func TestFenceMeetsDel(t *testing.T) {
+	f, n := newFixture(t), newNode(t)
+	removed := record(n)
+	removed.first = func() { del(t, n, "c1") }
+	n.start(t)
+	n.awaitReady(t)
+	pod := f.newPod(t, "db-0", n.name, "db")
+	lease := f.attach(t, n, "c1", pod)
+	f.endHold(t, pod, v1alpha1.EndForced)
+	removed.await(t, link(lease))
+	awaitState(t, n, "c1", deleted)
+	if n := n.agent.fence.total.Load(); n != 0 {
+		t.Errorf("%d interfaces were fenced, the DEL was first", n)
+	}
+}
+
+// TestFenceOfAPathThatIsUsedAgain: a network namespace's path in /proc is that of another container by now, which has the very
+// MAC by right; and a namespace that is gone has nothing to remove.
+func TestFenceOfAPathThatIsUsedAgain(t *testing.T) {
+	f, n := newFixture(t), startNode(t)
+	old := f.newPod(t, "db-0", n.name, "db")
+	f.attach(t, n, "c1", old)
+	f.deletePod(t, old)
+	unlock, err := n.agent.locks.lock(t.Context(), agentapi.ClaimRef{Namespace: f.namespace, Name: f.claimOf(t, old).Name})
+	f.must(t, err)
+	f.endHold(t, old, v1alpha1.EndForced)
+	pod := f.newPod(t, "db-0", n.name, "db")
+	f.holdByPod(t, pod, n.name)
+	_, err = n.agent.journal.attach(attempt{ // as the ADD that has the lock does
+		ContainerID: "c2", Interface: "net1", NetNS: aliveNetNS, Claim: agentapi.ClaimRef{Namespace: f.namespace, Name: f.claimOf(t, old).Name},
+		Pod: podRef(pod), Generation: 2, Lease: &agentapi.Lease{Name: f.claimOf(t, pod).Status.LeaseName},
+	})
+	f.must(t, err)
+	unlock()
+	awaitState(t, n, "c1", deleted)
+	if err := isState(n, "c2", attached); err != nil {
+		t.Error(err)
+	}
+
+	gone := f.newPod(t, "gone", n.name, "")
+	f.add(t, n, "c3", gone) // its namespace is not there
+	f.endHold(t, gone, v1alpha1.EndForced)
+	awaitState(t, n, "c3", deleted)
+	if n := n.agent.fence.total.Load(); n != 0 {
+		t.Errorf("%d interfaces were fenced", n)
+	}
+}
+
+// TestFenceBeforeTheSameClaim: a pod of this node gets the address from another of this node whose hold was forced: the old
+// interface goes before the new one is attached.
+func TestFenceBeforeTheSameClaim(t *testing.T) {
+	f, n := newFixture(t), newNode(t)
+	removed := record(n)
+	n.options.Times.Fence = time.Hour
+	n.start(t)
+	n.awaitReady(t)
+	old := f.newPod(t, "db-0", n.name, "db")
+	lease := f.attach(t, n, "c1", old)
+	f.deletePod(t, old)
+	pod := f.newPod(t, "db-0", n.name, "db")
+	removed.first = func() {
+		if err := isState(n, "c2", ""); err != nil {
+			t.Error(err)
+		}
+	}
+	f.endHold(t, old, v1alpha1.EndForced)
+	f.add(t, n, "c2", pod)
+	if got := removed.are(); !slices.Equal(got, []string{link(lease)}) {
+		t.Errorf("removed were %q when the new one was attached", got)
+	}
+}

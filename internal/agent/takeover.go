@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/problem"
+	"github.com/macpool/macpool/internal/wire"
+)
+
+// probeRounds is how often the VLAN is asked before its silence is believed.
+const probeRounds = 3
+
+// errChanged: the claim was written after it was read for the evidence, which is void then.
+var errChanged = errors.New("the claim has changed meanwhile")
+
+// nodeState is what the API says of the node of an old holder.
+type nodeState int
+
+const (
+	nodeReady  nodeState = iota // its agent has the word
+	nodeFenced                  // it has the taint node.kubernetes.io/out-of-service
+	nodeSilent                  // it is there and not ready
+	nodeGone                    // it was deleted, or another one has its name
+)
+
+// standoff is a claim that is held by a pod of another node, and all that was read about that, after the claim.
+type standoff struct {
+	claim    *v1alpha1.MacClaim
+	takeover v1alpha1.Takeover
+	podThere bool // the holder is there, and has not finished
+	node     nodeState
+	alive    bool // its agent has reported since it was looked at last
+	silent   time.Duration
+}
+
+// judge tells whether the hold may be ended, on evidence of the kind that it returns (R-G5). askWire: only if nothing answers for the
+// address.
+func (s *standoff) judge(after time.Duration) (reason v1alpha1.EndReason, askWire bool, err error) {
+	c, holder := s.claim, s.claim.Status.Holder
+	held := problem.ClaimHeld.New(c.Namespace, c.Name, holder.PodName, holder.NodeName)
+	switch {
+	case s.podThere: // two pods want one identity
+		return "", false, held
+	case s.node == nodeReady:
+		return "", false, held
+	case s.node == nodeFenced:
+		return v1alpha1.EndOutOfService, false, nil
+	case s.takeover == v1alpha1.TakeoverStrict:
+		return "", false, problem.TakeoverForbidden.New(c.Namespace, c.Name, holder.PodName, holder.NodeName, c.Spec.PoolRef.Name)
+	case s.alive: // the kubelet may be dead, but the agent is not: it sees the interface
+		return "", false, held
+	case s.silent < after:
+		return "", false, problem.TakeoverTooSoon.New(c.Namespace, c.Name, holder.PodName, holder.NodeName, s.silent.Truncate(time.Second), after)
+	default:
+		return v1alpha1.EndTakenOver, s.takeover != v1alpha1.TakeoverImmediate, nil
+	}
+}
+
+// takeOver makes the pod the holder of a claim that a pod of another node holds, if that may be. errChanged: look again.
+//
+// The claim's lock is held all the time, the few seconds in which the VLAN is asked included.
+func (t *addition) takeOver(ctx context.Context) (*v1alpha1.MacClaim, error) {
+	s, err := t.faceOff(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reason, askWire, err := s.judge(t.times.Takeover)
+	if err != nil {
+		return nil, err
+	}
+	node := s.claim.Status.Holder.NodeName
+	end := binding.End{Reason: reason, Evidence: fmt.Sprintf("node %s has the taint %s", node, corev1.TaintNodeOutOfService)}
+	if reason == v1alpha1.EndTakenOver {
+		end.Evidence = fmt.Sprintf("node %s had been silent for %s", node, s.silent.Truncate(time.Second))
+	}
+	if askWire {
+		if err := t.probe(ctx, s.claim); err != nil {
+			return nil, err
+		}
+		end.Evidence += ", and nothing answered on link " + t.req.Link + " of node " + t.nodeName
+	}
+	t.mine = true // from here on, whoever reads the answer
+	claim, err := t.holders.TakeOver(ctx, s.claim, *t.holder(), end)
+	if err != nil {
+		if transient(err) {
+			return nil, errors.Join(errChanged, err)
+		}
+		return nil, err
+	}
+	t.log.Info("An address was taken over", "claim", t.claim, "pod", t.req.Pod, "from", s.claim.Status.Holder.PodName,
+		"node", node, "reason", reason, "evidence", end.Evidence)
+	return claim, nil
+}
+
+// faceOff reads all that a takeover is decided by. The claim comes first, and the write that ends the hold carries its resourceVersion: what
+// is read after it is newer than the hold that it is evidence about (R-G2).
+func (t *addition) faceOff(ctx context.Context) (s *standoff, err error) {
+	err = t.live(ctx, func(ctx context.Context) error {
+		s = &standoff{claim: &v1alpha1.MacClaim{}, takeover: t.pool.Spec.Takeover}
+		if err := t.cluster.Get(ctx, claimKey(t.claim), s.claim); err != nil {
+			if apierrors.IsNotFound(err) {
+				return errors.Join(errChanged, err)
+			}
+			return fmt.Errorf("reading claim %s: %w", claimKey(t.claim), err)
+		}
+		holder := s.claim.Status.Holder
+		if !s.claim.DeletionTimestamp.IsZero() || s.claim.Spec.PoolRef.Name != t.pool.Name {
+			return errChanged // bind says why
+		}
+		if holder == nil || string(holder.PodUID) == t.req.Pod.UID {
+			return errChanged
+		}
+		if t.isHere(holder) {
+			held := problem.ClaimHeld.New(s.claim.Namespace, s.claim.Name, holder.PodName, holder.NodeName)
+			return errors.Join(held, errWaitForHolder)
+		}
+		var err error
+		if s.podThere, err = t.isThere(ctx, holder); err != nil || s.podThere {
+			return err
+		}
+		if s.node, err = t.stateOf(ctx, holder); err != nil || s.node == nodeReady || s.node == nodeFenced {
+			return err
+		}
+		s.silent, s.alive, err = t.watchSilence(ctx, holder)
+		return err
+	})
+	return s, err
+}
+
+// isThere tells whether the holder's pod is there and has not finished.
+func (t *addition) isThere(ctx context.Context, holder *v1alpha1.Holder) (bool, error) {
+	pod := &corev1.Pod{}
+	key := types.NamespacedName{Namespace: t.claim.Namespace, Name: holder.PodName}
+	if err := client.IgnoreNotFound(t.cluster.Get(ctx, key, pod)); err != nil {
+		return false, fmt.Errorf("reading pod %s: %w", key, err)
+	}
+	return binding.PodUID(pod) == holder.PodUID && !finished(pod), nil
+}
+
+// stateOf reads the holder's node.
+func (t *addition) stateOf(ctx context.Context, holder *v1alpha1.Holder) (nodeState, error) {
+	node := &corev1.Node{}
+	err := t.cluster.Get(ctx, types.NamespacedName{Name: holder.NodeName}, node)
+	if client.IgnoreNotFound(err) != nil {
+		return 0, fmt.Errorf("reading node %s: %w", holder.NodeName, err)
+	}
+	if err != nil || holder.NodeUID != "" && node.UID != holder.NodeUID {
+		return nodeGone, nil
+	}
+	for _, c := range node.Status.Conditions {
+		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
+			return nodeReady, nil
+		}
+	}
+	for _, taint := range node.Spec.Taints {
+		if taint.Key == corev1.TaintNodeOutOfService {
+			return nodeFenced, nil
+		}
+	}
+	return nodeSilent, nil
+}
+
+// watchSilence tells for how long the holder's node has not reported, as far as this agent has seen.
+func (t *addition) watchSilence(ctx context.Context, holder *v1alpha1.Holder) (d time.Duration, alive bool, err error) {
+	sent := t.clock.Now()
+	node := &v1alpha1.MacNode{}
+	err = t.cluster.Get(ctx, types.NamespacedName{Name: holder.NodeName}, node)
+	if client.IgnoreNotFound(err) != nil {
+		return 0, false, fmt.Errorf("reading MacNode %s: %w", holder.NodeName, err)
+	}
+	if err != nil {
+		node = nil
+	}
+	d, alive = t.silences.silentFor(silentNode{holder.NodeName, holder.NodeUID}, markOf(node, holder), sent)
+	return d, alive, nil
+}
+
+// probe asks the VLAN whether anything uses the claim's addresses; nil if nothing does.
+func (t *addition) probe(ctx context.Context, claim *v1alpha1.MacClaim) error {
+	status := &claim.Status
+	var ips []netip.Addr
+	for _, text := range status.IPs {
+		if ip, err := netip.ParseAddr(text); err == nil {
+			ips = append(ips, ip)
+		}
+	}
+	if len(ips) == 0 || t.req.Link == "" {
+		return t.notAsked(claim, "network "+t.req.Network+" names no link of node "+t.nodeName)
+	}
+	by, err := t.ask(ctx, t.req.Link, wire.Query{IPs: ips, MAC: status.MAC, Rounds: probeRounds})
+	switch {
+	case ctx.Err() != nil:
+		return t.over(context.Cause(ctx))
+	case err != nil:
+		return t.notAsked(claim, err.Error()).WithCause(err)
+	case by != "":
+		holder := status.Holder
+		alive := problem.PreviousHolderAlive.New(by, ips[0], claim.Namespace, claim.Name, holder.PodName, holder.NodeName)
+		t.says.onPod(t.req.Pod, alive)
+		return alive
+	default:
+		return nil
+	}
+}
+
+func (t *addition) notAsked(claim *v1alpha1.MacClaim, why string) *problem.Error {
+	ip := "of MAC " + claim.Status.MAC
+	if len(claim.Status.IPs) > 0 {
+		ip = claim.Status.IPs[0]
+	}
+	return problem.WireNotAsked.New(ip, claim.Namespace, claim.Name, why)
+}

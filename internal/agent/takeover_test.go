@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	testingclock "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/problem"
+	"github.com/macpool/macpool/internal/wire"
+)
+
+// TestTakeoverRules goes through R-G5 as a table.
+func TestTakeoverRules(t *testing.T) {
+	const probe, strict, immediate = v1alpha1.TakeoverProbe, v1alpha1.TakeoverStrict, v1alpha1.TakeoverImmediate
+	tests := map[string]struct {
+		s        standoff
+		want     v1alpha1.EndReason
+		wantAsk  bool
+		wantKind *problem.Kind
+	}{
+		"the pod is there, its node is fenced":   {s: standoff{podThere: true, node: nodeFenced}, wantKind: problem.ClaimHeld},
+		"the node is ready":                      {s: standoff{node: nodeReady, silent: time.Hour}, wantKind: problem.ClaimHeld},
+		"the node is ready, Immediate":           {s: standoff{node: nodeReady, silent: time.Hour, takeover: immediate}, wantKind: problem.ClaimHeld},
+		"the node is fenced":                     {s: standoff{node: nodeFenced, takeover: probe}, want: v1alpha1.EndOutOfService},
+		"the node is fenced, Strict":             {s: standoff{node: nodeFenced, takeover: strict}, want: v1alpha1.EndOutOfService},
+		"silent, Strict":                         {s: standoff{node: nodeSilent, silent: time.Hour, takeover: strict}, wantKind: problem.TakeoverForbidden},
+		"deleted, Strict":                        {s: standoff{node: nodeGone, silent: time.Hour, takeover: strict}, wantKind: problem.TakeoverForbidden},
+		"silent, but its agent reports":          {s: standoff{node: nodeSilent, alive: true, takeover: probe}, wantKind: problem.ClaimHeld},
+		"just silent":                            {s: standoff{node: nodeSilent, takeover: probe}, wantKind: problem.TakeoverTooSoon},
+		"silent for less than 40 s":              {s: standoff{node: nodeSilent, silent: 39 * time.Second, takeover: probe}, wantKind: problem.TakeoverTooSoon},
+		"silent for less than 40 s, Immediate":   {s: standoff{node: nodeSilent, silent: 39 * time.Second, takeover: immediate}, wantKind: problem.TakeoverTooSoon},
+		"silent for 40 s":                        {s: standoff{node: nodeSilent, silent: 40 * time.Second, takeover: probe}, want: v1alpha1.EndTakenOver, wantAsk: true},
+		"silent for 40 s, pool of before":        {s: standoff{node: nodeSilent, silent: 40 * time.Second}, want: v1alpha1.EndTakenOver, wantAsk: true},
+		"silent for 40 s, Immediate":             {s: standoff{node: nodeSilent, silent: 40 * time.Second, takeover: immediate}, want: v1alpha1.EndTakenOver},
+		"deleted, silent for less than 40 s":     {s: standoff{node: nodeGone, silent: time.Second, takeover: probe}, wantKind: problem.TakeoverTooSoon},
+		"deleted, silent for 40 s":               {s: standoff{node: nodeGone, silent: 40 * time.Second, takeover: probe}, want: v1alpha1.EndTakenOver, wantAsk: true},
+		"deleted, silent for 40 s, Immediate":    {s: standoff{node: nodeGone, silent: 40 * time.Second, takeover: immediate}, want: v1alpha1.EndTakenOver},
+		"the pod is there, its node was deleted": {s: standoff{podThere: true, node: nodeGone, silent: time.Hour}, wantKind: problem.ClaimHeld},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			tt.s.claim = &v1alpha1.MacClaim{Status: v1alpha1.MacClaimStatus{Holder: &v1alpha1.Holder{PodName: "db-0", NodeName: "old"}}}
+			got, ask, err := tt.s.judge(40 * time.Second)
+			if tt.wantKind != nil {
+				if p := problem.As(err); p == nil || p.Kind != tt.wantKind || p.Kind.CNI != problem.CNITryAgain {
+					t.Errorf("the error is %v, want %s with the code to try again", err, tt.wantKind.Reason)
+				}
+				return
+			}
+			if err != nil || got != tt.want || ask != tt.wantAsk {
+				t.Errorf("got %s, ask the VLAN %t, %v; want %s, %t", got, ask, err, tt.want, tt.wantAsk)
+			}
+		})
+	}
+}
+
+// TestSilences proves that only the own clock counts, from the first look that saw the report which is still there (F13).
+func TestSilences(t *testing.T) {
+	fake := testingclock.NewFakePassiveClock(now)
+	s := &silences{clock: fake}
+	node, again := silentNode{"node", "1"}, silentNode{"node", "2"}
+	steps := []struct {
+		name      string
+		after     time.Duration
+		node      silentNode
+		mark      string
+		want      time.Duration
+		wantAlive bool
+	}{
+		{"first look", 0, node, "a", 0, false},
+		{"the same report", 39 * time.Second, node, "a", 39 * time.Second, false},
+		{"another node of the name", 0, again, "a", 0, false},
+		{"it reports", time.Second, node, "b", 0, true},
+		{"and is silent", 30 * time.Second, node, "b", 30 * time.Second, false},
+		{"for long", 50 * time.Minute, node, "b", 50*time.Minute + 30*time.Second, false},
+		{"its report is gone", time.Second, node, "none", 0, true},
+		{"nobody looked for an hour", forgetSilence + time.Second, node, "none", 0, false},
+	}
+	for _, step := range steps {
+		fake.SetTime(fake.Now().Add(step.after))
+		if got, alive := s.silentFor(step.node, step.mark, fake.Now()); got != step.want || alive != step.wantAlive {
+			t.Errorf("%s: silent for %s, alive %t; want %s, %t", step.name, got, alive, step.want, step.wantAlive)
+		}
+	}
+	// An answer that lay somewhere counts from when it was read, and a question from when it was sent.
+	asked := fake.Now()
+	fake.SetTime(asked.Add(time.Minute))
+	s.silentFor(node, "late", asked)
+	if got, _ := s.silentFor(node, "late", fake.Now()); got != 0 {
+		t.Errorf("silent for %s by an answer that was a minute old", got)
+	}
+}
+
+// scene is a StatefulSet's pod on an old node, attached, and the new one on another node that wants its address (M24).
+type scene struct {
+	*fixture
+
+	old, new    *node
+	oldNode     *corev1.Node
+	oldPod, pod *corev1.Pod
+	lease       agentapi.Lease
+	asked       atomic.Int32
+}
+
+const netnsOfOld = aliveNetNS
+
+// newScene attaches the pod on the old node.
+func newScene(t *testing.T, takeover v1alpha1.Takeover) *scene {
+	t.Helper()
+	s := &scene{fixture: newFixture(t), old: newNode(t), new: newNode(t)}
+	if takeover != "" {
+		s.pool.Spec.Takeover = takeover
+		s.must(t, s.Update(t.Context(), s.pool))
+		s.setReady(t, s.pool)
+	}
+	s.oldNode = s.makeNode(t, s.old.name, true)
+	s.makeNode(t, s.new.name, true)
+	for _, n := range []*node{s.old, s.new} {
+		n.start(t)
+		n.awaitReady(t)
+	}
+	s.oldPod = s.newStatefulPod(t, s.old)
+	req := s.addition("old", s.oldPod)
+	req.NetNS = netnsOfOld
+	resp := s.old.ask(t, req)
+	if resp.Error != nil {
+		t.Fatal(*resp.Error)
+	}
+	s.lease = *resp.Lease
+	s.hear("", nil)
+	return s
+}
+
+func (s *scene) newStatefulPod(t *testing.T, n *node) *corev1.Pod {
+	t.Helper()
+	return s.newPod(t, "db-0", n.name, "db")
+}
+
+// hear has the new node hear this on the VLAN.
+func (s *scene) hear(answeredBy string, err error) {
+	s.new.vlan = func(_ context.Context, link string, q wire.Query) (string, error) {
+		s.asked.Add(1)
+		want := wire.Query{IPs: []netip.Addr{s.lease.IPs[0].Address.Addr()}, MAC: s.lease.MAC, Rounds: 3}
+		if diff := cmp.Diff(want, q, compareAddresses); diff != "" || link != "eth0.50" {
+			return "", fmt.Errorf("asked on %q (-want +got):\n%s", link, diff)
+		}
+		return answeredBy, err
+	}
+}
+
+// cutOff cuts the old node off from the API for so long that nothing is believed there any more, and replaces its pod by force.
+func (s *scene) cutOff(t *testing.T) {
+	t.Helper()
+	s.old.wire.set(refuse)
+	s.old.clock.ahead.Add(int64(time.Minute))
+	s.setNode(t, s.oldNode, false)
+	s.replacePod(t)
+}
+
+func (s *scene) replacePod(t *testing.T) {
+	t.Helper()
+	s.deletePod(t, s.oldPod)
+	s.pod = s.newStatefulPod(t, s.new)
+}
+
+// wants is the new pod's ADD, in a container of its own.
+func (s *scene) wants(container string) agentapi.Request {
+	req := s.addition(container, s.pod)
+	req.Link = "eth0.50"
+	return req
+}
+
+// wait lets time pass for the new node.
+func (s *scene) wait(d time.Duration) { s.new.clock.ahead.Add(int64(d)) }
+
+// refused fails unless the new pod's ADD is refused so, quickly, and nothing is changed.
+func (s *scene) refused(t *testing.T, container string, kind *problem.Kind) {
+	t.Helper()
+	resp := s.new.ask(t, s.wants(container))
+	wantProblem(t, resp, kind)
+	if resp.Error != nil && resp.Error.CNI != problem.CNITryAgain {
+		t.Errorf("the CNI code is %d, want %d", resp.Error.CNI, problem.CNITryAgain)
+	}
+	if holder := s.claimOf(t, s.pod).Status.Holder; holder == nil || holder.PodUID != s.oldPod.UID || holder.Generation != 1 {
+		t.Errorf("the holder is %+v, want the old pod with generation 1", holder)
+	}
+}
+
+// taken fails unless the new pod's ADD gets the old one's address, for this reason.
+func (s *scene) taken(t *testing.T, container string, reason v1alpha1.EndReason) {
+	t.Helper()
+	resp := s.new.ask(t, s.wants(container))
+	if resp.Error != nil {
+		t.Fatalf("the ADD was refused: %+v", *resp.Error)
+	}
+	if diff := cmp.Diff(s.lease, *resp.Lease, compareAddresses); diff != "" {
+		t.Errorf("the lease is another (-old +new):\n%s", diff)
+	}
+	status := s.claimOf(t, s.pod).Status
+	holder := status.Holder
+	if holder == nil || holder.PodUID != s.pod.UID || holder.NodeName != s.new.name || holder.Generation != 2 {
+		t.Errorf("the holder is %+v, want the new pod with generation 2", holder)
+	}
+	if len(status.PreviousHolders) != 1 || status.PreviousHolders[0].PodUID != s.oldPod.UID || status.PreviousHolders[0].Reason != reason ||
+		status.PreviousHolders[0].Evidence == "" {
+		t.Errorf("the previous holders are %+v, want the old pod, ended as %s", status.PreviousHolders, reason)
+	}
+}
+
+// TestTakeoverFromASilentNode proves R-G5 for the pool's default: too soon, then refused while the old pod answers (F14, a node that is
+// cut off from the API alone), then taken over when the VLAN is silent, and M24: not before.
+func TestTakeoverFromASilentNode(t *testing.T) {
+	s := newScene(t, "")
+	s.cutOff(t)
+	start := time.Now()
+	s.refused(t, "new-1", problem.TakeoverTooSoon)
+	if took := time.Since(start); took > agentapi.AddTimeout/2 {
+		t.Errorf("an ADD that was too soon took %s", took)
+	}
+	s.wait(39 * time.Second)
+	s.refused(t, "new-2", problem.TakeoverTooSoon)
+	if n := s.asked.Load(); n > 0 {
+		t.Errorf("the VLAN was asked %d times, too soon", n)
+	}
+	s.wait(2 * time.Second)
+	s.hear("02:32:00:a8:32:63", nil)
+	s.refused(t, "new-3", problem.PreviousHolderAlive)
+	s.awaitEvent(t, s.pod, problem.PreviousHolderAlive)
+	s.hear("", errors.New("the link is down"))
+	s.refused(t, "new-4", problem.WireNotAsked)
+	without := s.wants("new-5")
+	without.Link = ""
+	wantProblem(t, s.new.ask(t, without), problem.WireNotAsked)
+	s.hear("", nil)
+	s.taken(t, "new-6", v1alpha1.EndTakenOver)
+
+	if entry, _ := s.new.agent.journal.get(attemptKey{"new-6", "net1"}); entry.Link != "eth0.50" || entry.ClaimUID == "" || entry.Generation != 2 {
+		t.Errorf("the journal has %+v", entry)
+	}
+	if entry, _ := s.old.agent.journal.get(attemptKey{"old", "net1"}); entry.State != attached {
+		t.Errorf("the old node, which knows nothing, has %+v", entry)
+	}
+}
+
+// awaitEvent waits for the event about the pod, of which there is to be one.
+func (f *fixture) awaitEvent(t *testing.T, about client.Object, kind *problem.Kind) {
+	t.Helper()
+	eventually(t, "the event "+kind.Reason, func() error {
+		var list eventsv1.EventList
+		if err := f.List(t.Context(), &list, client.InNamespace(f.namespace)); err != nil {
+			return err
+		}
+		found := slices.DeleteFunc(list.Items, func(e eventsv1.Event) bool { return e.Regarding.UID != about.GetUID() || e.Reason != kind.Reason })
+		if len(found) != 1 {
+			return fmt.Errorf("there are %d events %s, of all %d", len(found), kind.Reason, len(list.Items))
+		}
+		return nil
+	})
+}
+
+// TestTakeoverByRule proves the other rules of R-G5 and rows of R-G4 on the API server.
+func TestTakeoverByRule(t *testing.T) {
+	outOfService := corev1.Taint{Key: corev1.TaintNodeOutOfService, Effect: corev1.TaintEffectNoExecute}
+	t.Run("Strict never, but from a node that is fenced", func(t *testing.T) {
+		s := newScene(t, v1alpha1.TakeoverStrict)
+		s.cutOff(t)
+		s.refused(t, "new-1", problem.TakeoverForbidden)
+		s.wait(time.Hour)
+		s.refused(t, "new-2", problem.TakeoverForbidden)
+		s.setNode(t, s.oldNode, false, outOfService)
+		s.taken(t, "new-3", v1alpha1.EndOutOfService)
+		if n := s.asked.Load(); n > 0 {
+			t.Errorf("the VLAN was asked %d times", n)
+		}
+	})
+	t.Run("Immediate after 40 s, without asking", func(t *testing.T) {
+		s := newScene(t, v1alpha1.TakeoverImmediate)
+		s.cutOff(t)
+		s.refused(t, "new-1", problem.TakeoverTooSoon)
+		s.wait(41 * time.Second)
+		s.taken(t, "new-2", v1alpha1.EndTakenOver)
+		if n := s.asked.Load(); n > 0 {
+			t.Errorf("the VLAN was asked %d times", n)
+		}
+	})
+	t.Run("out of service at once", func(t *testing.T) {
+		s := newScene(t, "")
+		s.cutOff(t)
+		s.setNode(t, s.oldNode, false, outOfService)
+		s.taken(t, "new-1", v1alpha1.EndOutOfService)
+	})
+	t.Run("the old pod is there", func(t *testing.T) {
+		s := newScene(t, "")
+		s.old.wire.set(refuse)
+		s.setNode(t, s.oldNode, false, outOfService)
+		// The API has one pod of a name; a claim that is wanted by two has pods of two names.
+		if _, err := s.tryTakeOver(t, s.newPod(t, "web", s.new.name, "")); !problem.ClaimHeld.Is(err) {
+			t.Errorf("the error is %v, want ClaimHeld", err)
+		}
+	})
+	t.Run("the node is ready", func(t *testing.T) {
+		s := newScene(t, "")
+		s.old.wire.set(refuse) // its agent is away, its kubelet is not
+		s.replacePod(t)
+		s.refused(t, "new-1", problem.ClaimHeld)
+		s.wait(time.Hour)
+		s.refused(t, "new-2", problem.ClaimHeld)
+	})
+	t.Run("the kubelet is dead and the agent is not", func(t *testing.T) {
+		s := newScene(t, "")
+		s.old.wire.set(refuse)
+		s.setNode(t, s.oldNode, false)
+		s.replacePod(t)
+		s.refused(t, "new-1", problem.TakeoverTooSoon)
+		s.renewReport(t)
+		s.wait(30 * time.Minute)
+		s.refused(t, "new-2", problem.ClaimHeld)
+		s.wait(30 * time.Second)
+		s.refused(t, "new-3", problem.TakeoverTooSoon)
+	})
+	t.Run("the node was made again under its name", func(t *testing.T) {
+		s := newScene(t, "")
+		s.cutOff(t)
+		s.must(t, s.Delete(t.Context(), s.oldNode))
+		s.makeNode(t, s.old.name, true)
+		s.refused(t, "new-1", problem.TakeoverTooSoon)
+		s.wait(41 * time.Second)
+		s.taken(t, "new-2", v1alpha1.EndTakenOver)
+		if n := s.asked.Load(); n != 1 {
+			t.Errorf("the VLAN was asked %d times, want once", n)
+		}
+	})
+}
+
+// tryTakeOver tries to take the old pod's claim over for another pod than its identity's.
+func (s *scene) tryTakeOver(t *testing.T, pod *corev1.Pod) (*v1alpha1.MacClaim, error) {
+	t.Helper()
+	req := s.addition("other", pod)
+	a := &addition{Agent: s.new.agent, req: &req, pod: pod, pool: s.pool, claim: s.lease.Claim}
+	return a.takeOver(t.Context())
+}
+
+// renewReport writes the old node's report, as its agent would.
+func (s *scene) renewReport(t *testing.T) {
+	t.Helper()
+	report := &v1alpha1.MacNode{}
+	s.must(t, s.Get(t.Context(), client.ObjectKey{Name: s.old.name}, report))
+	report.Status.Epoch++
+	report.Status.RenewTime = metav1.NowMicro()
+	s.must(t, s.Status().Update(t.Context(), report))
+}
+
+// TestTakeoverRaces proves that a takeover is one write of the version that all evidence is about, and what becomes of one that is
+// overtaken, whose answer is lost, or whose caller goes.
+func TestTakeoverRaces(t *testing.T) {
+	ready := func(t *testing.T) *scene {
+		t.Helper()
+		s := newScene(t, "")
+		s.cutOff(t)
+		s.refused(t, "new-0", problem.TakeoverTooSoon)
+		s.wait(41 * time.Second)
+		return s
+	}
+	during := func(s *scene, do func()) {
+		s.new.vlan = func(context.Context, string, wire.Query) (string, error) {
+			if s.asked.Add(1) == 1 {
+				do()
+			}
+			return "", nil
+		}
+	}
+	t.Run("the old agent clears the holder while the VLAN is asked", func(t *testing.T) {
+		s := ready(t)
+		during(s, func() {
+			s.must(t, s.binder().ClearHolder(t.Context(), claimKey(s.lease.Claim), s.oldPod.UID, 1, binding.AgentReport(s.old.name)))
+		})
+		s.taken(t, "new-1", v1alpha1.EndAgentReport)
+	})
+	t.Run("another pod becomes the holder while the VLAN is asked", func(t *testing.T) {
+		s := ready(t)
+		s.makeNode(t, "third-"+s.old.name, true)
+		during(s, func() {
+			s.must(t, s.binder().ClearHolder(t.Context(), claimKey(s.lease.Claim), s.oldPod.UID, 1, binding.AgentReport(s.old.name)))
+			_, err := s.binder().SetHolder(t.Context(), s.claimOf(t, s.pod), v1alpha1.Holder{
+				PodName: "db-0", PodUID: "third", NodeName: "third-" + s.old.name, Interface: "net1",
+			})
+			s.must(t, err)
+		})
+		wantProblem(t, s.new.ask(t, s.wants("new-1")), problem.ClaimHeld)
+		if holder := s.claimOf(t, s.pod).Status.Holder; holder == nil || holder.PodUID != "third" {
+			t.Errorf("the holder is %+v, want the third pod", holder)
+		}
+	})
+	t.Run("the answers are lost (F6)", func(t *testing.T) {
+		s := ready(t)
+		s.new.wire.loseEachAnswerOnce()
+		s.taken(t, "new-1", v1alpha1.EndTakenOver)
+	})
+	t.Run("the caller goes while the VLAN is asked (F2)", func(t *testing.T) {
+		s := ready(t)
+		conn := dial(t, s.new.socket)
+		over := make(chan struct{})
+		s.new.vlan = func(ctx context.Context, _ string, _ wire.Query) (string, error) {
+			defer close(over)
+			_ = conn.Close()
+			<-ctx.Done()
+			return "", ctx.Err()
+		}
+		s.must(t, agentapi.Write(conn, s.wants("new-1")))
+		<-over
+		eventually(t, "the tombstone", func() error {
+			if entry, ok := s.new.agent.journal.get(attemptKey{"new-1", "net1"}); !ok || entry.State == attached {
+				return errNotReady
+			}
+			return nil
+		})
+		if holder := s.claimOf(t, s.pod).Status.Holder; holder == nil || holder.PodUID != s.oldPod.UID {
+			t.Errorf("the holder is %+v, want the old pod", holder)
+		}
+		s.hear("", nil)
+		s.taken(t, "new-2", v1alpha1.EndTakenOver)
+	})
+}
+
+func (f *fixture) binder() *binding.Binder {
+	return &binding.Binder{Client: f, Index: binding.NewIndex(), Clock: testingclock.NewFakePassiveClock(now)}
+}
+
+// TestImmediateIsNeverAnsweredFromTheCaches: in such a pool nothing but a live look keeps the pod of a silent node from
+// being attached after its address has moved on.
+func TestImmediateIsNeverAnsweredFromTheCaches(t *testing.T) {
+	f := newFixture(t)
+	f.pool.Spec.Takeover = v1alpha1.TakeoverImmediate
+	f.must(t, f.Update(t.Context(), f.pool))
+	f.setReady(t, f.pool)
+	n := startNode(t)
+	pod := f.newPod(t, "db-0", n.name, "db")
+	f.prebind(t, n, pod)
+	claim := "GET /apis/macpool.dev/v1alpha1/namespaces/" + f.namespace + "/macclaims/" + f.claimOf(t, pod).Name
+	check := f.addition("c1", pod)
+	check.Command = agentapi.Check
+	for _, req := range []agentapi.Request{f.addition("c1", pod), f.addition("c1", pod), check} {
+		n.wire.requests()
+		if resp := n.ask(t, req); resp.Error != nil {
+			t.Fatalf("%s: %+v", req.Command, *resp.Error)
+		}
+		if asked := n.wire.requests(); !slices.Contains(asked, claim) {
+			t.Errorf("%s was answered without a look at the claim: %q", req.Command, asked)
+		}
+	}
+}
