@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package links
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	leasedMAC = "02:32:00:a8:32:08"
+	otherMAC  = "02:32:00:a8:32:09"
+)
+
+// roleEnv makes this binary become what the agent's container is, as far as links are concerned.
+const roleEnv = "MACPOOL_LINKS_TEST_ROLE"
+
+func TestMain(m *testing.M) {
+	var err error
+	switch os.Getenv(roleEnv) {
+	case "":
+		os.Exit(m.Run())
+	case "drop":
+		err = dropCapabilities()
+	case "remove":
+		err = removeUnprivileged(os.Args[1], os.Args[2], os.Args[3])
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// dropCapabilities becomes root with no capability but CAP_NET_ADMIN.
+func dropCapabilities() error {
+	runtime.LockOSThread()
+	for c := range uintptr(unix.CAP_LAST_CAP + 1) {
+		if c == unix.CAP_NET_ADMIN {
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("dropping capability %d: %w", c, err)
+		}
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if err := os.Setenv(roleEnv, "remove"); err != nil {
+		return err
+	}
+	return syscall.Exec(self, append([]string{self}, os.Args[1:]...), os.Environ())
+}
+
+// removeUnprivileged looks at the interface and removes it, where the namespace cannot be entered.
+func removeUnprivileged(netns, iface, mac string) error {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(string(status), "CapEff:\t0000000000001000") {
+		return fmt.Errorf("has other capabilities than CAP_NET_ADMIN: %s", status)
+	}
+	file, err := os.Open(netns)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	runtime.LockOSThread()
+	if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); !errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("entering the namespace is not refused: %w", err)
+	}
+	if has, err := MAC(netns, iface); err != nil || has != mac {
+		return fmt.Errorf("its MAC is %q, %w", has, err)
+	}
+	return Remove(netns, iface, mac)
+}
+
+func newNetNS(t *testing.T) ns.NetNS {
+	t.Helper()
+	n, err := testutils.NewNS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = n.Close()
+		_ = testutils.UnmountNS(n)
+	})
+	return n
+}
+
+func inside(t *testing.T, n ns.NetNS, f func() error) {
+	t.Helper()
+	if err := n.Do(func(ns.NetNS) error { return f() }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newHost is a node with a link to its VLAN.
+func newHost(t *testing.T) ns.NetNS {
+	t.Helper()
+	host := newNetNS(t)
+	inside(t, host, func() error {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = "eth0.50"
+		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "switch"})
+	})
+	return host
+}
+
+// kinds make a pod's net1, which hangs on the node, each in its way.
+var kinds = map[string]func(pod ns.NetNS, mac net.HardwareAddr) error{
+	"macvlan": func(pod ns.NetNS, mac net.HardwareAddr) error {
+		parent, err := netlinksafe.LinkByName("eth0.50")
+		if err != nil {
+			return err
+		}
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name, attrs.ParentIndex, attrs.HardwareAddr, attrs.Namespace = "net1", parent.Attrs().Index, mac, netlink.NsFd(int(pod.Fd()))
+		return netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_BRIDGE})
+	},
+	"veth": func(pod ns.NetNS, mac net.HardwareAddr) error {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = "veth1"
+		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "net1", PeerHardwareAddr: mac, PeerNamespace: netlink.NsFd(int(pod.Fd()))})
+	},
+}
+
+func addLink(t *testing.T, host, pod ns.NetNS, kind, mac string) {
+	t.Helper()
+	hw, err := net.ParseMAC(mac)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside(t, host, func() error { return kinds[kind](pod, hw) })
+}
+
+// has is the MAC of the namespace's net1 as it is seen in there, "" if there is none.
+func has(t *testing.T, n ns.NetNS) (mac string) {
+	t.Helper()
+	inside(t, n, func() error {
+		link, err := netlinksafe.LinkByName("net1")
+		if err == nil {
+			mac = link.Attrs().HardwareAddr.String()
+		}
+		return nil
+	})
+	return mac
+}
+
+// R-G7, F7: an interface whose address has moved on is removed where it is, once, and only if it is that one.
+func TestRemove(t *testing.T) {
+	for kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			host, pod, other := newHost(t), newNetNS(t), newNetNS(t)
+			addLink(t, host, pod, kind, leasedMAC)
+			if kind == "macvlan" { // another pod's of the same name
+				addLink(t, host, other, kind, otherMAC)
+			}
+			inside(t, host, func() error {
+				if mac, err := MAC(pod.Path(), "net1"); mac != leasedMAC || err != nil {
+					t.Errorf("the MAC is %q, %v", mac, err)
+				}
+				if err := Remove(pod.Path(), "net1", otherMAC); !errors.Is(err, ErrOtherMAC) {
+					t.Errorf("with another MAC: %v", err)
+				}
+				return nil
+			})
+			if mac := has(t, pod); mac != leasedMAC {
+				t.Fatalf("an interface with another MAC was removed; now %q", mac)
+			}
+			for range 2 { // again: it is gone, and that is well
+				inside(t, host, func() error { return Remove(pod.Path(), "net1", strings.ToUpper(leasedMAC)) })
+				if mac := has(t, pod); mac != "" {
+					t.Errorf("it is still there, with MAC %s", mac)
+				}
+				inside(t, host, func() error {
+					if mac, err := MAC(pod.Path(), "net1"); mac != "" || err != nil {
+						t.Errorf("the MAC is %q, %v", mac, err)
+					}
+					return nil
+				})
+			}
+			if mac := has(t, other); kind == "macvlan" && mac != otherMAC {
+				t.Errorf("the other pod's has MAC %q", mac)
+			}
+		})
+	}
+}
+
+// R-S8: CAP_NET_ADMIN is enough, seen in a process that has no other and cannot enter the namespace.
+func TestLeastPrivilege(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			host, pod := newHost(t), newNetNS(t)
+			addLink(t, host, pod, kind, leasedMAC)
+			cmd := exec.CommandContext(t.Context(), self, pod.Path(), "net1", leasedMAC)
+			cmd.Env = append(os.Environ(), roleEnv+"=drop")
+			var output []byte
+			var err error
+			inside(t, host, func() error { // a process is born into the namespace of the thread that makes it
+				output, err = cmd.CombinedOutput()
+				return nil
+			})
+			if err != nil {
+				t.Fatalf("%v: %s", err, output)
+			}
+			if mac := has(t, pod); mac != "" {
+				t.Errorf("it is still there, with MAC %s", mac)
+			}
+		})
+	}
+}
+
+// What is gone has no interface; what cannot be looked at is not gone.
+func TestNamespacesThatAreNotThere(t *testing.T) {
+	host := newHost(t)
+	left := filepath.Join(t.TempDir(), "left") // as ip netns leaves it when its mount is gone
+	if err := os.WriteFile(left, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		path string
+		fail bool
+	}{
+		"gone":                    {path: filepath.Join(t.TempDir(), "gone")},
+		"left behind":             {path: left},
+		"in a directory not here": {path: "/run/no-such-directory/netns", fail: true},
+		"unknown":                 {path: "", fail: true},
+		"the node's own":          {path: "/proc/thread-self/ns/net", fail: true},
+		"no network namespace":    {path: "/proc/thread-self/ns/uts", fail: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inside(t, host, func() error {
+				if mac, err := MAC(tc.path, "eth0.50"); mac != "" || (err != nil) != tc.fail {
+					t.Errorf("the MAC is %q, %v", mac, err)
+				}
+				if err := Remove(tc.path, "eth0.50", leasedMAC); (err != nil) != tc.fail {
+					t.Errorf("Remove: %v", err)
+				}
+				return nil
+			})
+		})
+	}
+}
+
+// A link that is not software, as host-device gives to pods. A loopback with a MAC stands for it.
+func TestWhatCannotBeRemoved(t *testing.T) {
+	host, pod := newHost(t), newNetNS(t)
+	inside(t, pod, func() error {
+		lo, err := netlinksafe.LinkByName("lo")
+		if err != nil {
+			return err
+		}
+		mac, err := net.ParseMAC(leasedMAC)
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetHardwareAddr(lo, mac)
+	})
+	inside(t, host, func() error {
+		if err := Remove(pod.Path(), "lo", leasedMAC); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("lo: %v", err)
+		}
+		if err := Remove(pod.Path(), "net1", "02:32"); err == nil {
+			t.Error("it takes anything for a MAC")
+		}
+		return nil
+	})
+}
