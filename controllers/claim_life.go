@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -20,12 +21,36 @@ import (
 
 // judge is judgeLife on what the cache knows. A verdict that removes the claim is repeated on live reads, which come after
 // the claim was read: a cache that lags does not know the pod for which a node agent has just made it (M02).
+//
+// The brake may put it off, if nothing but its absence says that the workload is gone.
 func (r *MacClaimReconciler) judge(ctx context.Context, claim *v1alpha1.MacClaim) (life, error) {
+	key := client.ObjectKeyFromObject(claim)
 	verdict, err := lifeOf(ctx, r.Client, r.Client, claim, r.Clock.Now())
-	if err != nil || !verdict.Remove {
-		return verdict, err
+	if err == nil && verdict.Remove {
+		if verdict.Absent && !endedByNode(claim) && !r.ends.seen(key, claim.Spec.Workload.Kind) {
+			wait, err := r.Brake.ask(ctx, r.Client, claim.Spec.PoolRef.Name, claimCandidate(key))
+			if wait > 0 || err != nil {
+				return life{Ended: true, Left: wait}, err
+			}
+		}
+		verdict, err = lifeOf(ctx, r.APIReader, r.Client, claim, r.Clock.Now())
 	}
-	return lifeOf(ctx, r.APIReader, r.Client, claim, r.Clock.Now())
+	if err == nil && !verdict.Remove {
+		r.Brake.settled(claimCandidate(key))
+	}
+	if err == nil && verdict.Alive {
+		r.ends.forget(key)
+	}
+	return verdict, err
+}
+
+// claimCandidate is a claim as the brake knows it.
+func claimCandidate(key types.NamespacedName) string { return "claim " + key.String() }
+
+// endedByNode tells whether a node has said that the claim's last hold is over.
+func endedByNode(claim *v1alpha1.MacClaim) bool {
+	past := claim.Status.PreviousHolders
+	return len(past) > 0 && past[0].Reason.Attested()
 }
 
 // lifeOf is judgeLife on what the workload's reader knows; the pool only says for how long to retain.
@@ -60,7 +85,10 @@ func lifeOf(ctx context.Context, workloads, pools client.Reader, claim *v1alpha1
 		return life{}, fmt.Errorf("reading pool %s: %w", claim.Spec.PoolRef.Name, err)
 	}
 	in.Retain = retainOf(claim, pool)
-	return judgeLife(in), nil
+	verdict := judgeLife(in)
+	verdict.Alive = in.Pod == podAlive || in.SetExists
+	verdict.Absent = in.Pod == podGone || in.Kind == v1alpha1.WorkloadStatefulSet
+	return verdict, nil
 }
 
 // remove deletes a claim that has outlived its workload, as it was read: a holder that was set since is a conflict. Its lease

@@ -45,6 +45,10 @@ type life struct {
 	Remove bool
 	// Left is how long to wait before Remove.
 	Left time.Duration
+	// Alive: the workload was found.
+	Alive bool
+	// Absent: that it is gone rests on what a read did not find. A pod that has finished was found.
+	Absent bool
 }
 
 // judgeLife decides whether a claim has outlived its workload. In order:

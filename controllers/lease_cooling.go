@@ -17,6 +17,20 @@ import (
 	"github.com/macpool/macpool/api/v1alpha1"
 )
 
+const (
+	// unattestedFactor and unattestedCooldown lengthen the cooldown of an address of which no node has said that its interface is gone:
+	// by the factor, and to at least this.
+	unattestedFactor   = 10
+	unattestedCooldown = 10 * time.Minute
+)
+
+// endedByWord tells whether a node has said that nothing uses the address of a released lease any more, or nothing ever
+// did. Releases of which the reason is not written down are of an earlier version, which knew no other.
+func endedByWord(lease *v1alpha1.MacLease) bool {
+	past := lease.Spec.History
+	return len(past) == 0 || !past[0].To.Equal(lease.Spec.ReleasedAt) || past[0].Reason.Attested()
+}
+
 // cool is cases 7 to 9: it takes a released lease one step on its way.
 func (r *LeaseReconciler) cool(ctx context.Context, lease *v1alpha1.MacLease) (ctrl.Result, error) {
 	cooldown, history, err := r.times(ctx, lease.Spec.PoolName)
@@ -24,6 +38,9 @@ func (r *LeaseReconciler) cool(ctx context.Context, lease *v1alpha1.MacLease) (c
 		return ctrl.Result{}, err
 	}
 	now := r.Clock.Now()
+	if !endedByWord(lease) {
+		cooldown = max(unattestedFactor*cooldown, unattestedCooldown)
+	}
 	if lease.Spec.ReusableAt == nil {
 		// The clock of who released it says nothing here, and neither does that of this process before it restarted: the
 		// cooldown is what this process has seen of it (R-G8).

@@ -38,6 +38,8 @@ const recheckKept = 10 * time.Second
 //     on a node;
 //  3. the pod: with a nodeName, the lease is kept until no pod of the claim's is on any node, at two looks OrphanAfter apart.
 //
+// In the second and third case no node has said anything, and the brake may hold the release back.
+//
 // Meanwhile the lease stays leased, to nobody but a claim of the same name, which takes it over (binding.Binder). Not covered, because
 // nothing that is left says it: a pod that the API has forgotten and whose node, cut off, still runs it; and a holder that an agent
 // set while no manager ran, whose claim and pod were both deleted by force before one ran again.
@@ -60,7 +62,13 @@ func (r *LeaseReconciler) end(ctx context.Context, seen *v1alpha1.MacLease) (ctr
 		return ctrl.Result{RequeueAfter: absentAfter}, nil // the cache lags
 	}
 	if last == nil || last.Status.Holder != nil {
-		if wait, err := r.keep(ctx, lease, last, now.Sub(since)); wait > 0 || err != nil {
+		wait, err := r.keep(ctx, lease, last, now.Sub(since))
+		if err == nil && wait == 0 {
+			wait, err = r.Brake.ask(ctx, r.Client, lease.Spec.PoolName, leaseCandidate(lease.Name))
+		} else {
+			r.Brake.settled(leaseCandidate(lease.Name))
+		}
+		if wait > 0 || err != nil {
 			return ctrl.Result{RequeueAfter: wait}, err
 		}
 	}
@@ -72,6 +80,9 @@ func (r *LeaseReconciler) end(ctx context.Context, seen *v1alpha1.MacLease) (ctr
 		"claimNamespace", lease.Spec.ClaimRef.Namespace, "claim", lease.Spec.ClaimRef.Name, "evidence", entry.Evidence)
 	return ctrl.Result{}, nil
 }
+
+// leaseCandidate is a lease as the brake knows it.
+func leaseCandidate(name string) string { return "lease " + name }
 
 // keep tells for how long at least a lease must be kept whose claim is gone and may have been held: not at all if nothing can
 // be using it. age is how long it has been looked at without finding a pod.

@@ -35,6 +35,10 @@ type MacClaimReconciler struct {
 	Clock    clock.PassiveClock
 	// Wake brings claims that are worth another try.
 	Wake <-chan event.TypedGenericEvent[*v1alpha1.MacClaim]
+	// Brake holds removals back; nil for none.
+	Brake *Brake
+
+	ends workloadEnds
 }
 
 // +kubebuilder:rbac:groups=macpool.dev,resources=macclaims,verbs=get;list;watch;delete
@@ -48,6 +52,8 @@ type MacClaimReconciler struct {
 func (r *MacClaimReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	claim := &v1alpha1.MacClaim{}
 	if err := r.Client.Get(ctx, req.NamespacedName, claim); err != nil {
+		r.Brake.settled(claimCandidate(req.NamespacedName))
+		r.ends.forget(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !claim.DeletionTimestamp.IsZero() {

@@ -47,6 +47,8 @@ type MacPoolReconciler struct {
 	Clock     clock.PassiveClock
 	// Wake takes the claims that are worth another try.
 	Wake chan<- event.TypedGenericEvent[*v1alpha1.MacClaim]
+	// Brake is asked whether releases are held back; nil for none.
+	Brake *Brake
 	// Metrics gets the collector of address counts, if it is set.
 	Metrics prometheus.Registerer
 
@@ -81,13 +83,14 @@ func (r *MacPoolReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manag
 			claims, err := r.suspectsOf(ctx, pool)
 			return len(claims), err
 		}
-		if err := r.Metrics.Register(collector{r.Feed, suspects}); err != nil {
+		if err := r.Metrics.Register(collector{r.Feed, suspects, r.Brake}); err != nil {
 			return fmt.Errorf("registering metrics: %w", err)
 		}
 	}
 	r.counted, r.announced, r.asked = map[string]time.Time{}, map[string]poolVersion{}, map[string]map[string]time.Time{}
 	return ctrl.NewControllerManagedBy(mgr).Named("macpool").
 		WatchesRawSource(poolSource{synced{r.Feed}}).
+		WatchesRawSource(brakeSource{r.Brake}).
 		// Of a change, the pool that the network named before and the one that it names now.
 		Watches(&nadv1.NetworkAttachmentDefinition{}, handler.EnqueueRequestsFromMapFunc(poolNamedBy)).
 		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(ofSuspect), builder.WithPredicates(suspicionChanged{})).
@@ -128,6 +131,7 @@ func (r *MacPoolReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	updated := pool.DeepCopy()
 	setPoolConditions(updated, verdict, r.Feed.Index.Count(pool.Name))
 	updated.Status.OwnLeases = number(r.Feed.Index.Own(pool.Name))
+	setReleasesPaused(updated, r.Brake)
 	setSuspects(updated, suspects, linksOf(networks.Items), r.askedOf(pool.Name), r.Clock.Now())
 	setNetworksCondition(updated, r.networks.of(pool, networks.Items))
 	result := ctrl.Result{RequeueAfter: healInterval}

@@ -79,7 +79,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "applying config/rbac:", err)
 		return 1
 	}
-	if err := applyClaimPolicy(filepath.Join("..", "config")); err != nil {
+	if err := applyPolicies(filepath.Join("..", "config")); err != nil {
 		fmt.Fprintln(os.Stderr, "applying config/policy:", err)
 		return 1
 	}

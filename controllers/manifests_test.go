@@ -124,16 +124,20 @@ func readManifest(file string) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// applyClaimPolicy applies the policy that guards claims which are held, and the DaemonSet to which it is bound, and returns when it is
-// in force.
-func applyClaimPolicy(config string) error {
+// applyPolicies applies the policies that guard claims and pools, and the DaemonSet to which they are bound, and returns when that of
+// claims which are held is in force.
+func applyPolicies(config string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	c, err := client.New(adminConfig, client.Options{Scheme: scheme})
 	if err != nil {
 		return err
 	}
-	for _, file := range []string{"agent/daemonset.yaml", "policy/claim_in_use_policy.yaml", "policy/claim_in_use_binding.yaml"} {
+	for _, file := range []string{
+		"agent/daemonset.yaml", "policy/claim_in_use_policy.yaml", "policy/claim_in_use_binding.yaml",
+		"policy/pool_in_use_policy.yaml", "policy/pool_in_use_binding.yaml",
+		"policy/force_release_policy.yaml", "policy/force_release_binding.yaml",
+	} {
 		objects, err := readManifest(filepath.Join(config, file))
 		if err != nil {
 			return err

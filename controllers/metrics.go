@@ -23,17 +23,26 @@ var suspectHolders = prometheus.NewDesc(
 	[]string{"pool"}, nil,
 )
 
+// releasesHeld is how many releases the brake holds back.
+var releasesHeld = prometheus.NewDesc(
+	"macpool_releases_held",
+	"Releases of a pool that are held back because too many are due at once without a node's word (condition ReleasesPaused).",
+	[]string{"pool"}, nil,
+)
+
 // collector counts when it is asked. A gauge that is pushed is wrong after a restart, and for a pool that is gone.
 type collector struct {
 	feed *view.Feed
 	// suspects counts the suspect claims of a pool.
 	suspects func(pool string) (int, error)
+	brake    *Brake
 }
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(descriptions chan<- *prometheus.Desc) {
 	descriptions <- addresses
 	descriptions <- suspectHolders
+	descriptions <- releasesHeld
 }
 
 // Collect implements prometheus.Collector.
@@ -50,6 +59,11 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 		} {
 			metrics <- prometheus.MustNewConstMetric(addresses, prometheus.GaugeValue, float64(n), pool, state)
 		}
+		due, _, held := c.brake.state(pool)
+		if !held {
+			due = 0
+		}
+		metrics <- prometheus.MustNewConstMetric(releasesHeld, prometheus.GaugeValue, float64(due), pool)
 		n, err := c.suspects(pool)
 		if err != nil {
 			metrics <- prometheus.NewInvalidMetric(suspectHolders, err)

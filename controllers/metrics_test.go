@@ -48,9 +48,10 @@ func TestAddressesAreCountedWhenAsked(t *testing.T) {
 	w.eventually(func(g gomega.Gomega) {
 		g.Expect(cmp.Diff(map[string]float64{
 			prefix + "leased": 1, prefix + "cooling": 1, prefix + "conflicted": 0, prefix + "kept": 2, prefix + "available": 3, prefix + "out_of_range": 0,
-			"macpool_suspect_holders pool=" + pool.Name: 0,
+			"macpool_suspect_holders pool=" + pool.Name: 0, "macpool_releases_held pool=" + pool.Name: 0,
 		}, scrape(g))).To(gomega.BeEmpty())
 	})
-	w.remove(pool)
+	w.remove(w.claimNow(ns, "a")) // a pool that has leases stays
+	w.eventually(func(g gomega.Gomega) { g.Expect(w.Delete(t.Context(), pool)).To(gomega.Succeed()) })
 	w.eventually(func(g gomega.Gomega) { g.Expect(scrape(g)).To(gomega.BeEmpty()) })
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/allocator"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/problem"
 )
 
 // poolVerdict is what is wrong with a pool; the zero value is a pool that takes claims.
@@ -84,6 +85,20 @@ func setPoolConditions(pool *v1alpha1.MacPool, verdict poolVerdict, count alloca
 	apimeta.SetStatusCondition(&status.Conditions, metav1.Condition{
 		Type: v1alpha1.PoolExhausted, Status: metav1.ConditionTrue, Reason: v1alpha1.PoolReasonNoAddress,
 		Message:            "Every address is leased, cooling, in conflict or kept for claims that ask for it",
+		ObservedGeneration: pool.Generation,
+	})
+}
+
+// setReleasesPaused says whether the brake holds releases of the pool back.
+func setReleasesPaused(pool *v1alpha1.MacPool, brake *Brake) {
+	due, limit, held := brake.state(pool.Name)
+	if !held {
+		apimeta.RemoveStatusCondition(&pool.Status.Conditions, v1alpha1.PoolReleasesPaused)
+		return
+	}
+	apimeta.SetStatusCondition(&pool.Status.Conditions, metav1.Condition{
+		Type: v1alpha1.PoolReleasesPaused, Status: metav1.ConditionTrue, Reason: v1alpha1.PoolReasonTooMany,
+		Message:            problem.ReleasesPaused.New(due, pool.Name, limit).Sentence(),
 		ObservedGeneration: pool.Generation,
 	})
 }

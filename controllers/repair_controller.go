@@ -51,6 +51,8 @@ type LeaseReconciler struct {
 	Wake chan<- event.TypedGenericEvent[*v1alpha1.MacClaim]
 	// OrphanAfter is how long a lease may be without a claim that names it; 60 s if zero.
 	OrphanAfter time.Duration
+	// Brake holds releases back; nil for none.
+	Brake *Brake
 
 	observed observations
 	endings  endings
@@ -90,6 +92,9 @@ func (r *LeaseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 		leasedTo = lease.Spec.ClaimRef.UID
 	}
 	r.endings.keep(req.Name, leasedTo)
+	if leasedTo == "" {
+		r.Brake.settled(leaseCandidate(req.Name))
+	}
 	switch {
 	case err != nil:
 		return settle(r.absent(ctx, req.Name))
@@ -117,6 +122,7 @@ func (r *LeaseReconciler) verify(ctx context.Context, lease *v1alpha1.MacLease) 
 	case claim == nil:
 		return r.end(ctx, lease)
 	case claim.Status.LeaseName == lease.Name:
+		r.Brake.settled(leaseCandidate(lease.Name))
 		r.observed.forget(lease.Name)
 		return ctrl.Result{}, r.mirrorNode(ctx, lease, claim)
 	}

@@ -83,6 +83,12 @@ func (w *world) wipe() {
 					return err
 				}
 			}
+			if pool, ok := object.(*v1alpha1.MacPool); ok && pool.Status.OwnLeases != nil {
+				pool.Status.OwnLeases = nil
+				if err := w.Status().Update(ctx, pool); client.IgnoreNotFound(err) != nil {
+					return err
+				}
+			}
 			if len(object.GetFinalizers()) > 0 {
 				object.SetFinalizers(nil)
 				if err := w.Update(ctx, object); client.IgnoreNotFound(err) != nil {
@@ -105,6 +111,8 @@ type managerOptions struct {
 	metrics     prometheus.Registerer
 	// grace and patience are those of HolderReconciler; short if zero, and longer than any test.
 	grace, patience time.Duration
+	// silence is that of MacNodeReconciler; holdGrace if zero.
+	silence time.Duration
 	// live wraps what reconcilers read live by.
 	live func(client.Reader) client.Reader
 	// count, if set, is told of each request.
@@ -144,6 +152,10 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 		apiReader = o.live(apiReader)
 	}
 	recorder := mgr.GetEventRecorder("macpool-manager")
+	brake := &controllers.Brake{
+		Clock: clock.RealClock{}, Leased: func(pool string) uint64 { return feed.Index.Count(pool).Leased },
+		Gather: 300 * time.Millisecond, Round: 2 * time.Second,
+	}
 	wake := make(chan event.TypedGenericEvent[*v1alpha1.MacClaim])
 	ctx, cancel := context.WithCancel(context.Background())
 	for _, c := range []interface {
@@ -151,13 +163,16 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 	}{
 		feed,
 		// Its clock only spaces its writes.
-		&controllers.MacPoolReconciler{Client: mgr.GetClient(), APIReader: apiReader, Feed: feed, Clock: clock.RealClock{}, Wake: wake, Metrics: o.metrics},
-		&controllers.MacClaimReconciler{Client: mgr.GetClient(), APIReader: apiReader, Binder: binder, Feed: feed, Recorder: recorder, Clock: o.clock, Wake: wake},
+		&controllers.MacPoolReconciler{Client: mgr.GetClient(), APIReader: apiReader, Feed: feed, Clock: clock.RealClock{}, Wake: wake, Metrics: o.metrics, Brake: brake},
+		&controllers.MacClaimReconciler{Client: mgr.GetClient(), APIReader: apiReader, Binder: binder, Feed: feed, Recorder: recorder, Clock: o.clock, Wake: wake, Brake: brake},
 		&controllers.PodReconciler{Client: mgr.GetClient(), Binder: binder, Recorder: recorder, Clock: clock.RealClock{}},
-		&controllers.LeaseReconciler{Client: mgr.GetClient(), APIReader: apiReader, Binder: binder, Clock: o.clock, Wake: wake, OrphanAfter: o.orphanAfter},
+		&controllers.LeaseReconciler{Client: mgr.GetClient(), APIReader: apiReader, Binder: binder, Clock: o.clock, Wake: wake, OrphanAfter: o.orphanAfter, Brake: brake},
 		&controllers.HolderReconciler{
 			Client: mgr.GetClient(), APIReader: apiReader, Binder: binder, Recorder: recorder, Clock: o.clock,
 			Grace: cmp.Or(o.grace, holdGrace), Patience: cmp.Or(o.patience, time.Hour),
+		},
+		&controllers.MacNodeReconciler{
+			Client: mgr.GetClient(), APIReader: apiReader, Clock: o.clock, Silence: cmp.Or(o.silence, holdGrace),
 		},
 		&controllers.NADReconciler{Client: mgr.GetClient(), Recorder: recorder},
 	} {

@@ -44,21 +44,25 @@ func addControllers(ctx context.Context, mgr ctrl.Manager) (healthz.Checker, err
 		return nil, fmt.Errorf("making the binder's client: %w", err)
 	}
 	binder := &binding.Binder{Client: live, Index: feed.Index, Clock: time}
+	brake := &controllers.Brake{Clock: time, Leased: func(pool string) uint64 { return feed.Index.Count(pool).Leased }}
 	for _, c := range []interface {
 		SetupWithManager(context.Context, ctrl.Manager) error
 	}{
 		feed,
 		&controllers.MacPoolReconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Feed: feed, Clock: time, Wake: wake, Metrics: metrics.Registry,
+			Brake: brake,
 		},
 		&controllers.MacClaimReconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Feed: feed, Recorder: recorder, Clock: time, Wake: wake,
+			Brake: brake,
 		},
 		&controllers.PodReconciler{Client: mgr.GetClient(), Binder: binder, Recorder: recorder, Clock: time},
-		&controllers.LeaseReconciler{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Clock: time, Wake: wake},
+		&controllers.LeaseReconciler{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Clock: time, Wake: wake, Brake: brake},
 		&controllers.HolderReconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Recorder: recorder, Clock: time,
 		},
+		&controllers.MacNodeReconciler{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: time},
 		&controllers.NADReconciler{Client: mgr.GetClient(), Recorder: recorder},
 	} {
 		if err := c.SetupWithManager(ctx, mgr); err != nil {

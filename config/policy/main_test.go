@@ -28,6 +28,8 @@ const patience = time.Minute
 // The API server of all tests here, with the policies in force.
 var (
 	api client.Client
+	// server is the API server itself, for other users of it.
+	server *envtest.Environment
 
 	// older are objects of each kind, made before the policies, with the founding case's annotation.
 	older = map[string]client.Object{}
@@ -43,7 +45,7 @@ func run(m *testing.M) int {
 	if err := v1alpha1.AddToScheme(scheme.Scheme); err != nil {
 		panic(err)
 	}
-	server := &envtest.Environment{
+	server = &envtest.Environment{
 		CRDDirectoryPaths: []string{filepath.Join("..", "crd", "bases")}, ErrorIfCRDPathMissing: true,
 	}
 	config, err := server.Start()
@@ -74,7 +76,7 @@ func prepare(ctx context.Context) error {
 		}
 		older[kind] = obj
 	}
-	for _, name := range []string{"mac_annotation", "claim_in_use"} {
+	for _, name := range []string{"mac_annotation", "claim_in_use", "pool_in_use", "force_release"} {
 		var policy admissionregistrationv1.ValidatingAdmissionPolicy
 		var binding admissionregistrationv1.ValidatingAdmissionPolicyBinding
 		err := errors.Join(load(name+"_policy.yaml", &policy), load(name+"_binding.yaml", &binding))
@@ -85,8 +87,10 @@ func prepare(ctx context.Context) error {
 			return fmt.Errorf("creating the policy: %w", err)
 		}
 	}
-	if err := prepareClaims(ctx); err != nil {
-		return err
+	for _, inForce := range []func(context.Context) error{prepareClaims, preparePools, prepareForce} {
+		if err := inForce(ctx); err != nil {
+			return err
+		}
 	}
 	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
 		err := api.Create(ctx, kinds["Pod"]("default", founding), client.DryRunAll)

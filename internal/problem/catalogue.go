@@ -126,9 +126,9 @@ var (
 	})
 	PoolInUse = add(&Kind{
 		Code: "MP217", Reason: "PoolInUse", CNI: 217,
-		Sentence:    "pool %s has %d leases",
+		Sentence:    "pool %s still leases %d of its addresses",
 		Fix:         "Delete their claims, or the workloads that they were made for, first: kubectl get macclaims -A shows them. To keep new ones away meanwhile, set a namespaceSelector that selects nothing.",
-		Explanation: "An admission policy refuses the deletion of a pool that has leases. A pool has no finalizer: nothing of macpool's must be there for it to go (docs/design/0006). Its leases would stay without it, but their pods could not be attached again.",
+		Explanation: "An admission policy, macpool-pool-in-use, refuses the deletion of a pool that has leases; those of a pool that overlaps it do not count. The number, ownLeases in the pool's status, is what the manager has counted last. A pool has no finalizer: nothing of macpool's must be there for it to go (docs/design/0006). Its leases would stay without it, but their pods could not be attached again. Like MP216, the policy binds only while the DaemonSet macpool-agent exists.",
 	})
 	ForceReleaseForbidden = add(&Kind{
 		Code: "MP218", Reason: "ForceReleaseForbidden", CNI: 218,

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policy_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/problem"
+)
+
+// owner may do all with claims, and nothing with leases: a person to whom a namespace belongs.
+var owner client.Client
+
+// prepareForce makes the owner, and returns when that one is refused.
+func prepareForce(ctx context.Context) error {
+	role := &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{Name: "claims"},
+		Rules: []rbacv1.PolicyRule{
+			{APIGroups: []string{"macpool.dev"}, Resources: []string{"macclaims", "macclaims/status"}, Verbs: []string{"*"}},
+			{APIGroups: []string{"macpool.dev"}, Resources: []string{"macleases"}, Verbs: []string{"get", "list", "watch"}},
+		},
+	}
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "claims"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "owner"}},
+	}
+	for _, object := range []client.Object{role, binding} {
+		if err := api.Create(ctx, object); err != nil {
+			return fmt.Errorf("creating %T: %w", object, err)
+		}
+	}
+	user, err := server.AddUser(envtest.User{Name: "owner", Groups: []string{"system:authenticated"}}, &rest.Config{QPS: -1})
+	if err != nil {
+		return fmt.Errorf("adding a user: %w", err)
+	}
+	if owner, err = client.New(user.Config(), client.Options{}); err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	err = wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		err := owner.Create(ctx, forced(newClaim("probe-force"), "now"), client.DryRunAll)
+		return apierrors.IsForbidden(err) && strings.Contains(err.Error(), problem.ForceReleaseForbidden.Code), nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for the policy to refuse something: %w", err)
+	}
+	return nil
+}
+
+func forced(claim *v1alpha1.MacClaim, reason string) *v1alpha1.MacClaim {
+	metav1.SetMetaDataAnnotation(&claim.ObjectMeta, v1alpha1.AnnotationForceRelease, reason)
+	return claim
+}
+
+// Only who may update leases may take an address from a pod without evidence; whoever may edit the claim may withdraw it (R-S5).
+func TestForceRelease(t *testing.T) {
+	const asked, upTo = v1alpha1.AnnotationForceRelease, v1alpha1.AnnotationForceReleaseUpTo
+	i := 0
+	for name, tc := range map[string]struct {
+		from, to map[string]string
+		refused  bool
+	}{
+		"something else":   {nil, map[string]string{"a": "b"}, false},
+		"set":              {nil, map[string]string{asked: "it burns"}, true},
+		"set empty":        {nil, map[string]string{asked: ""}, true},
+		"changed":          {map[string]string{asked: "it burns"}, map[string]string{asked: "it burned"}, true},
+		"beside it":        {map[string]string{asked: "it burns"}, map[string]string{asked: "it burns", "a": "b"}, false},
+		"withdrawn":        {map[string]string{asked: "it burns"}, nil, false},
+		"both withdrawn":   {map[string]string{asked: "it burns", upTo: "3"}, nil, false},
+		"asked once more":  {map[string]string{asked: "it burns", upTo: "3"}, map[string]string{asked: "it burns"}, true},
+		"meant for others": {map[string]string{asked: "it burns"}, map[string]string{asked: "it burns", upTo: "99"}, true},
+		"the note alone":   {nil, map[string]string{upTo: "99"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i++
+			claim := claimed(t, fmt.Sprintf("force-%d", i), held)
+			claim.Annotations = tc.from
+			if err := api.Update(t.Context(), claim); err != nil {
+				t.Fatal(err)
+			}
+			claim.Annotations = tc.to
+			err := owner.Update(t.Context(), claim.DeepCopy(), client.DryRunAll)
+			checkForce(t, err, tc.refused)
+			if err := api.Update(t.Context(), claim.DeepCopy(), client.DryRunAll); err != nil {
+				t.Errorf("who may update leases is refused: %v", err)
+			}
+			fresh := newClaim(claim.Name + "-new")
+			fresh.Annotations = tc.to
+			_, hasAsked := tc.to[asked]
+			_, hasNote := tc.to[upTo]
+			checkForce(t, owner.Create(t.Context(), fresh, client.DryRunAll), hasAsked || hasNote)
+		})
+	}
+}
+
+func checkForce(t *testing.T, err error, refused bool) {
+	t.Helper()
+	if !refused {
+		if err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	if !apierrors.IsForbidden(err) {
+		t.Fatalf("got %v, want a refusal as forbidden", err)
+	}
+	_, message, _ := strings.Cut(err.Error(), "denied request: ")
+	if want := problem.ForceReleaseForbidden.New().Error(); message != want {
+		t.Errorf("refused with\n%s\nwant\n%s", message, want)
+	}
+}
+
+// Claims that carry the annotation can be bound, held and let go by who may do no more than that: the status is not asked about.
+func TestForceReleaseLeavesTheStatus(t *testing.T) {
+	claim := claimed(t, "force-status", held)
+	if err := api.Update(t.Context(), forced(claim, "it burns")); err != nil {
+		t.Fatal(err)
+	}
+	claim.Status.Holder = nil
+	if err := owner.Status().Update(t.Context(), claim); err != nil {
+		t.Error(err)
+	}
+}
