@@ -158,7 +158,10 @@ func awaitPolicy(ctx context.Context, c client.Client) error {
 }
 
 // client is the administrator's client.
-func (c *ControlPlane) client() (client.Client, error) {
+func (c *ControlPlane) client() (client.Client, error) { return c.watchClient() }
+
+// watchClient is a client of the administrator that can also watch.
+func (c *ControlPlane) watchClient() (client.WithWatch, error) {
 	scheme := k8sruntime.NewScheme()
 	for _, add := range []func(*k8sruntime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, nadv1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -167,7 +170,7 @@ func (c *ControlPlane) client() (client.Client, error) {
 	}
 	cfg := rest.CopyConfig(c.admin)
 	cfg.QPS = -1 // the API server's own limits are enough
-	cl, err := client.New(cfg, client.Options{Scheme: scheme})
+	cl, err := client.NewWithWatch(cfg, client.Options{Scheme: scheme})
 	if err != nil {
 		return nil, fmt.Errorf("making the administrator's client: %w", err)
 	}

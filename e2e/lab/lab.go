@@ -79,6 +79,8 @@ type Lab struct {
 	Nodes []*Node
 	// Manager is the manager's process, nil before StartManager.
 	Manager *Process
+	// Witness is told what the nodes' container runtimes do; nil for nobody.
+	Witness Witness
 
 	ctx  context.Context //nolint:containedctx // the laboratory's life, which no call's context bounds
 	opts Options

@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -42,9 +41,8 @@ func newWires(t *testing.T, b Backend, names ...string) *Lab {
 	}
 	t.Cleanup(func() { remove(t, l) })
 	for _, name := range names {
-		n := &Node{Name: name, lab: l, dir: filepath.Join(l.Dir, name)}
-		n.cache = filepath.Join(n.dir, "cni-cache")
-		if err := os.MkdirAll(n.cache, 0o700); err != nil {
+		n, err := l.newNode(name)
+		if err != nil {
 			t.Fatal(err)
 		}
 		if n.ns, err = newNetNS(name); err != nil {

@@ -77,23 +77,38 @@ func (l *Lab) Networks(ctx context.Context, pod *corev1.Pod) ([]Network, error) 
 	}
 	var nets []Network
 	for i, e := range elements {
-		nad := &nadv1.NetworkAttachmentDefinition{}
-		key := client.ObjectKey{Namespace: e.Namespace, Name: e.Name}
-		if err := l.Client.Get(ctx, key, nad); err != nil {
-			return nil, fmt.Errorf("getting network %s: %w", key, err)
-		}
-		// Gives a configuration without a name that of the object.
-		config, err := nadutils.GetCNIConfigFromSpec(nad.Spec.Config, nad.Name)
+		config, err := l.networkConfig(ctx, e.Namespace, e.Name)
 		if err != nil {
-			return nil, fmt.Errorf("reading the configuration of %s: %w", key, err)
+			return nil, err
 		}
-		net := Network{Name: key.String(), Config: string(config), Interface: e.InterfaceRequest, IPs: e.IPRequest, MAC: e.MacRequest}
-		if net.Interface == "" {
-			net.Interface = fmt.Sprintf("net%d", i+1)
-		}
-		nets = append(nets, net)
+		nets = append(nets, networkOf(i, e, config))
 	}
 	return nets, nil
+}
+
+// networkConfig is the configuration of a NetworkAttachmentDefinition; one without a name gets that of the object.
+func (l *Lab) networkConfig(ctx context.Context, namespace, name string) (string, error) {
+	nad := &nadv1.NetworkAttachmentDefinition{}
+	key := client.ObjectKey{Namespace: namespace, Name: name}
+	if err := l.Client.Get(ctx, key, nad); err != nil {
+		return "", fmt.Errorf("getting network %s: %w", key, err)
+	}
+	config, err := nadutils.GetCNIConfigFromSpec(nad.Spec.Config, nad.Name)
+	if err != nil {
+		return "", fmt.Errorf("reading the configuration of %s: %w", key, err)
+	}
+	return string(config), nil
+}
+
+// networkOf is the i-th network of an annotation.
+func networkOf(i int, e *nadv1.NetworkSelectionElement, config string) Network {
+	net := Network{
+		Name: e.Namespace + "/" + e.Name, Config: config, Interface: e.InterfaceRequest, IPs: e.IPRequest, MAC: e.MacRequest,
+	}
+	if net.Interface == "" {
+		net.Interface = fmt.Sprintf("net%d", i+1)
+	}
+	return net
 }
 
 // NetworkStatus is the text of the annotation k8s.v1.cni.cncf.io/network-status, made of the final results by the library

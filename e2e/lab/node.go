@@ -38,6 +38,10 @@ type Node struct {
 	ns    ns.NetNS
 	dir   string // what would be the node's own file system
 	cache string // libcni's result cache
+
+	plugins pluginSet
+	// immortal is a caller of plugins that nothing kills: the test itself.
+	immortal *caller
 }
 
 // AddNode makes a node with a cable to the switch, a parent link for each of the VLANs and an object in the API. The
@@ -62,7 +66,7 @@ func (l *Lab) AddNode(ctx context.Context, name string, vlans ...int) (*Node, er
 
 // newNode is a node that has no more than a directory.
 func (l *Lab) newNode(name string) (*Node, error) {
-	n := &Node{Name: name, lab: l, dir: filepath.Join(l.Dir, name)}
+	n := &Node{Name: name, lab: l, dir: filepath.Join(l.Dir, name), immortal: newCaller()}
 	n.cache = filepath.Join(n.dir, "cni-cache")
 	if err := os.MkdirAll(n.cache, 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory of %s: %w", name, err)

@@ -70,6 +70,13 @@ func (r *Relay) Heal() {
 	r.cut = false
 }
 
+// open tells whether connections get through.
+func (r *Relay) open() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.cut
+}
+
 func (r *Relay) serve(ctx context.Context) {
 	for {
 		in, err := r.listener.Accept()

@@ -125,16 +125,16 @@ func (s *Sandbox) Destroy() error { return removeNetNS(s.ns) }
 
 // Status does a CNI STATUS of the network's plugins.
 func (n *Node) Status(ctx context.Context, net Network) error {
-	list, err := net.list()
-	if err != nil {
-		return err
-	}
-	return n.cni().GetStatusNetworkList(ctx, list)
+	return n.statusBy(ctx, n.immortal, net)
 }
 
 // GC does a CNI GC of the network with the attachments that the runtime calls valid. What libcni itself would clean up by its
 // cache is left alone: this is the call that a plugin gets from a runtime that has lost its records.
 func (n *Node) GC(ctx context.Context, net Network, valid ...cnitypes.GCAttachment) error {
+	return n.gcBy(ctx, n.immortal, net, valid)
+}
+
+func (n *Node) gcBy(ctx context.Context, by *caller, net Network, valid []cnitypes.GCAttachment) error {
 	list, err := net.list()
 	if err != nil {
 		return err
@@ -144,32 +144,23 @@ func (n *Node) GC(ctx context.Context, net Network, valid ...cnitypes.GCAttachme
 		return fmt.Errorf("making a cache for GC: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(empty) }()
-	return n.cniWithCache(empty).GCNetworkList(ctx, list, &libcni.GCArgs{ValidAttachments: valid})
+	return n.cniCalledBy(by, empty).GCNetworkList(ctx, list, &libcni.GCArgs{ValidAttachments: valid})
 }
 
-func (n *Node) cni() *libcni.CNIConfig { return n.cniWithCache(n.cache) }
-
-func (n *Node) cniWithCache(dir string) *libcni.CNIConfig {
-	return libcni.NewCNIConfigWithCacheDir([]string{n.lab.opts.Bin, n.lab.opts.CNI}, dir, &nodeExec{
-		DefaultExec: invoke.DefaultExec{RawExec: &invoke.RawExec{}, PluginDecoder: version.PluginDecoder{}},
-		node:        n,
-	})
-}
-
-// nodeExec executes plugins as on the node: in its network namespace, with the socket and the state directory of its agent.
-type nodeExec struct {
-	invoke.DefaultExec
-	node *Node
-}
-
-// ExecPlugin implements invoke.Exec.
-func (e *nodeExec) ExecPlugin(ctx context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
-	environ = append(environ, "MACPOOL_AGENT_SOCKET="+e.node.Socket(), "MACPOOL_STATE_DIR="+e.node.StateDir())
-	var out []byte
-	err := within(e.node.ns, func() (err error) {
-		// The plugin is born into the namespace of the thread that forks it.
-		out, err = e.RawExec.ExecPlugin(ctx, path, stdin, environ)
+func (n *Node) statusBy(ctx context.Context, by *caller, net Network) error {
+	list, err := net.list()
+	if err != nil {
 		return err
+	}
+	return n.cniCalledBy(by, n.cache).GetStatusNetworkList(ctx, list)
+}
+
+func (n *Node) cni() *libcni.CNIConfig { return n.cniCalledBy(n.immortal, n.cache) }
+
+// cniCalledBy is the CNI library as a process of the node uses it.
+func (n *Node) cniCalledBy(by *caller, cache string) *libcni.CNIConfig {
+	return libcni.NewCNIConfigWithCacheDir([]string{n.lab.opts.Bin, n.lab.opts.CNI}, cache, &nodeExec{
+		DefaultExec: invoke.DefaultExec{RawExec: &invoke.RawExec{}, PluginDecoder: version.PluginDecoder{}},
+		node:        n, by: by,
 	})
-	return out, err
 }
