@@ -65,6 +65,7 @@ type Proxy struct {
 	listener net.Listener
 
 	mu        sync.Mutex
+	token     string
 	conns     map[net.Conn]bool
 	watches   map[*Watch]bool
 	outage    Outage
@@ -94,6 +95,13 @@ func New(ctx context.Context, name string, upstream *Upstream, plan Plan, clk cl
 
 // URL is what the client connects to.
 func (p *Proxy) URL() string { return "http://" + p.listener.Addr().String() }
+
+// SetToken gives the client's requests a bearer token, which a client does not send over plain HTTP.
+func (p *Proxy) SetToken(token string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.token = token
+}
 
 // ServeHTTP is http.Handler's.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -184,9 +192,7 @@ func (p *Proxy) forward(ctx context.Context, req *http.Request, r *Request, f *F
 
 // roundTrip asks the API server.
 func (p *Proxy) roundTrip(ctx context.Context, req *http.Request, body []byte) (*http.Response, error) {
-	out := req.Clone(ctx)
-	out.URL.Scheme, out.URL.Host, out.Host, out.RequestURI = p.upstream.url.Scheme, p.upstream.url.Host, p.upstream.url.Host, ""
-	out.Header.Del("Connection")
+	out := p.outgoing(ctx, req)
 	out.Body, out.ContentLength = http.NoBody, 0
 	if len(body) > 0 {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
@@ -198,12 +204,24 @@ func (p *Proxy) roundTrip(ctx context.Context, req *http.Request, body []byte) (
 	return answer, nil
 }
 
+// outgoing is the request as it goes to the API server, without its body.
+func (p *Proxy) outgoing(ctx context.Context, req *http.Request) *http.Request {
+	out := req.Clone(ctx)
+	out.URL.Scheme, out.URL.Host, out.Host, out.RequestURI = p.upstream.url.Scheme, p.upstream.url.Host, p.upstream.url.Host, ""
+	out.Header.Del("Connection")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.token != "" {
+		out.Header.Set("Authorization", "Bearer "+p.token)
+	}
+	return out
+}
+
 // sendPart begins a request that never ends: the API server sees its connection break in the body.
 func (p *Proxy) sendPart(req *http.Request, part []byte) {
 	pr, pw := io.Pipe()
 	ctx, cancel := context.WithCancel(req.Context())
-	out := req.Clone(ctx)
-	out.URL.Scheme, out.URL.Host, out.Host, out.RequestURI = p.upstream.url.Scheme, p.upstream.url.Host, p.upstream.url.Host, ""
+	out := p.outgoing(ctx, req)
 	out.Body = pr
 	done := make(chan struct{})
 	go func() {

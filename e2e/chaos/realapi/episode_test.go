@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build chaos
+
+package realapi_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/macpool/macpool/e2e/chaos/faultproxy"
+	"github.com/macpool/macpool/internal/agentapi"
+)
+
+// episode is something that is done to the cluster for some seconds.
+type episode struct {
+	name string
+	run  func(w *world, rng *rand.Rand)
+	// alone: nothing else is done meanwhile.
+	alone bool
+}
+
+// episodes are all of them. Crash points come on top.
+func episodes() []episode {
+	all := []episode{
+		{name: "an agent is killed at some time", run: killAgent},
+		{name: "power goes while the journal is written", run: tearJournal},
+		{name: "a node loses its power", run: powerLoss},
+		{name: "all nodes lose their power", run: rebootStorm, alone: true},
+		{name: "a node is cut off", run: cutOff(faultproxy.Refused, time.Second, 6*time.Second)},
+		{name: "a node hears nothing", run: cutOff(faultproxy.Silent, time.Second, 8*time.Second)},
+		{name: "a node is cut off for longer than its window", run: cutOff(faultproxy.Refused, 21*time.Second, 26*time.Second)},
+		{name: "the manager is cut off", run: cutManager},
+		{name: "an agent is stopped for longer than its window", run: stopLong},
+		{name: "watches stall", run: stallWatches},
+		{name: "watches miss what was", run: missEvents},
+		{name: "a process begins with stale lists", run: staleLists},
+		{name: "two managers, one of them paused", run: twoManagers},
+		{name: "an agent is upgraded", run: upgradeAgent},
+		{name: "a token is refused", run: storm("F35", 100, 3*time.Second, oneAgent, faultproxy.Unauthorized401)},
+		{name: "conflicts", run: storm("F7", 50, 4*time.Second, writes, faultproxy.Conflict409)},
+		{name: "too many requests", run: storm("F8", 70, 4*time.Second, any_, faultproxy.TooMany429)},
+		{name: "errors", run: storm("F5", 60, 4*time.Second, any_, faultproxy.Error500, faultproxy.Unavailable503)},
+		{name: "a slow API server", run: storm("R-K4", 90, 5*time.Second, any_, faultproxy.Delay, faultproxy.DelayAnswer)},
+		{name: "answers are lost", run: storm("F6", 60, 4*time.Second, writes, faultproxy.DropAfter, faultproxy.Timeout504, faultproxy.Truncate, faultproxy.ResetAnswer)},
+		{name: "requests are lost", run: storm("R-K4", 60, 4*time.Second, any_, faultproxy.DropBefore, faultproxy.ResetRequest)},
+		{name: "requests come twice", run: storm("F6", 50, 4*time.Second, writes, faultproxy.Duplicate, faultproxy.LateDuplicate)},
+		{name: "the spool is full while the agent is away", run: fullSpool},
+		{name: "the disk is full", run: fullDisk},
+		{name: "the spool has garbage", run: garbageSpool},
+		{name: "the pool is edited", run: editPool},
+		{name: "answers are lost while the pool is edited", run: editPoolInStorm},
+		{name: "the definitions are upgraded", run: upgradeDefinitions},
+		{name: "a pool is exhausted", run: exhaust},
+		{name: "a namespace is deleted", run: deleteNamespace},
+		{name: "a quota refuses claims", run: quota},
+	}
+	return all
+}
+
+// strike does everything once, in an order that the seed gives, and again until the time is over. Two things go on at a time.
+func (w *world) strike(rng *rand.Rand, until time.Time, crashes int) {
+	for pass := 0; pass == 0 || w.clock.Now().Before(until); pass++ {
+		list := episodes()
+		for _, at := range crashPoints {
+			for _, how := range []string{"kill", "stop"} {
+				list = append(list, crashing(at, how))
+			}
+		}
+		var plane []episode
+		for _, at := range crashPoints {
+			for _, how := range []string{"kill api", "stop api", "kill etcd", "stop etcd"} {
+				plane = append(plane, crashing(at, how))
+			}
+		}
+		rng.Shuffle(len(plane), func(i, j int) { plane[i], plane[j] = plane[j], plane[i] })
+		list = append(list, plane[:min(crashes, len(plane))]...)
+		rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		begin := w.clock.Now()
+		w.passEpisodes(rng, list, until, pass == 0)
+		w.logf("pass %d: %d episodes in %s", pass+1, len(list), w.clock.Since(begin).Round(time.Second))
+	}
+}
+
+func crashing(at crashPoint, how string) episode {
+	return episode{name: how + " " + at.name + " of the " + at.client, run: func(w *world, rng *rand.Rand) { w.crash(rng, at, how) }}
+}
+
+// passEpisodes runs a list, two at a time.
+func (w *world) passEpisodes(rng *rand.Rand, list []episode, until time.Time, all bool) {
+	lanes := make(chan struct{}, 2)
+	for i, e := range list {
+		if w.ctx.Err() != nil || !all && w.clock.Now().After(until) {
+			break
+		}
+		need := 1
+		if e.alone {
+			need = cap(lanes)
+		}
+		for range need {
+			lanes <- struct{}{}
+		}
+		own := w.rng(fmt.Sprint(i, rng.Uint64()))
+		go func() {
+			defer func() {
+				for range need {
+					<-lanes
+				}
+			}()
+			if *verboseFlag {
+				w.logf("episode: %s", e.name)
+			}
+			e.run(w, own)
+		}()
+	}
+	for range cap(lanes) {
+		lanes <- struct{}{}
+	}
+}
+
+func (w *world) someNode(rng *rand.Rand) *node { return w.nodes[rng.IntN(len(w.nodes))] }
+
+func killAgent(w *world, rng *rand.Rand) {
+	if w.kill(w.someNode(rng).agent, w.between(rng, 0, 3*time.Second), nil) {
+		w.inject("F3", "agent SIGKILL", "m5-m6")
+	}
+	w.pause(time.Second)
+}
+
+func tearJournal(w *world, rng *rand.Rand) { w.nodes[0].tearAtWrite(rng, 5*time.Second) }
+
+func powerLoss(w *world, rng *rand.Rand) {
+	dark := w.between(rng, time.Second, 5*time.Second)
+	if w.someNode(rng).powerLoss(dark) {
+		w.inject("F4", "node power loss", "m5-m6")
+	}
+	w.pause(dark)
+}
+
+// rebootStorm is F39: all pods come back at once.
+func rebootStorm(w *world, rng *rand.Rand) {
+	for _, n := range w.nodes {
+		if n.powerLoss(time.Second) {
+			w.inject("F39", "all nodes reboot", "m5-m6")
+		}
+	}
+	w.pause(w.between(rng, 4*time.Second, 6*time.Second))
+}
+
+func cutOff(how faultproxy.Outage, from, to time.Duration) func(*world, *rand.Rand) {
+	return func(w *world, rng *rand.Rand) {
+		n := w.someNode(rng)
+		n.proxy.Partition(how)
+		class := "node cut off from the API"
+		if how == faultproxy.Silent {
+			class = "node hears nothing of the API"
+		}
+		w.inject("F14", class, "m5-m6")
+		w.inject("F14", class, "m0-m1") // pods are made on it meanwhile
+		w.inject("F14", class, "m7")    // and end
+		w.pause(w.between(rng, from, to))
+		n.proxy.Heal()
+	}
+}
+
+func cutManager(w *world, rng *rand.Rand) {
+	m := w.managers[0]
+	m.proxy.Partition(pick(rng, faultproxy.Refused, faultproxy.Silent))
+	w.inject("R-K2", "manager cut off", "m8-m9")
+	w.pause(w.between(rng, 2*time.Second, 8*time.Second))
+	m.proxy.Heal()
+}
+
+func stopLong(w *world, rng *rand.Rand) {
+	d := w.between(rng, 21*time.Second, 26*time.Second)
+	if w.stop(w.someNode(rng).agent, d) {
+		w.inject("F12", "agent SIGSTOP beyond the window", "m5-m6")
+		w.pause(d)
+	}
+}
+
+// someProxy is the proxy of an agent or of a manager.
+func (w *world) someProxy(rng *rand.Rand) *faultproxy.Proxy {
+	if rng.IntN(3) == 0 {
+		return w.managers[0].proxy
+	}
+	return w.someNode(rng).proxy
+}
+
+func stallWatches(w *world, rng *rand.Rand) {
+	p := w.someProxy(rng)
+	var resume []func()
+	for _, watch := range p.Watches() {
+		if rng.IntN(4) > 0 {
+			resume = append(resume, watch.Stall())
+			w.inject("F9", kindOf(watch.Request)+": stalled watch", "m5-m6")
+		}
+	}
+	w.pause(w.between(rng, 2*time.Second, 8*time.Second))
+	for _, f := range resume {
+		f()
+	}
+}
+
+// missEvents lets watches stall, and then begin anew with what is there: whatever came and went between is never seen.
+func missEvents(w *world, rng *rand.Rand) {
+	p := w.someProxy(rng)
+	watches := p.Watches()
+	for _, watch := range watches {
+		watch.Stall()
+		w.inject("F10", kindOf(watch.Request)+": watch gap", "m5-m6")
+	}
+	w.pause(w.between(rng, 2*time.Second, 6*time.Second))
+	gone := map[string]bool{}
+	match := func(r *faultproxy.Request) bool {
+		if r.Client != p.Name || r.Verb != "watch" || r.Version == "" || gone[r.Resource] {
+			return false
+		}
+		gone[r.Resource] = true
+		return true
+	}
+	rule := &rule{match: match, percent: 100, fault: func(*rand.Rand) *faultproxy.Fault { return &faultproxy.Fault{Kind: faultproxy.Gone410} }}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.plan.rule(rule, 3*time.Second)
+	}()
+	w.pause(50 * time.Millisecond)
+	for _, watch := range watches {
+		watch.Cut()
+	}
+	<-done
+}
+
+// staleLists lets a process begin with what was some seconds ago, as by an API server that lags: a list that asks for any version
+// may be answered so.
+func staleLists(w *world, rng *rand.Rand) {
+	p := w.someProxy(rng)
+	p.Snapshot(w.ctx)
+	w.pause(w.between(rng, 2*time.Second, 5*time.Second))
+	rule := &rule{
+		percent: 100,
+		match: func(r *faultproxy.Request) bool {
+			return r.Client == p.Name && (r.Verb == "watch" && r.InitialEvents || r.Verb == "list" && r.Version == "0")
+		},
+	}
+	rule.fault = func(*rand.Rand) *faultproxy.Fault { return &faultproxy.Fault{Kind: faultproxy.StaleList} }
+	initial := *rule
+	initial.match = func(r *faultproxy.Request) bool { return r.Client == p.Name && r.Verb == "watch" && r.InitialEvents }
+	initial.fault = func(*rand.Rand) *faultproxy.Fault { return &faultproxy.Fault{Kind: faultproxy.NoInitialEvents} }
+	rule.match = func(r *faultproxy.Request) bool { return r.Client == p.Name && r.Verb == "list" && r.Version == "0" }
+	w.kill(w.unitOf(p.Name), 0, nil)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.plan.rule(&initial, 4*time.Second)
+	}()
+	w.plan.rule(rule, 4*time.Second)
+	<-done
+	p.Forget()
+}
+
+// twoManagers is F11: a second replica works beside the first, which is paused and goes on with what it has read.
+func twoManagers(w *world, rng *rand.Rand) {
+	second, err := w.addManager(rng.IntN(2) == 0)
+	if err != nil {
+		w.logf("a second manager did not start: %v", err)
+		return
+	}
+	w.inject("F11", "two managers at once", "m8-m9")
+	w.pause(w.between(rng, 2*time.Second, 4*time.Second))
+	d := w.between(rng, 3*time.Second, 6*time.Second)
+	if w.stop(w.managers[0].unit, d) {
+		w.inject("F11", "paused leader", "m8-m9")
+	}
+	w.pause(d + 2*time.Second)
+	w.retire(second.unit)
+}
+
+func upgradeAgent(w *world, rng *rand.Rand) {
+	if w.renew(w.someNode(rng).agent) {
+		w.inject("F40", "agent upgrade", "m5-m6")
+		w.inject("F40", "agent upgrade", "m0-m1")
+	}
+	w.pause(2 * time.Second)
+}
+
+// matches for storms.
+func any_(*rand.Rand, *world) func(*faultproxy.Request) bool {
+	return func(r *faultproxy.Request) bool { return r.Verb != "watch" }
+}
+
+func writes(*rand.Rand, *world) func(*faultproxy.Request) bool {
+	return func(r *faultproxy.Request) bool { return r.Writes() }
+}
+
+func oneAgent(rng *rand.Rand, w *world) func(*faultproxy.Request) bool {
+	name := w.someNode(rng).name
+	return func(r *faultproxy.Request) bool { return r.Client == name }
+}
+
+// storm lets one kind of fault happen to many requests.
+func storm(_ string, percent int, d time.Duration, of func(*rand.Rand, *world) func(*faultproxy.Request) bool, kinds ...faultproxy.Kind) func(*world, *rand.Rand) {
+	return func(w *world, rng *rand.Rand) {
+		w.plan.rule(&rule{
+			match: of(rng, w), percent: percent,
+			fault: func(rng *rand.Rand) *faultproxy.Fault { return someFault(rng, pick(rng, kinds...)) },
+		}, d)
+	}
+}
+
+// fullSpool is F37: a DEL that can neither be told nor kept fails.
+func fullSpool(w *world, rng *rand.Rand) {
+	n := w.someNode(rng)
+	spool := filepath.Join(n.stateDir(), agentapi.SpoolDir)
+	hold := w.between(rng, time.Second, 3*time.Second)
+	if !w.kill(n.agent, hold, nil) {
+		return
+	}
+	_ = os.Rename(spool, spool+".away")
+	if os.WriteFile(spool, nil, 0o600) == nil {
+		w.inject("F37", "spool not writable", "m7")
+	}
+	w.pause(hold / 2)
+	_ = os.Remove(spool)
+	_ = os.Rename(spool+".away", spool)
+	w.pause(hold / 2)
+}
+
+// fullDisk is F37: the journal cannot be written.
+func fullDisk(w *world, rng *rand.Rand) {
+	n := w.nodes[min(1, len(w.nodes)-1)]
+	filler := filepath.Join(n.stateDir(), ".filler")
+	f, err := os.Create(filler)
+	if err != nil {
+		return
+	}
+	block := make([]byte, 64<<10)
+	written := 0
+	for written < 64<<20 {
+		m, err := f.Write(block)
+		written += m
+		if err != nil {
+			break
+		}
+	}
+	_ = f.Close()
+	if written < 64<<20 {
+		w.inject("F37", "disk full", "m0-m1")
+		w.inject("F37", "disk full", "m7")
+	}
+	w.pause(w.between(rng, time.Second, 3*time.Second))
+	_ = os.Remove(filler)
+}
+
+// garbageSpool is F37: files that are no DELs keep nobody.
+func garbageSpool(w *world, rng *rand.Rand) {
+	n := w.someNode(rng)
+	spool := filepath.Join(n.stateDir(), agentapi.SpoolDir)
+	if os.MkdirAll(spool, 0o700) != nil {
+		return
+	}
+	for i, text := range []string{"", `{"command": "DEL", "contain`, "\x00\xff", `{"command": "ADD"}`} {
+		_ = os.WriteFile(filepath.Join(spool, fmt.Sprintf("garbage%d-%d@net1.json", rng.IntN(1000), i)), []byte(text), 0o600)
+		w.inject("F37", "spool corrupt", "m7")
+	}
+	w.pause(time.Second)
+}
+
+// upgradeDefinitions is F26: the definitions are applied anew, with another text.
+func upgradeDefinitions(w *world, rng *rand.Rand) {
+	for _, kind := range []string{"macclaims", "macleases", "macpools"} {
+		text := fmt.Sprintf("%s, edition %d", strings.TrimPrefix(kind, "mac"), rng.IntN(1000))
+		w.must("patching a definition", func() error {
+			return w.plane.kubectl(w.ctx, "patch", "crd", kind+".macpool.dev", "--type=json",
+				"-p", `[{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/description", "value": "`+text+`"}]`)
+		})
+		w.inject("F26", "CRD upgrade", "m0-m1")
+		w.inject("F26", "CRD upgrade", "m7")
+		w.inject("F26", "CRD upgrade", "m8-m9")
+		w.pause(w.between(rng, 200*time.Millisecond, time.Second))
+	}
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build chaos
+
+// Package realapi_test breaks a cluster in every way that the fault matrix knows, while pods come and go: real etcd and
+// kube-apiserver, macpool's own processes, and a fault proxy between each of them and the API server. The test plays kubelets and
+// container runtimes, and speaks to the agents as the plugin does.
+//
+// One seed decides what is done and when; what comes of it depends on the machine as well, so a seed repeats a run's faults, not its
+// every interleaving.
+package realapi_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/macpool/macpool/e2e/lab"
+)
+
+var (
+	seedFlag     = flag.Uint64("seed", 1, "what is done, and when")
+	durationFlag = flag.Duration("duration", 2*time.Minute, "how long things are done to the cluster, without the quiesce")
+	rateFlag     = flag.Int("rate", 60, "steps of pods in a second, at most")
+	nodesFlag    = flag.Int("nodes", 4, "nodes")
+	faultsFlag   = flag.Int("faults", 20, "of how many requests in a thousand something happens to")
+	crashesFlag  = flag.Int("plane-crashes", 8, "how often in a pass etcd or the API server is struck at a crash point")
+	verboseFlag  = flag.Bool("episodes", false, "say what is being done")
+	calmFlag     = flag.Bool("calm", false, "no faults")
+)
+
+var (
+	isolation *lab.Isolation
+	options   lab.Options
+)
+
+func TestMain(m *testing.M) {
+	isolation = lab.Isolate(context.Background())
+	flag.Parse()
+	ctrl.SetLogger(logr.Discard())
+	var err error
+	if options, err = lab.OptionsFromEnv(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run()) // and everything ends with it
+}
+
+// TestChaos does everything to a cluster, and judges it.
+func TestChaos(t *testing.T) {
+	w := newWorld(t, *seedFlag, worldOptions{nodes: *nodesFlag, managers: 1})
+	t.Logf("seed %d", *seedFlag)
+	w.calm = *calmFlag
+	w.populate()
+	go w.progress(10 * time.Second)
+	running := w.churn(*rateFlag)
+	until := w.clock.Now().Add(*durationFlag)
+	if w.calm {
+		w.pause(*durationFlag)
+	} else {
+		w.pause(5 * time.Second) // most pods run
+		w.plan.perMille.Store(int64(*faultsFlag))
+		w.strike(w.rng("episodes"), until, *crashesFlag)
+	}
+	w.settled(running)
+	w.logf("refusals: %v", w.codes)
+	for code, text := range w.samples {
+		w.logf("  %s: %s", code, text)
+	}
+	w.finish(fmt.Sprintf("realapi-%d", w.seed), fmt.Sprintf("make soak SEED=%d DURATION=%s", w.seed, *durationFlag))
+	w.end()
+	if t.Failed() {
+		w.showLogs()
+	}
+}
+
+// Slots of the main pool: ordinals of StatefulSets, and bare pods.
+const (
+	sets     = 12
+	replicas = 16
+	bare     = 60
+)
+
+// populate makes the StatefulSets and the slots.
+func (w *world) populate() {
+	for i := range sets {
+		name := fmt.Sprintf("set%d", i)
+		set := &appsv1.StatefulSet{
+			ObjectMeta: metav1.ObjectMeta{Namespace: loadNamespace, Name: name},
+			Spec: appsv1.StatefulSetSpec{
+				ServiceName: name, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}},
+				Template: corev1.PodTemplateSpec{
+					ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": name}},
+					Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app"}}},
+				},
+			},
+		}
+		if !w.must("creating a StatefulSet", func() error { return w.admin.Create(w.ctx, set) }) {
+			return
+		}
+		for ordinal := range replicas {
+			w.slots = append(w.slots, w.newSlot(loadNamespace, "main", name, set, ordinal))
+		}
+	}
+	for i := range bare {
+		w.slots = append(w.slots, w.newSlot(loadNamespace, "main", fmt.Sprintf("bare%d", i), nil, 0))
+	}
+}
+
+// churn lets all slots step, rate times in a second together. What it returns waits until they are still.
+func (w *world) churn(rate int) *sync.WaitGroup {
+	pace := make(chan struct{}, rate)
+	stop := make(chan struct{})
+	w.background.Go(func() {
+		defer close(stop)
+		tick := w.clock.NewTicker(time.Second / time.Duration(rate))
+		defer tick.Stop()
+		for !w.quiet.Load() {
+			select {
+			case <-tick.C():
+			case <-w.ctx.Done():
+				return
+			}
+			select {
+			case pace <- struct{}{}:
+			default:
+			}
+		}
+	})
+	running := &sync.WaitGroup{}
+	for _, s := range w.slots {
+		running.Go(func() { s.run(pace, stop) })
+	}
+	return running
+}
