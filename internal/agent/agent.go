@@ -100,7 +100,10 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 	a.reporter = newReporter(a)
 	a.says = newSpeaker(a)
 	a.fence = newFence(a, parts.RemoveLink)
-	a.contact.returned = a.fence.kick
+	a.contact.returned = func() {
+		a.fence.kick()
+		a.reporter.kick()
+	}
 	if a.metrics, err = newMetrics(a, options.Metrics); err != nil {
 		return nil, err
 	}

@@ -20,6 +20,8 @@ type contact struct {
 	// last is when the latest request that was answered was sent. Not when the answer came: what it proves is that the API
 	// was there after the sending, however long the answer lay in a buffer of a process that was stopped.
 	last time.Time
+	// reported is when the latest report of this node that the API took was sent.
+	reported time.Time
 	// silences counts the silences that were longer than the window, the time before the first answer included.
 	silences int
 	// vouched is the silence after which the caches were last seen to agree with the API.
@@ -90,12 +92,30 @@ func (c *contact) insideLocked() bool {
 	return c.silences > 0 && elapsed(c.clock.Now(), c.last) <= c.window
 }
 
-// cachesHold tells whether the caches may be believed: the API answers, and since the last long silence they were seen to
-// agree with it.
-func (c *contact) cachesHold() bool {
+// cachesAgree tells whether the caches show what there is: the API answers, and since the last long silence they were seen
+// to agree with it.
+func (c *contact) cachesAgree() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.insideLocked() && c.vouched == c.silences
+}
+
+// cachesHold tells whether an ADD may be answered from the caches: they agree with the API, and it has taken a report of this node
+// within the window. By their reports others judge for how long a node has been silent: one that has contact, but cannot report, may
+// have lost what a watch that is stuck still shows.
+func (c *contact) cachesHold() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.insideLocked() && c.vouched == c.silences && elapsed(c.clock.Now(), c.reported) <= c.window
+}
+
+// report notes that the API took a report of this node that was sent then.
+func (c *contact) report(sent time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if elapsed(sent, c.reported) > 0 {
+		c.reported = sent
+	}
 }
 
 // silence is the number of the last long silence, to be given to vouch or judge.

@@ -51,17 +51,22 @@ func TestContact(t *testing.T) {
 		{"turned away for haste", func() { request(http.StatusTooManyRequests, 0) }, false, false},
 		{"the API server has no storage", func() { request(http.StatusInternalServerError, 0) }, false, false},
 		{"an answer", func() { request(http.StatusOK, 0) }, true, false},
-		{"the caches agree", func() { c.vouch(c.silence()) }, true, true},
+		{"the caches agree", func() { c.vouch(c.silence()) }, true, false},
+		{"a report was taken", func() { c.report(fake.Now()) }, true, true},
+		{"a report is due", func() { pass(15 * time.Second); request(http.StatusOK, 0); pass(6 * time.Second) }, true, false},
+		{"a report was taken", func() { c.report(fake.Now()); request(http.StatusOK, 0) }, true, true},
 		{"just inside", func() { pass(20 * time.Second) }, true, true},
 		{"just outside", func() { pass(time.Millisecond) }, false, false},
 		{"an answer that was asked for before", func() { request(http.StatusNotFound, 25*time.Second) }, false, false},
 		{"a fresh answer", func() { request(http.StatusNotFound, 0) }, true, false},
+		{"a report was taken", func() { c.report(fake.Now()) }, true, false},
 		{"vouched for the silence before", func() { c.vouch(1) }, true, false},
 		{"vouched for this one", func() { c.vouch(c.silence()) }, true, true},
 		{"answers go on", func() {
 			for range 100 {
 				pass(5 * time.Second)
 				request(http.StatusOK, 0)
+				c.report(fake.Now())
 			}
 		}, true, true},
 		{"an hour without an answer", func() { pass(time.Hour) }, false, false},

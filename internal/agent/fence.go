@@ -10,16 +10,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/agentapi"
-	"github.com/macpool/macpool/internal/binding"
-	"github.com/macpool/macpool/internal/problem"
+	"github.com/macpool/macpool/internal/links"
 )
 
 const (
@@ -57,7 +54,7 @@ type respite struct {
 
 func newFence(a *Agent, remove func(netns, iface, mac string) error) *fence {
 	if remove == nil {
-		remove = func(netns, iface, mac string) error { return errors.New("no links yet") }
+		remove = links.Remove
 	}
 	return &fence{
 		Agent: a, remove: remove, wake: make(chan struct{}, 1), rest: map[attemptKey]respite{}, progress: make(chan struct{}),
@@ -141,13 +138,13 @@ func (f *fence) run(ctx context.Context) error {
 	}
 	for {
 		next := f.times.Fence
-		if f.contact.inside() && !(f.contact.isJudged() && f.contact.cachesHold()) {
+		if f.contact.inside() && !(f.contact.isJudged() && f.contact.cachesAgree()) {
 			// The watches come back later than the API, by their backoff.
 			if err := f.all(ctx); err != nil {
 				f.log.V(1).Info("What is attached was not compared with the API", "error", err.Error())
 				next = min(next, compareRetry)
 			}
-		} else if f.contact.cachesHold() {
+		} else if f.contact.cachesAgree() {
 			f.look(ctx)
 		}
 		timer := f.clock.NewTimer(next)
@@ -232,7 +229,7 @@ func (f *fence) judgeEach(ctx context.Context, entries []attempt) error {
 		judging.Go(func() {
 			defer func() { <-slots }()
 			err := f.judge(ctx, entry)
-			f.judged(entry.key(), err)
+			f.judged(&entry, err)
 			if err != nil && !errors.Is(err, errNotRemoved) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -245,134 +242,18 @@ func (f *fence) judgeEach(ctx context.Context, entries []attempt) error {
 }
 
 // judged notes when the entry is to be judged again, if it is still there then.
-func (f *fence) judged(k attemptKey, err error) {
+func (f *fence) judged(entry *attempt, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	k := entry.key()
 	if err == nil {
 		f.rest[k] = respite{until: f.clock.Now().Add(keptRest)}
 		return
 	}
+	if f.rest[k].backoff == 0 && errors.Is(err, errNotRemoved) {
+		f.log.Error(err, "An interface whose address has moved on was not removed", "container", entry.ContainerID,
+			"interface", entry.Interface, "pod", entry.Pod, "claim", entry.Claim)
+	}
 	backoff := min(max(2*f.rest[k].backoff, clearFirstRetry), f.times.ClearRetry)
 	f.rest[k] = respite{until: f.clock.Now().Add(backoff), backoff: backoff}
-}
-
-// judge judges an entry, under the claim's lock: no ADD of the claim decides anything meanwhile.
-func (f *fence) judge(ctx context.Context, entry attempt) error {
-	ctx, cancel := context.WithTimeout(ctx, clearTimeout)
-	defer cancel()
-	unlock, err := f.locks.lock(ctx, entry.Claim)
-	if err != nil {
-		return fmt.Errorf("waiting for claim %s: %w", claimKey(entry.Claim), err)
-	}
-	defer unlock()
-	return f.judgeLocked(ctx, entry.key())
-}
-
-// errNotRemoved: an interface is still there that must not be.
-var errNotRemoved = errors.New("an interface whose address has moved on is still there")
-
-// judgeLocked reads live what there is to know about an attached entry, and removes its interface if its address has moved
-// on. The claim's lock is held. Everything that is not certain is an error, or keeps the interface.
-func (f *fence) judgeLocked(ctx context.Context, k attemptKey) error {
-	entry, ok := f.journal.get(k)
-	if !ok || entry.State != attached || entry.Lease == nil {
-		return nil
-	}
-	to, err := f.movedTo(ctx, &entry)
-	if err != nil || to == "" {
-		return err
-	}
-	if f.current != nil {
-		if current, err := f.current(ctx, entry.Pool); err != nil || !current {
-			return err
-		}
-	}
-	// The link first: a tombstone of one that is still there would be forgotten about after a crash.
-	gone := !f.netnsAlive(entry.NetNS) || f.isAnothers(&entry)
-	if !gone {
-		if err := f.remove(entry.NetNS, entry.Interface, entry.Lease.MAC); err != nil {
-			f.log.Error(err, "An interface whose address has moved on was not removed", "container", entry.ContainerID,
-				"interface", entry.Interface, "pod", entry.Pod, "claim", entry.Claim, "to", to)
-			return errors.Join(errNotRemoved, err)
-		}
-	}
-	mine, err := f.journal.fence(k)
-	if err != nil {
-		return errors.Join(errNotRemoved, err)
-	}
-	if mine && !gone {
-		f.report(&entry, to)
-	}
-	return nil
-}
-
-// movedTo tells whose the address of an entry is now, empty if it is still the entry's or nobody can tell.
-func (f *fence) movedTo(ctx context.Context, entry *attempt) (string, error) {
-	claim, err := f.readClaim(ctx, entry)
-	if err != nil {
-		return "", err
-	}
-	v, to := judgeClaim(entry, claim)
-	if v != asksLease {
-		return to, nil
-	}
-	lease := &v1alpha1.MacLease{}
-	err = f.cluster.Get(ctx, types.NamespacedName{Name: entry.Lease.Name}, lease)
-	if apierrors.IsNotFound(err) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("reading lease %s: %w", entry.Lease.Name, err)
-	}
-	// Again: a claim that was made again between the two reads is in step with the lease only now.
-	if claim, err = f.readClaim(ctx, entry); err != nil {
-		return "", err
-	}
-	_, to = judgeLease(entry, lease, claim)
-	return to, nil
-}
-
-// readClaim reads the claim of an entry live; nil if there is none.
-func (f *fence) readClaim(ctx context.Context, entry *attempt) (*v1alpha1.MacClaim, error) {
-	claim := &v1alpha1.MacClaim{}
-	err := f.cluster.Get(ctx, claimKey(entry.Claim), claim)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading claim %s: %w", claimKey(entry.Claim), err)
-	}
-	return claim, nil
-}
-
-// isAnothers tells whether the path of the entry's network namespace is now that of another container's: a path in /proc is
-// used again with its process ID, and the one who is there may have the very MAC by right.
-func (f *fence) isAnothers(entry *attempt) bool {
-	for _, other := range f.journal.in(attached) {
-		if other.NetNS == entry.NetNS && other.ContainerID != entry.ContainerID && !other.At.Before(entry.At) {
-			return true
-		}
-	}
-	return false
-}
-
-// report says that an interface was removed.
-func (f *fence) report(entry *attempt, to string) {
-	f.total.Add(1)
-	trouble := problem.Fenced.New(entry.Interface, entry.Pod.Namespace, entry.Pod.Name, addressOf(entry.Lease), to)
-	f.log.Info("An interface was removed, its address has moved on", "container", entry.ContainerID, "interface", entry.Interface,
-		"pod", entry.Pod, "claim", entry.Claim, "lease", entry.Lease.Name, "to", to)
-	f.reporter.fenced(v1alpha1.FencedInterface{
-		LeaseName: entry.Lease.Name, Namespace: entry.Pod.Namespace, PodName: entry.Pod.Name, PodUID: types.UID(entry.Pod.UID),
-		FencedAt: metav1.NewTime(f.clock.Now()), Reason: binding.Evidence("it belongs to " + to),
-	})
-	f.says.onPod(entry.Pod, trouble)
-}
-
-// addressOf is the lease's first address.
-func addressOf(lease *agentapi.Lease) string {
-	if len(lease.IPs) == 0 {
-		return lease.Name
-	}
-	return lease.IPs[0].Address.Addr().String()
 }

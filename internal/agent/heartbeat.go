@@ -37,7 +37,7 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 			}
 			continue
 		}
-		if a.Ready() != nil || a.contact.cachesHold() {
+		if a.Ready() != nil || a.contact.cachesAgree() {
 			continue
 		}
 		if agree, err := a.compareCaches(ctx); err == nil && !agree {

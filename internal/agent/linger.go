@@ -20,7 +20,7 @@ func (a *Agent) linger(ctx context.Context) error {
 	}
 	said := map[attemptKey]bool{}
 	return a.every(a.times.Linger, func(ctx context.Context) {
-		if a.contact.cachesHold() { // while the API is away nobody knows which pods are gone (F5)
+		if a.contact.cachesAgree() { // while the API is away nobody knows which pods are gone (F5)
 			said = a.lookForLingering(ctx, said)
 		}
 	})(ctx)

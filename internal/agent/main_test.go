@@ -196,6 +196,12 @@ func (n *node) start(t *testing.T) {
 func (n *node) awaitReady(t *testing.T) {
 	t.Helper()
 	eventually(t, "readiness of "+n.name, n.agent.Ready)
+	eventually(t, "the first report of "+n.name, func() error {
+		if !n.agent.contact.cachesHold() {
+			return errNotReady
+		}
+		return nil
+	})
 }
 
 func (n *node) ask(t *testing.T, req agentapi.Request) agentapi.Response {

@@ -52,7 +52,7 @@ func (a *Agent) reap(ctx context.Context) error {
 
 // look goes over all suspects once.
 func (r *reaper) look(ctx context.Context) {
-	if !r.contact.cachesHold() {
+	if !r.contact.cachesAgree() {
 		return // no decision while the API is away (F5)
 	}
 	suspects, err := r.suspects(ctx)

@@ -123,9 +123,11 @@ func (r *reporter) renew(ctx context.Context) error {
 		return fmt.Errorf("reading the MacNode of this node: %w", err)
 	}
 	r.fill(ctx, &node.Status)
+	sent := r.clock.Now()
 	if err := r.cluster.Status().Update(ctx, node); err != nil {
 		return fmt.Errorf("writing the MacNode of this node: %w", err)
 	}
+	r.contact.report(sent)
 	return nil
 }
 
@@ -171,7 +173,7 @@ func (r *reporter) lingering(ctx context.Context, entries []attempt) []attempt {
 	defer r.mu.Unlock()
 	var all []attempt
 	now, still := r.clock.Now(), map[attemptKey]time.Time{}
-	believed := r.contact.cachesHold()
+	believed := r.contact.cachesAgree()
 	for _, entry := range entries {
 		since, known := r.podless[entry.key()]
 		switch {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -108,26 +107,23 @@ func (t *addition) takeOver(ctx context.Context) (*v1alpha1.MacClaim, error) {
 // faceOff reads all that a takeover is decided by. The claim comes first, and the write that ends the hold carries its resourceVersion: what
 // is read after it is newer than the hold that it is evidence about (R-G2).
 func (t *addition) faceOff(ctx context.Context) (s *standoff, err error) {
+	changed := false
 	err = t.live(ctx, func(ctx context.Context) error {
 		s = &standoff{claim: &v1alpha1.MacClaim{}, takeover: t.pool.Spec.Takeover}
-		if err := t.cluster.Get(ctx, claimKey(t.claim), s.claim); err != nil {
-			if apierrors.IsNotFound(err) {
-				return errors.Join(errChanged, err)
-			}
+		err := t.cluster.Get(ctx, claimKey(t.claim), s.claim)
+		if client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("reading claim %s: %w", claimKey(t.claim), err)
 		}
 		holder := s.claim.Status.Holder
-		if !s.claim.DeletionTimestamp.IsZero() || s.claim.Spec.PoolRef.Name != t.pool.Name {
-			return errChanged // bind says why
-		}
-		if holder == nil || string(holder.PodUID) == t.req.Pod.UID {
-			return errChanged
+		changed = err != nil || holder == nil || string(holder.PodUID) == t.req.Pod.UID ||
+			!s.claim.DeletionTimestamp.IsZero() || s.claim.Spec.PoolRef.Name != t.pool.Name // bind says what to do
+		if changed {
+			return nil
 		}
 		if t.isHere(holder) {
 			held := problem.ClaimHeld.New(s.claim.Namespace, s.claim.Name, holder.PodName, holder.NodeName)
 			return errors.Join(held, errWaitForHolder)
 		}
-		var err error
 		if s.podThere, err = t.isThere(ctx, holder); err != nil || s.podThere {
 			return err
 		}
@@ -137,6 +133,9 @@ func (t *addition) faceOff(ctx context.Context) (s *standoff, err error) {
 		s.silent, s.alive, err = t.watchSilence(ctx, holder)
 		return err
 	})
+	if err == nil && changed {
+		err = errChanged
+	}
 	return s, err
 }
 

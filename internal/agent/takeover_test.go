@@ -408,6 +408,17 @@ func TestTakeoverRaces(t *testing.T) {
 			t.Errorf("the holder is %+v, want the third pod", holder)
 		}
 	})
+	t.Run("the holder is cleared before the first look", func(t *testing.T) {
+		s := ready(t)
+		s.endHold(t, s.oldPod, v1alpha1.EndAgentReport)
+		if _, err := s.tryTakeOver(t, s.pod); !errors.Is(err, errChanged) {
+			t.Errorf("the error is %v, want that the claim has changed", err)
+		}
+		s.must(t, s.Delete(t.Context(), s.claimOf(t, s.pod)))
+		if _, err := s.tryTakeOver(t, s.pod); !errors.Is(err, errChanged) {
+			t.Errorf("the error is %v, want that the claim has changed", err)
+		}
+	})
 	t.Run("the answers are lost (F6)", func(t *testing.T) {
 		s := ready(t)
 		s.new.wire.loseEachAnswerOnce()
