@@ -120,6 +120,16 @@ func TestValues(t *testing.T) {
 			want:   []string{"vlan: \"yes\"", "replicas: 3", "maxUnavailable: 1"},
 			not:    []string{"tolerations:"},
 		},
+		"ports": {
+			values: []string{`agent.healthPort=19478`, `agent.metricsPort=19479`},
+			want:   []string{"--health-probe-bind-address=127.0.0.1:19478", "hostPort: 19478", "--metrics-bind-address=:19479", "hostPort: 19479"},
+			not:    []string{": 9478", ":9478", ": 9479", ":9479"},
+		},
+		"no metrics of agents": {
+			values: []string{`agent.metricsPort=0`},
+			want:   []string{"--health-probe-bind-address=127.0.0.1:9478", "--metrics-bind-address=:8080"}, // the latter is the manager's
+			not:    []string{"9479", "bind-address=:0"},
+		},
 		"no CRDs":         {values: []string{"crds.enabled=false"}, not: []string{"CustomResourceDefinition"}},
 		"CRDs go":         {values: []string{"crds.keep=false"}, want: []string{"kind: CustomResourceDefinition"}, not: []string{"resource-policy"}},
 		"no policies":     {values: []string{"policies.enabled=false"}, not: []string{"ValidatingAdmissionPolicy"}},
@@ -167,6 +177,8 @@ func TestSchemaRefuses(t *testing.T) {
 		`agent.digest="latest"`:                     "agent/digest",
 		`agent.tolerations={"operator":"Exists"}`:   "agent/tolerations",
 		`agent.maxUnavailable="none"`:               "agent/maxUnavailable",
+		`agent.healthPort=0`:                        "agent/healthPort",
+		`agent.metricsPort=70000`:                   "agent/metricsPort",
 		`crds.enabled="yes"`:                        "crds/enabled",
 		`policies.all=true`:                         "policies",
 		`metrics.podMonitor.interval="often"`:       "interval",

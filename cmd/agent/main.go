@@ -34,8 +34,8 @@ func run() error {
 	flag.StringVar(&options.StateDir, "state-dir", agentapi.DefaultStateDir, "the directory of the journal and the spool")
 	flag.DurationVar(&options.FencingWindow, "fencing-window", 20*time.Second,
 		"how long after the last contact with the API an ADD is answered from the caches; others count on no more than the default")
-	metricsAddress := flag.String("metrics-bind-address", "0", "where to serve metrics, such as :8080; 0 for nowhere")
-	probeAddress := flag.String("health-probe-bind-address", "0", "where to serve /healthz and /readyz, such as :8081; 0 for nowhere")
+	metricsAddress := flag.String("metrics-bind-address", "0", "where to serve metrics, such as :9479; 0 for nowhere")
+	probeAddress := flag.String("health-probe-bind-address", "0", "where to serve /healthz and /readyz, such as 127.0.0.1:9478; 0 for nowhere")
 	verbosity := flag.Int("v", 0, "how much to log: 0 what matters, 1 every request")
 	flag.Parse()
 
