@@ -19,5 +19,26 @@
 //  6. A holder of this node that has no attempt in the journal (its pod went before it was attached, or a DEL was lost) is
 //     cleared by the reaper, on two live looks at the pod.
 //  7. After a silence of the API longer than the fencing window the caches are compared with the API before they are believed
-//     again: contact alone does not say that a watch has caught up.
+//     again: contact alone does not say that a watch has caught up. Nor are they believed while the API takes no report of this node,
+//     by which others judge that it is silent.
+//
+// # Fencing
+//
+// While a node is silent another pod may have got the address of one of its pods (docs/design/0007). An interface whose address has
+// moved on is removed: all that is attached is compared with the API before an ADD is served after a silence. lost.go says
+// what is lost. What must never be hit is the interface of the pod that has the address by right:
+//
+//  8. Fence and ADD hold the claim's lock, and only an ADD of this node makes a pod the holder again that has lost the hold once. What
+//     was read as lost is so until the lock is given back.
+//  9. Generations of one claim only rise, so a holder above the entry's is a later one. One below, or of the same, is an API that is
+//     older than the journal, and one of a claim with another UID says nothing: then the lease decides, and only if the API
+//     shows that it has not gone back (fence.current).
+//  10. A hold that this node's agent has ended by its own word is no loss: its clear may be the answer to the DEL of another container.
+//  11. The pod was forced out, and its next container was attached before the fence came: the pod is the holder, and keeps what it has.
+//  12. A claim that is missing, a lease that is missing or released, a read that fails: nothing is removed.
+//  13. The link goes before the tombstone is written, so that a crash between them finds the entry attached, and looks again. A DEL
+//     that comes between them has its own record, which the tombstone does not replace.
+//  14. A network namespace's path may be another container's by now, in /proc. It is left alone if the journal has one there that came
+//     later, and internal/links removes nothing with another MAC.
+//  15. An ADD that was stopped for long between its decision and its answer finds that the API was silent, and undoes itself.
 package agent

@@ -29,7 +29,6 @@ type removals struct {
 	links []string
 	// fails, if set, has a removal fail.
 	fails error
-	// first is called before the first removal.
 	first func()
 }
 
@@ -49,6 +48,13 @@ func record(n *node) *removals {
 		return r.fails
 	}
 	return r
+}
+
+// before has do called before the first removal.
+func (r *removals) before(do func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.first = do
 }
 
 func (r *removals) are() []string {
@@ -129,172 +135,6 @@ func judged(t *testing.T, n *node) error {
 	f.mu.Unlock()
 	f.look(t.Context())
 	return err
-}
-
-// TestHealAfterTakeover proves R-G7 and F15: the old node comes back after its pod's address was taken over. It removes the interface within
-// five seconds, before it serves an ADD, says so, and touches neither the other interfaces nor the new holder.
-func TestHealAfterTakeover(t *testing.T) {
-	s := newScene(t, "")
-	removed := record(s.old)
-	bystander := s.newPod(t, "web", s.old.name, "")
-	req := s.addition("web", bystander)
-	req.NetNS = "/proc/thread-self/ns/net"
-	if resp := s.old.ask(t, req); resp.Error != nil {
-		t.Fatal(*resp.Error)
-	}
-	s.cutOff(t)
-	s.refused(t, "new-1", problem.TakeoverTooSoon)
-	s.wait(41 * time.Second)
-	s.taken(t, "new-2", v1alpha1.EndTakenOver)
-
-	waiting := s.newPod(t, "next", s.old.name, "")
-	answered := make(chan agentapi.Response, 1)
-	removed.first = func() {
-		if len(answered) > 0 {
-			t.Error("an ADD was served before the interface was removed")
-		}
-	}
-	go func() {
-		resp, _, err := tryAsk(t.Context(), s.old.socket, s.addition("next", waiting))
-		if err != nil {
-			t.Error(err)
-		}
-		answered <- resp
-	}()
-	healed := time.Now()
-	s.old.wire.set(nil)
-	removed.await(t, netnsOfOld+"/net1/"+s.lease.MAC)
-	t.Logf("The interface was removed %s after the API was back", time.Since(healed)) // 5 s by R-G7, on a machine that is not busy
-	if resp := <-answered; resp.Error != nil {
-		t.Errorf("the ADD that waited: %+v", *resp.Error)
-	}
-	awaitState(t, s.old, "old", deleted)
-	if err := isState(s.old, "web", attached); err != nil {
-		t.Error(err)
-	}
-
-	// The late DEL, and everything that may still come of the old container, leaves the new holder alone.
-	del(t, s.old, "old")
-	wantProblem(t, s.old.ask(t, s.addition("old", s.oldPod)), problem.ContainerDeleted)
-	if holder := s.claimOf(t, s.pod).Status.Holder; holder == nil || holder.PodUID != s.pod.UID || holder.Generation != 2 {
-		t.Errorf("the holder is %+v, want the new pod with generation 2", holder)
-	}
-	eventually(t, "the report of the node", func() error {
-		report := &v1alpha1.MacNode{}
-		if err := s.Get(t.Context(), client.ObjectKey{Name: s.old.name}, report); err != nil {
-			return err
-		}
-		fenced := report.Status.Fenced
-		if len(fenced) != 1 || fenced[0].LeaseName != s.lease.Name || fenced[0].PodUID != s.oldPod.UID || !strings.Contains(fenced[0].Reason, s.new.name) {
-			return fmt.Errorf("it has %+v", fenced)
-		}
-		return nil
-	})
-	if n := s.old.agent.fence.total.Load(); n != 1 {
-		t.Errorf("%d interfaces were fenced", n)
-	}
-}
-
-// TestHealWithoutTakeover proves F14: a node that was cut off from the API, and whose pod nobody has replaced, goes on as before.
-func TestHealWithoutTakeover(t *testing.T) {
-	s := newScene(t, "")
-	s.old.wire.set(refuse)
-	s.old.clock.ahead.Add(int64(time.Minute))
-	s.setNode(t, s.oldNode, false)
-	other := s.newPod(t, "web", s.old.name, "")
-	wantProblem(t, s.old.ask(t, s.addition("web", other)), problem.APIUnreachable)
-	s.old.wire.set(nil)
-	eventually(t, "the comparison after the silence", func() error {
-		if !s.old.agent.contact.isJudged() || !s.old.agent.contact.cachesHold() {
-			return errNotReady
-		}
-		return nil
-	})
-	s.add(t, s.old, "web", other)
-	if err := isState(s.old, "old", attached); err != nil {
-		t.Error(err)
-	}
-	if holder := s.claimOf(t, s.oldPod).Status.Holder; holder == nil || holder.PodUID != s.oldPod.UID || holder.Generation != 1 {
-		t.Errorf("the holder is %+v, want the pod as before", holder)
-	}
-}
-
-// TestRestartAfterTakeover: the old agent was not running at all. It removes the interface before it is ready.
-func TestRestartAfterTakeover(t *testing.T) {
-	s := newScene(t, "")
-	removed := record(s.old)
-	s.old.stop()
-	s.setNode(t, s.oldNode, false)
-	s.replacePod(t)
-	s.refused(t, "new-1", problem.TakeoverTooSoon)
-	s.wait(41 * time.Second)
-	s.taken(t, "new-2", v1alpha1.EndTakenOver)
-	removed.first = func() {
-		if s.old.agent.Ready() == nil {
-			t.Error("the agent was ready before it removed the interface")
-		}
-	}
-	s.old.start(t)
-	s.old.awaitReady(t)
-	if got, want := removed.are(), []string{netnsOfOld + "/net1/" + s.lease.MAC}; !slices.Equal(got, want) {
-		t.Errorf("removed were %q, want %q", got, want)
-	}
-}
-
-// TestOldAddAfterTakeover proves F18: an ADD of the old pod that is still under way when its address moves on attaches nothing, and leaves
-// the new holder alone.
-func TestOldAddAfterTakeover(t *testing.T) {
-	f := newFixture(t)
-	oldNode := newNode(t)
-	node := f.makeNode(t, oldNode.name, true)
-	oldNode.start(t)
-	oldNode.awaitReady(t)
-	pod := f.newPod(t, "db-0", oldNode.name, "db")
-	f.prebind(t, oldNode, pod)
-	// The agent is stopped between its decision and the journal, where a slow disk or SIGSTOP may keep it for as long as it likes.
-	eventually(t, "the pod and the pool in the caches", func() error {
-		a := &addition{Agent: oldNode.agent, req: new(f.addition("probe", pod))}
-		if err := a.prepare(t.Context()); err != nil {
-			return err
-		}
-		if a.prebound(t.Context()) == nil {
-			return errNotReady
-		}
-		return nil
-	})
-	oldNode.agent.journal.mu.RLock() // no write is decided
-	answer := start(t, oldNode, f.addition("old", pod))
-	eventually(t, "the ADD to wait for the journal", func() error {
-		if oldNode.agent.journal.mu.TryRLock() { // no writer waits
-			oldNode.agent.journal.mu.RUnlock()
-			return errNotReady
-		}
-		return nil
-	})
-	oldNode.wire.set(refuse)
-	oldNode.clock.ahead.Add(int64(time.Minute))
-	f.setNode(t, node, false)
-	f.deletePod(t, pod)
-	_, err := f.binder().TakeOver(t.Context(), f.claimOf(t, pod),
-		v1alpha1.Holder{PodName: "db-0", PodUID: "new", NodeName: "new", Interface: "net1"},
-		binding.End{Reason: v1alpha1.EndTakenOver, Evidence: "silence"})
-	f.must(t, err)
-	oldNode.agent.journal.mu.RUnlock()
-	wantProblem(t, <-answer, problem.APIUnreachable)
-	if err := isState(oldNode, "old", attached); err == nil {
-		t.Error("the old ADD attached its container")
-	}
-	oldNode.wire.set(nil)
-	eventually(t, "the comparison after the silence", func() error {
-		if !oldNode.agent.contact.isJudged() || len(oldNode.agent.journal.in(detached)) > 0 {
-			return errNotReady
-		}
-		return nil
-	})
-	wantProblem(t, oldNode.ask(t, f.addition("old-2", pod)), problem.PodUnknown)
-	if holder := f.claimOf(t, pod).Status.Holder; holder == nil || holder.PodUID != "new" {
-		t.Errorf("the holder is %+v, want the new pod", holder)
-	}
 }
 
 // TestFenceInContact: an address that moves on while the node listens goes by the watch, and the pod, if it is still there, is told.
@@ -523,7 +363,7 @@ func (f *fixture) holdByPod(t *testing.T, pod *corev1.Pod, nodeName string) {
 func TestFenceMeetsDel(t *testing.T) {
 	f, n := newFixture(t), newNode(t)
 	removed := record(n)
-	removed.first = func() { del(t, n, "c1") }
+	removed.before(func() { del(t, n, "c1") })
 	n.start(t)
 	n.awaitReady(t)
 	pod := f.newPod(t, "db-0", n.name, "db")
@@ -580,11 +420,11 @@ func TestFenceBeforeTheSameClaim(t *testing.T) {
 	lease := f.attach(t, n, "c1", old)
 	f.deletePod(t, old)
 	pod := f.newPod(t, "db-0", n.name, "db")
-	removed.first = func() {
+	removed.before(func() {
 		if err := isState(n, "c2", ""); err != nil {
 			t.Error(err)
 		}
-	}
+	})
 	f.endHold(t, old, v1alpha1.EndForced)
 	f.add(t, n, "c2", pod)
 	if got := removed.are(); !slices.Equal(got, []string{link(lease)}) {
