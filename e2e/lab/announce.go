@@ -33,6 +33,7 @@ func (f *Frame) parseARP(p []byte) {
 // kernels put it.
 const (
 	ip6NextHeader  = 6
+	ip6Source      = 8
 	ip6Destination = 24
 	ip6Header      = 40
 

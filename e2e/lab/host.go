@@ -77,8 +77,7 @@ func (s *Switch) setPorts(node string, set func(netlink.Link) error) error {
 			return fmt.Errorf("listing the switch's ports: %w", err)
 		}
 		for _, l := range links {
-			// One for each VLAN where links do not tag.
-			if name := l.Attrs().Name; name != node && !strings.HasPrefix(name, node+".") {
+			if !isPort(l.Attrs().Name, node) {
 				continue
 			}
 			if err := set(l); err != nil {
@@ -88,6 +87,9 @@ func (s *Switch) setPorts(node string, set func(netlink.Link) error) error {
 		return nil
 	})
 }
+
+// isPort tells whether a link of the switch is a port of the node; it has one for each VLAN where links do not tag.
+func isPort(link, node string) bool { return link == node || strings.HasPrefix(link, node+".") }
 
 // KillPlugins kills all plugins that run on the node, also those whose callers are gone.
 func (n *Node) KillPlugins() {

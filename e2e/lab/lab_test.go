@@ -9,13 +9,16 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -217,4 +220,80 @@ func echoServer(t *testing.T) string {
 		}
 	}()
 	return ln.Addr().String()
+}
+
+// TestProber counts answers: none for an address that nobody has, one for one holder, two for two, whatever their MACs. And the
+// frames of the answers are seen at the ports where they come in, with their times.
+func TestProber(t *testing.T) {
+	for _, b := range []Backend{BackendShim, BackendPlain} {
+		t.Run(string(b), func(t *testing.T) {
+			if err := probe(b); b != BackendPlain && err != nil {
+				t.Logf("this kernel does not have it: %v", err)
+				return
+			}
+			l := newWires(t, b, "node-a", "node-b")
+			var mu sync.Mutex
+			seen := map[string]time.Time{}
+			for _, n := range l.Nodes {
+				_, err := n.Watch(func(f *Frame) {
+					mu.Lock()
+					defer mu.Unlock()
+					seen[n.Name+" "+f.Source] = f.At
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			started := time.Now()
+			prober, err := l.NewProber(net.HardwareAddr{2, 0, 0, 0xaa, 0, 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				_ = unix.Close(prober.fd)
+				if err := removeNetNS(prober.space); err != nil {
+					t.Error(err)
+				}
+			})
+			one := attachStatic(t.Context(), t, l.Nodes[0], "one", netip.MustParsePrefix("192.168.50.11/24"))
+			attachStatic(t.Context(), t, l.Nodes[0], "twice", netip.MustParsePrefix("192.168.50.12/24"))
+			attachStatic(t.Context(), t, l.Nodes[1], "twice-too", netip.MustParsePrefix("192.168.50.12/24"))
+			attachStatic(t.Context(), t, l.Nodes[1], "six", netip.MustParsePrefix("fd00:50::11/64"))
+			want := map[string]int{"192.168.50.11": 1, "192.168.50.12": 2, "192.168.50.13": 0, "fd00:50::11": 1, "fd00:50::12": 0}
+			var ips []netip.Addr
+			for ip := range want {
+				ips = append(ips, netip.MustParseAddr(ip))
+			}
+			// A kernel that still checks an IPv6 address for duplicates does not answer for it.
+			for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+				got, err := prober.Ask(50, netip.MustParseAddr("192.168.50.250"), ips, 100*time.Millisecond)
+				if err != nil {
+					t.Fatal(err)
+				}
+				counts := map[string]int{}
+				for ip, macs := range got {
+					counts[ip.String()] = len(macs)
+				}
+				if maps.Equal(counts, want) {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("answers %v, want %v", got, want)
+				}
+			}
+			link, err := one.Link("net1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			at, ok := seen["node-a "+link.MAC]
+			if !ok || at.Before(started.Add(-time.Second)) || at.After(time.Now()) {
+				t.Errorf("the pod's frames were seen %v, at %s; seen: %v", ok, at, seen)
+			}
+			if _, ok := seen["node-b "+link.MAC]; ok {
+				t.Error("they were also seen at the port of the other node")
+			}
+		})
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 	"unsafe"
 
 	"github.com/vishvananda/netlink"
@@ -24,8 +25,12 @@ type Frame struct {
 	VLAN int
 	// EtherType is that of the payload, behind the tag.
 	EtherType uint16
+	// At is when the kernel has received it.
+	At time.Time
 	// Sender is the sender's IP address of an ARP frame.
 	Sender netip.Addr
+	// IPv6 is the source address of an IPv6 packet.
+	IPv6 netip.Addr
 	// Announced is the address that a gratuitous ARP or an unsolicited neighbour advertisement announces, AnnouncedMAC the
 	// MAC at which it says that the address is.
 	Announced    netip.Addr
@@ -36,6 +41,7 @@ type Frame struct {
 type Capture struct {
 	port string
 	fd   int
+	see  func(*Frame) // instead of keeping it
 
 	done chan struct{} // closed when run has ended; err is final then
 
@@ -56,17 +62,41 @@ func (s *Switch) capture(port string) (c *Capture, err error) {
 
 // CaptureLink begins to record what comes in at a link of the current network namespace. On a bridge that is promiscuous, that
 // is every frame that crosses it.
-func CaptureLink(name string) (*Capture, error) {
+func CaptureLink(name string) (*Capture, error) { return captureLink(name, nil) }
+
+func captureLink(name string, see func(*Frame)) (*Capture, error) {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
 		return nil, fmt.Errorf("capturing at %s: %w", name, err)
 	}
-	c := &Capture{port: name, done: make(chan struct{})}
+	c := &Capture{port: name, see: see, done: make(chan struct{})}
 	if c.fd, err = openCapture(link.Attrs().Index); err != nil {
 		return nil, fmt.Errorf("capturing at %s: %w", name, err)
 	}
 	go c.run()
 	return c, nil
+}
+
+// Watch hands every frame that comes in at the node's ports of the switch to see, one at a time for each port, and keeps none.
+func (n *Node) Watch(see func(*Frame)) (all []*Capture, err error) {
+	err = within(n.lab.Switch.ns, func() error {
+		links, err := netlink.LinkList()
+		if err != nil {
+			return fmt.Errorf("listing the switch's ports: %w", err)
+		}
+		for _, l := range links {
+			if !isPort(l.Attrs().Name, n.Name) {
+				continue
+			}
+			c, err := captureLink(l.Attrs().Name, see)
+			if err != nil {
+				return err
+			}
+			all = append(all, c)
+		}
+		return nil
+	})
+	return all, err
 }
 
 func openCapture(ifindex int) (int, error) {
@@ -79,6 +109,7 @@ func openCapture(ifindex int) (int, error) {
 	err = errors.Join(
 		// The kernel strips the tag and tells it beside the frame.
 		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1),
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<20),
 		// So that the reader sees that it was closed.
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 100_000}),
@@ -95,7 +126,7 @@ func (c *Capture) run() {
 	defer close(c.done)
 	defer func() { _ = unix.Close(c.fd) }()
 	frame := make([]byte, 2048)
-	control := make([]byte, unix.CmsgSpace(int(unsafe.Sizeof(unix.TpacketAuxdata{}))))
+	control := make([]byte, unix.CmsgSpace(int(unsafe.Sizeof(unix.TpacketAuxdata{})))+unix.CmsgSpace(int(unsafe.Sizeof(unix.Timespec{}))))
 	for !c.stopping() {
 		n, oobn, _, from, err := unix.Recvmsg(c.fd, frame, control, 0)
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
@@ -108,7 +139,12 @@ func (c *Capture) run() {
 		if ll, ok := from.(*unix.SockaddrLinklayer); ok && ll.Pkttype == unix.PACKET_OUTGOING {
 			continue
 		}
-		if f, ok := parseFrame(frame[:n], control[:oobn]); ok {
+		f, ok := parseFrame(frame[:n], control[:oobn])
+		switch {
+		case !ok:
+		case c.see != nil:
+			c.see(&f)
+		default:
 			c.mu.Lock()
 			c.frames = append(c.frames, f)
 			c.mu.Unlock()
@@ -153,11 +189,8 @@ func parseFrame(b, control []byte) (Frame, bool) {
 	if len(b) < ethHeader {
 		return Frame{}, false
 	}
-	f := Frame{
-		Source:    net.HardwareAddr(b[6:12]).String(),
-		VLAN:      tagOf(control),
-		EtherType: binary.BigEndian.Uint16(b[12:]),
-	}
+	f := Frame{Source: net.HardwareAddr(b[6:12]).String(), EtherType: binary.BigEndian.Uint16(b[12:])}
+	f.readControl(control)
 	payload := b[ethHeader:]
 	if f.EtherType == unix.ETH_P_8021Q && len(payload) >= 4 { // a tag that the kernel has left in the frame
 		f.VLAN = int(binary.BigEndian.Uint16(payload) & 0xfff)
@@ -168,28 +201,30 @@ func parseFrame(b, control []byte) (Frame, bool) {
 	case unix.ETH_P_ARP:
 		f.parseARP(payload)
 	case unix.ETH_P_IPV6:
+		if len(payload) >= ip6Header {
+			f.IPv6 = netip.AddrFrom16([16]byte(payload[ip6Source:]))
+		}
 		f.parseNeighbourAdvertisement(payload)
 	}
 	return f, true
 }
 
-// tagOf is the VLAN id among the control messages of a frame, 0 if it came without a tag.
-func tagOf(control []byte) int {
+// readControl reads the tag and the time among the control messages of a frame.
+func (f *Frame) readControl(control []byte) {
 	messages, err := unix.ParseSocketControlMessage(control)
 	if err != nil {
-		return 0
+		return
 	}
 	for _, m := range messages {
-		if m.Header.Level != unix.SOL_PACKET || m.Header.Type != unix.PACKET_AUXDATA {
-			continue
-		}
-		if len(m.Data) < int(unsafe.Sizeof(unix.TpacketAuxdata{})) {
-			continue
-		}
-		aux := (*unix.TpacketAuxdata)(unsafe.Pointer(&m.Data[0])) //nolint:gosec // the kernel's own layout, length checked
-		if aux.Status&unix.TP_STATUS_VLAN_VALID != 0 {
-			return int(aux.Vlan_tci & 0xfff)
+		switch {
+		case m.Header.Level == unix.SOL_PACKET && m.Header.Type == unix.PACKET_AUXDATA && len(m.Data) >= int(unsafe.Sizeof(unix.TpacketAuxdata{})):
+			aux := (*unix.TpacketAuxdata)(unsafe.Pointer(&m.Data[0])) //nolint:gosec // the kernel's own layout, length checked
+			if aux.Status&unix.TP_STATUS_VLAN_VALID != 0 {
+				f.VLAN = int(aux.Vlan_tci & 0xfff)
+			}
+		case m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_TIMESTAMPNS && len(m.Data) >= int(unsafe.Sizeof(unix.Timespec{})):
+			at := (*unix.Timespec)(unsafe.Pointer(&m.Data[0])) //nolint:gosec // as above
+			f.At = time.Unix(at.Unix())
 		}
 	}
-	return 0
 }
