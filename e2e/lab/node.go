@@ -74,11 +74,15 @@ func (l *Lab) newNode(name string) (*Node, error) {
 	return n, nil
 }
 
-// register makes the node known to the API.
+// register makes the node known to the API, ready as a kubelet that registers itself says.
 func (l *Lab) register(ctx context.Context, n *Node) error {
 	object := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: map[string]string{corev1.LabelHostname: n.Name}}}
 	if err := l.Client.Create(ctx, object); err != nil {
 		return fmt.Errorf("creating node %s: %w", n.Name, err)
+	}
+	object.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady"}}
+	if err := l.Client.Status().Update(ctx, object); err != nil {
+		return fmt.Errorf("calling node %s ready: %w", n.Name, err)
 	}
 	n.uid = string(object.UID)
 	l.Nodes = append(l.Nodes, n)
