@@ -144,6 +144,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		"node":      a.followNode,
 		"lingering": a.linger,
 		"events":    a.says.run,
+		"questions": newAsker(a).run,
 		"views":     a.every(a.times.View, a.views.drop),
 	} {
 		workers.Go(func() {
