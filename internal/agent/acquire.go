@@ -66,6 +66,9 @@ func (t *addition) prebound(ctx context.Context) *v1alpha1.MacClaim {
 	if !t.contact.cachesHold() || t.pool.Spec.Takeover == v1alpha1.TakeoverImmediate {
 		return nil
 	}
+	if !t.recovery.goesOn(t.pool) {
+		return nil
+	}
 	claim := &v1alpha1.MacClaim{}
 	if t.cluster.cache.Get(ctx, claimKey(t.claim), claim) != nil {
 		return nil
@@ -102,6 +105,10 @@ func (t *addition) bind(ctx context.Context) (claim *v1alpha1.MacClaim, err erro
 		}
 		t.pool = pool
 		if err := binding.Admit(t.pool, ns); err != nil {
+			return err
+		}
+		// Also for a claim that the pod holds already: an API that has gone back says what was true once.
+		if err := t.mayAnswer(ctx); err != nil {
 			return err
 		}
 		want := binding.NewClaim(t.pod, t.pool, t.req.Interface, t.wish)

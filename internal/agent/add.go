@@ -176,6 +176,9 @@ func (t *addition) once(ctx context.Context) (g *given, err error) {
 		if errors.Is(context.Cause(ctx), errHungUp) {
 			return nil, errors.Join(err, t.abandon(nil, false))
 		}
+		if earlier := t.earlier(); earlier != nil && problem.AllocationPaused.Is(err) {
+			return t.reattach(ctx, earlier, unlock)
+		}
 		return nil, err
 	}
 	if !t.contact.isJudged() {
@@ -185,16 +188,21 @@ func (t *addition) once(ctx context.Context) (g *given, err error) {
 	if err := t.enter(ctx, claim, mine, silence); err != nil {
 		return nil, err
 	}
+	return t.give(unlock, func() error { return t.abandon(claim, mine) }), nil
+}
+
+// give answers with what the journal has. unlock gives the claim's lock back when the answer is sent, or undone.
+func (t *addition) give(unlock func(), undo func() error) *given {
 	entry, _ := t.journal.get(t.key)
 	return &given{lease: entry.Lease, settle: func(sent bool) {
 		defer unlock()
 		if !sent {
 			t.log.Info("The caller of an ADD was gone, the ADD was undone", "container", t.req.ContainerID, "claim", t.claim)
-			if err := t.abandon(claim, mine); err != nil {
+			if err := undo(); err != nil {
 				t.log.Error(err, "Undoing an ADD did not succeed", "container", t.req.ContainerID)
 			}
 		}
-	}}, nil
+	}}
 }
 
 // fenceOthers removes what other pods, which had the claim before, still have attached with its address on this node. If that
@@ -214,26 +222,35 @@ func (t *addition) fenceOthers(ctx context.Context) {
 // enter writes the journal, while the caller is there, and while the API has not been silent for long since the silence of this
 // number: an ADD that was stopped in the middle may come back when the address has moved on.
 func (t *addition) enter(ctx context.Context, claim *v1alpha1.MacClaim, mine bool, silence int) error {
-	if ctx.Err() != nil {
-		return errors.Join(t.over(context.Cause(ctx)), t.abandon(claim, mine))
-	}
 	entry := t.attempt(claim)
 	entry.Lease = leaseOf(claim, t.pool)
+	undo := func() error { return t.abandon(claim, mine) }
+	if err := t.write(ctx, entry, undo); err != nil {
+		return err
+	}
+	if !t.contact.isJudged() || t.contact.silence() != silence {
+		return errors.Join(problem.APIUnreachable.New(t.nodeName, errUnjudged).WithCause(errUnjudged), undo())
+	}
+	return nil
+}
+
+// write writes the journal, while the caller is there.
+func (t *addition) write(ctx context.Context, entry attempt, undo func() error) error {
+	if ctx.Err() != nil {
+		return errors.Join(t.over(context.Cause(ctx)), undo())
+	}
 	_, err := t.journal.attach(entry)
 	switch {
 	case errors.Is(err, errTombstone):
 		// Its DEL overtook it (R-C9). The tombstone stays; the holder that this ADD set goes the way of a DEL.
-		return errors.Join(problem.ContainerDeleted.New(t.req.ContainerID), t.abandon(claim, mine))
+		return errors.Join(problem.ContainerDeleted.New(t.req.ContainerID), undo())
 	case err != nil:
 		// If the disk is back already, the holder goes as after a DEL. Otherwise it stays with the pod, which is tried again:
 		// a clear that no journal remembers might meet a later ADD of it.
-		return errors.Join(problem.JournalFailed.New(err).WithCause(err), t.abandon(claim, mine))
+		return errors.Join(problem.JournalFailed.New(err).WithCause(err), undo())
 	}
 	if ctx.Err() != nil {
-		return errors.Join(t.over(context.Cause(ctx)), t.abandon(claim, mine))
-	}
-	if !t.contact.isJudged() || t.contact.silence() != silence {
-		return errors.Join(problem.APIUnreachable.New(t.nodeName, errUnjudged).WithCause(errUnjudged), t.abandon(claim, mine))
+		return errors.Join(t.over(context.Cause(ctx)), undo())
 	}
 	return nil
 }
@@ -273,6 +290,7 @@ func (t *addition) attempt(claim *v1alpha1.MacClaim) attempt {
 		ContainerID: t.req.ContainerID, Interface: t.req.Interface,
 		NetNS: t.req.NetNS, Network: t.req.Network, Pool: t.req.Pool,
 		Link: t.req.Link, Claim: t.claim, ClaimUID: claim.UID, Pod: t.req.Pod, Generation: claim.Status.Holder.Generation,
+		Workload: claim.Spec.Workload, Revision: claim.ResourceVersion, Timeline: t.recovery.timeline(),
 	}
 }
 

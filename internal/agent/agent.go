@@ -22,6 +22,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/timeline"
 	"github.com/macpool/macpool/internal/wire"
 )
 
@@ -44,6 +45,8 @@ type Agent struct {
 	clears  *clearWorker
 	// reporter writes this node's MacNode.
 	reporter *reporter
+	// recovery keeps from believing an API that has gone back in time.
+	recovery *recovery
 	fence    *fence
 	says     *speaker
 	silences *silences
@@ -75,9 +78,13 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{
+	var a *Agent
+	link := &timeline.Link{
+		Clock: options.Clock, Broken: func() { a.recovery.away() }, Back: func() { a.recovery.back() },
+	}
+	a = &Agent{
 		nodeName: options.NodeName, options: options, times: options.Times, clock: options.Clock, log: options.Log,
-		contact:  &contact{clock: options.Clock, window: options.FencingWindow},
+		contact:  &contact{clock: options.Clock, window: options.FencingWindow, link: link},
 		ready:    make(chan struct{}),
 		silences: &silences{clock: options.Clock},
 		listener: parts.Listen, netnsAlive: parts.NetNSAlive, jitter: parts.Jitter, ask: parts.Ask,
@@ -94,13 +101,19 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 	if a.cluster, err = reach(a.contact, a.nodeName); err != nil {
 		return nil, err
 	}
+	a.cluster.cache.watch, a.cluster.cache.log = a.watch, a.log
+	a.recovery = newRecovery(a, options.Times.Gate)
 	a.holders = a.binder(binding.NewIndex())
 	a.views = newViews(a.cluster, a.clock, a.times)
 	a.clears = newClearWorker(a)
 	a.reporter = newReporter(a)
 	a.says = newSpeaker(a)
 	a.fence = newFence(a, parts.RemoveLink)
-	a.contact.returned = func() {
+	a.fence.current = a.recovery.current
+	a.contact.returned = func(again bool) {
+		if again {
+			a.recovery.away()
+		}
 		a.fence.kick()
 		a.reporter.kick()
 	}
@@ -111,7 +124,7 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 }
 
 func (a *Agent) binder(index *binding.Index) *binding.Binder {
-	return &binding.Binder{Client: a.cluster, Index: index, Clock: a.clock}
+	return &binding.Binder{Client: a.cluster, Index: index, Clock: a.clock, Gate: a.recovery.mayGive}
 }
 
 // Run serves until ctx ends; then it lets the requests that are being served end, and returns.
@@ -124,6 +137,11 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.log.Error(err, "Closing the journal did not succeed")
 		}
 	}()
+	marks, err := openMarks(a.options.StateDir)
+	if err != nil {
+		return err
+	}
+	a.recovery.marks = marks
 	// What the plugin left while no agent was there comes before anything that may build on it.
 	a.applySpool()
 
@@ -133,7 +151,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer workers.Wait()
 	defer stopWork()
 	for name, run := range map[string]func(context.Context) error{
-		"caches":    a.cluster.cache.Start,
+		"caches":    a.cluster.cache.run,
 		"heartbeat": a.heartbeat,
 		"readiness": a.becomeReady,
 		"clears":    a.clears.run,
@@ -215,10 +233,10 @@ func (a *Agent) every(d time.Duration, do func(context.Context)) func(context.Co
 	}
 }
 
-// becomeReady fills the caches and compares the journal with the API.
-func (a *Agent) becomeReady(ctx context.Context) error {
+// watch tells a cache what to hold.
+func (a *Agent) watch(ctx context.Context, caches cache.Cache) error {
 	for _, kind := range []client.Object{&corev1.Pod{}, &v1alpha1.MacClaim{}, &v1alpha1.MacPool{}} {
-		informer, err := a.cluster.cache.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
+		informer, err := caches.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
 		if err != nil {
 			return fmt.Errorf("watching %T: %w", kind, err)
 		}
@@ -228,14 +246,19 @@ func (a *Agent) becomeReady(ctx context.Context) error {
 			}
 		}
 	}
-	if !a.cluster.cache.WaitForCacheSync(ctx) {
-		return context.Cause(ctx)
+	return nil
+}
+
+// becomeReady fills the caches and compares the journal with the API.
+func (a *Agent) becomeReady(ctx context.Context) error {
+	if err := a.cluster.cache.await(ctx); err != nil {
+		return err
 	}
 	if err := a.compareJournal(ctx); err != nil {
 		return err
 	}
 	for {
-		agree, err := a.compareCaches(ctx)
+		agree, err := a.vouch(ctx)
 		if agree {
 			break
 		}

@@ -35,8 +35,7 @@ var keptAnnotations = []string{"kubernetes.io/config.mirror", "kubernetes.io/con
 type cluster struct {
 	client.Client
 
-	// cache holds the pods of this node, stripped; the claims whose holder is on this node; and all pools.
-	cache cache.Cache
+	cache *caches
 }
 
 func newCluster(config *rest.Config, nodeName string) (*cluster, error) {
@@ -61,9 +60,9 @@ func newCluster(config *rest.Config, nodeName string) (*cluster, error) {
 	}
 	options := cacheOptions(nodeName)
 	options.HTTPClient, options.Scheme, options.Mapper = httpClient, scheme, mapper
-	caches, err := cache.New(config, options)
+	caches, err := newCaches(func() (cache.Cache, error) { return cache.New(config, options) })
 	if err != nil {
-		return nil, fmt.Errorf("making the caches: %w", err)
+		return nil, err
 	}
 	return &cluster{Client: live, cache: caches}, nil
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+
+	"github.com/macpool/macpool/internal/timeline"
 )
 
 // contact knows when the API last answered this node. An agent that has heard nothing for the fencing window answers no ADD
@@ -22,19 +24,25 @@ type contact struct {
 	last time.Time
 	// reported is when the latest report of this node that the API took was sent.
 	reported time.Time
-	// silences counts the silences that were longer than the window, the time before the first answer included.
+	// silences counts the silences that were longer than the window, the time before the first answer included, and the
+	// shorter ones after which the API server may be another one.
 	silences int
 	// vouched is the silence after which the caches were last seen to agree with the API.
 	vouched int
 	// judged is the silence after which all that is attached here was last compared with the API.
 	judged int
 
-	// returned, if set, is called when a silence that was longer than the window has ended.
-	returned func()
+	// returned, if set, is called when a silence has ended; again: it was not the time before the first answer.
+	returned func(again bool)
+	// link hears of the API server's going away.
+	link *timeline.Link
 }
 
 // Wrap makes a transport tell c of every answer. It is a rest.Config's WrapTransport.
 func (c *contact) Wrap(next http.RoundTripper) http.RoundTripper {
+	if c.link != nil {
+		next = c.link.Wrap(next)
+	}
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		sent := c.clock.Now()
 		resp, err := next.RoundTrip(req)
@@ -62,23 +70,33 @@ func proves(status int) bool {
 }
 
 func (c *contact) note(sent time.Time) {
-	if c.notes(sent) && c.returned != nil {
-		c.returned()
+	if ended, again := c.notes(sent); ended && c.returned != nil {
+		c.returned(again)
 	}
 }
 
-// notes tells whether the answer ended a long silence.
-func (c *contact) notes(sent time.Time) (ended bool) {
+// notes tells whether the answer ended a long silence, and not the first.
+func (c *contact) notes(sent time.Time) (ended, again bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.silences == 0 || elapsed(sent, c.last) > c.window {
+		ended, again = true, c.silences > 0
 		c.silences++
-		ended = true
 	}
 	if elapsed(sent, c.last) > 0 {
 		c.last = sent
 	}
-	return ended
+	return ended, again
+}
+
+// back counts, like a long silence, that the API server was away: it may have come back as another one.
+func (c *contact) back() {
+	c.mu.Lock()
+	c.silences++
+	c.mu.Unlock()
+	if c.returned != nil {
+		c.returned(true)
+	}
 }
 
 // inside tells whether the API has answered within the window.

@@ -86,7 +86,7 @@ func TestContact(t *testing.T) {
 func TestJudged(t *testing.T) {
 	fake := testingclock.NewFakePassiveClock(now)
 	returns := 0
-	c := &contact{clock: fake, window: 20 * time.Second, returned: func() { returns++ }}
+	c := &contact{clock: fake, window: 20 * time.Second, returned: func(bool) { returns++ }}
 	answer := func(after time.Duration) {
 		fake.SetTime(fake.Now().Add(after))
 		c.note(fake.Now())

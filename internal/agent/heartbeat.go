@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,6 +18,9 @@ import (
 // compareRetry is the time between two comparisons of the caches with the API.
 const compareRetry = 250 * time.Millisecond
 
+// disagreeFor is for how long caches may lag behind the API before they are made anew.
+const disagreeFor = 3 * time.Second
+
 // beatRetry is the time between two questions to an API that has been silent for long.
 const beatRetry = 500 * time.Millisecond
 
@@ -28,6 +30,7 @@ const beatLimit = 2 * time.Second
 // heartbeat asks the API for little, often: the answer proves contact when nothing else is asked. After a long silence it
 // compares the caches until they agree.
 func (a *Agent) heartbeat(ctx context.Context) error {
+	var since time.Time // since when the caches do not agree with an API that answers
 	for next := time.Duration(0); a.pause(ctx, next) == nil; {
 		next = a.times.Heartbeat
 		if err := a.beat(ctx); err != nil {
@@ -40,11 +43,32 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 		if a.Ready() != nil || a.contact.cachesAgree() {
 			continue
 		}
-		if agree, err := a.compareCaches(ctx); err == nil && !agree {
+		agree, err := a.vouch(ctx)
+		if err == nil && !a.contact.cachesAgree() {
 			next = min(next, compareRetry)
+		}
+		switch now := a.clock.Now(); {
+		case err != nil || agree:
+			since = time.Time{}
+		case since.IsZero():
+			since = now
+		case now.Sub(since) > disagreeFor:
+			// Their watches follow an API that is no more.
+			a.cluster.cache.renew()
+			since = time.Time{}
 		}
 	}
 	return nil
+}
+
+// vouch lets the caches be believed if they agree with the API, and the API has not gone back.
+func (a *Agent) vouch(ctx context.Context) (agree bool, err error) {
+	silence := a.contact.silence()
+	unsettled := a.recovery.settled(ctx)
+	if agree, err = a.compareCaches(ctx); agree && unsettled == nil {
+		a.contact.vouch(silence)
+	}
+	return agree, err
 }
 
 // beat reads live, past the API server's own caches, and as little as there is to read.
@@ -60,12 +84,11 @@ func (a *Agent) beat(ctx context.Context) error {
 	return a.cluster.List(ctx, pools, client.Limit(1))
 }
 
-// compareCaches tells whether the cached claims are those that the API has, and lets them be believed if so. The claims
+// compareCaches tells whether the cached claims are those that the API has. The claims
 // decide whose an address is; a pod or a pool that is a moment old misleads nobody for longer than that.
 func (a *Agent) compareCaches(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.times.Heartbeat)
 	defer cancel()
-	silence := a.contact.silence()
 	live := &metav1.PartialObjectMetadataList{}
 	live.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("MacClaimList"))
 	if err := a.cluster.List(ctx, live, client.MatchingFields{holderNode: a.nodeName}); err != nil {
@@ -87,7 +110,6 @@ func (a *Agent) compareCaches(ctx context.Context) (bool, error) {
 			return false, nil
 		}
 	}
-	a.contact.vouch(silence)
 	return true, nil
 }
 
@@ -139,10 +161,11 @@ func (a *Agent) stillHolds(ctx context.Context, entry *attempt) (bool, error) {
 	err := a.live(ctx, func(ctx context.Context) error {
 		return a.cluster.Get(ctx, key, live)
 	})
-	if apierrors.IsNotFound(err) {
-		return false, nil
+	if client.IgnoreNotFound(err) != nil {
+		return false, err
 	}
-	return err == nil && holds(live, entry), err
+	// After the API has gone back, the journal is the truth.
+	return err == nil && holds(live, entry) || a.recovery.isClosed(ctx, entry.Pool), nil
 }
 
 // isImmediate tells whether the pool's addresses are taken over without a look at the VLAN, or nobody knows.

@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/agentapi"
 )
 
@@ -49,6 +50,12 @@ type attempt struct {
 	// ClaimUID tells the claim from one that is made again under its name; empty in what older agents wrote.
 	ClaimUID types.UID    `json:"claimUID,omitempty"`
 	Pod      agentapi.Pod `json:"pod,omitzero"`
+	// Workload is the claim's, without which it could not be made again; nil of a claim that a person made.
+	Workload *v1alpha1.Workload `json:"workload,omitempty"`
+	// Revision is the claim's resourceVersion, which the API has reached therefore, and Timeline the one of then: on a later
+	// timeline revisions are others.
+	Revision string `json:"revision,omitempty"`
+	Timeline int64  `json:"timeline,omitempty"`
 	// Generation is the holder's, as the claim had it.
 	Generation int64 `json:"generation,omitempty"`
 	// Number counts the attempts of a pod for a claim: the runtime makes a new container for each.

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/macpool/macpool/internal/problem"
+	"github.com/macpool/macpool/internal/timeline"
 )
 
 // Backoff between two tries of a call to the API.
@@ -37,6 +38,10 @@ func (a *Agent) retry(ctx context.Context, call func(context.Context) error) err
 		}
 		// Full jitter: agents that lost the API together come back apart.
 		if a.pause(ctx, a.jitter(backoff)+backoff/2) != nil {
+			var u *timeline.Unsettled
+			if errors.As(err, &u) && u.Pool != "" {
+				return problem.AllocationPaused.New(u.Pool, u).WithCause(err)
+			}
 			return problem.APIUnreachable.New(a.nodeName, cause(err)).WithCause(err)
 		}
 		backoff = min(2*backoff, lastBackoff)

@@ -27,6 +27,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/timeline"
 	"github.com/macpool/macpool/internal/wire"
 )
 
@@ -142,6 +143,7 @@ func newNode(t *testing.T, change ...func(*Options)) *node {
 		Log: testr.NewWithOptions(t, testr.Options{}),
 		Times: Times{
 			Heartbeat: 200 * time.Millisecond, ManagerWait: time.Millisecond, API: 5 * time.Second, ClearRetry: 500 * time.Millisecond, Fence: 100 * time.Millisecond,
+			Renew: time.Second, Gate: timeline.Times{Silence: 100 * time.Millisecond, Poll: 50 * time.Millisecond}, // the other tests' nodes are away
 			Spool: 100 * time.Millisecond, Reap: 100 * time.Millisecond, ReapGrace: 500 * time.Millisecond, HolderWait: patience,
 		},
 	}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/timeline"
 )
 
 // Options configure an Agent. NodeName must be set; the zero value of all others means the default.
@@ -44,6 +45,8 @@ type Times struct {
 	Heartbeat time.Duration
 	// Renew is the longest time between two reports of the node. Others wait for up to that long for its word.
 	Renew time.Duration
+	// Gate are the paces at which this node waits for the word of the others after the API server was away.
+	Gate timeline.Times
 	// API is how much of an ADD may be spent on the API.
 	API time.Duration
 	// ManagerWait is how long an ADD waits for the manager to bind the claim of a pod that is younger than ManagerAge.

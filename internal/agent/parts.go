@@ -4,7 +4,6 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"time"
 
@@ -36,13 +35,19 @@ type Parts struct {
 // NewWith makes an agent of parts.
 func NewWith(parts Parts, options Options) (*Agent, error) {
 	return newAgent(options, parts, func(_ *contact, nodeName string) (*cluster, error) {
-		caches, err := parts.NewCache(cacheOptions(nodeName))
+		caches, err := newCaches(func() (cache.Cache, error) { return parts.NewCache(cacheOptions(nodeName)) })
 		if err != nil {
-			return nil, fmt.Errorf("making the caches: %w", err)
+			return nil, err
 		}
 		return &cluster{Client: parts.Client, cache: caches}, nil
 	})
 }
+
+// Away tells the agent that the API server was lost, and Back that it answers again; it may be behind what it was.
+func (a *Agent) Away() { a.recovery.away() }
+
+// Back is told after Away.
+func (a *Agent) Back() { a.recovery.back() }
 
 // Answered notes that the API has answered a request that was sent then.
 func (a *Agent) Answered(sent time.Time) { a.contact.note(sent) }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -48,6 +47,9 @@ type reporter struct {
 	heard map[string]v1alpha1.WireAnswer
 	// podless are attached containers whose pod the cache does not know -> since when.
 	podless map[attemptKey]time.Time
+
+	// differed: at the last look the cached pools were not those of the API. The run's alone.
+	differed bool
 }
 
 func newReporter(a *Agent) *reporter {
@@ -92,10 +94,14 @@ func (r *reporter) dropAnswers(wanted func(v1alpha1.WireAnswer) bool) {
 
 // run reports until ctx ends.
 func (r *reporter) run(ctx context.Context) error {
-	for wait := firstRenew; ; wait = min(2*wait, r.times.Renew) {
-		if err := r.renew(ctx); err != nil {
+	silence := r.contact.silence()
+	for wait := min(firstRenew, r.times.Renew); ; wait = min(2*wait, r.times.Renew) {
+		err := r.renew(ctx)
+		if err != nil {
 			r.log.V(1).Info("The node's report was not written", "error", err.Error())
-			wait = firstRenew
+		}
+		if last := r.contact.silence(); err != nil || last != silence {
+			silence, wait = last, min(firstRenew, r.times.Renew)
 		}
 		timer := r.clock.NewTimer(wait)
 		select {
@@ -109,26 +115,68 @@ func (r *reporter) run(ctx context.Context) error {
 	}
 }
 
-// renew writes one report.
+// renew writes one report. Whoever reads it takes it for this node's word that the API, when it was written, knew all that the
+// node knows, or that the report says what it does not: so the API is compared first.
 func (r *reporter) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, r.times.API)
 	defer cancel()
-	node := &v1alpha1.MacNode{}
-	err := r.cluster.Get(ctx, types.NamespacedName{Name: r.nodeName}, node)
-	if apierrors.IsNotFound(err) {
-		node = &v1alpha1.MacNode{ObjectMeta: metav1.ObjectMeta{Name: r.nodeName}}
-		err = r.cluster.Create(ctx, node)
-	}
+	silence, doubt := r.contact.silence(), r.recovery.gate.Doubts()
+	known, hadMark := r.recovery.marks.get()
+	node, why, err := r.recovery.look(ctx)
 	if err != nil {
-		return fmt.Errorf("reading the MacNode of this node: %w", err)
+		return err
 	}
-	r.fill(ctx, &node.Status)
+	var pools v1alpha1.MacPoolList
+	if err := r.cluster.List(ctx, &pools); err != nil {
+		return fmt.Errorf("listing pools: %w", err)
+	}
+	r.followPools(ctx, pools.Items)
+	on, err := r.recovery.timelineOf(ctx, node, why, pools.Items)
+	if err != nil {
+		return err
+	}
+	if node == nil {
+		node = &v1alpha1.MacNode{ObjectMeta: metav1.ObjectMeta{Name: r.nodeName}}
+		if err := r.cluster.Create(ctx, node); err != nil {
+			return fmt.Errorf("making the MacNode of this node: %w", err)
+		}
+	}
+	status := &node.Status
+	r.fill(ctx, status)
+	status.Timeline = on
+	status.Epoch = max(status.Epoch, known.Epoch) + 1
+	status.Attachments = r.recovery.attachments(on, pools.Items)
 	sent := r.clock.Now()
 	if err := r.cluster.Status().Update(ctx, node); err != nil {
 		return fmt.Errorf("writing the MacNode of this node: %w", err)
 	}
 	r.contact.report(sent)
+	if err := r.recovery.marks.keep(mark{Epoch: status.Epoch, Timeline: on, NodeUID: status.NodeUID}); err != nil {
+		return err
+	}
+	r.recovery.reported(ctx, silence, doubt, hadMark)
+	if why != "" || on != known.Timeline {
+		r.log.Info("Reported what is attached here", "timeline", on, "attachments", len(status.Attachments))
+	}
 	return nil
+}
+
+// followPools compares the cached pools with those that the API has. What differs at two looks in a row shows caches that follow
+// an API that is no more.
+func (r *reporter) followPools(ctx context.Context, live []v1alpha1.MacPool) {
+	if r.Ready() != nil {
+		return
+	}
+	differs := false
+	for i := range live {
+		cached := &v1alpha1.MacPool{}
+		err := r.cluster.cache.Get(ctx, types.NamespacedName{Name: live[i].Name}, cached)
+		differs = differs || err != nil || cached.UID != live[i].UID || cached.Status.Timeline != live[i].Status.Timeline
+	}
+	if differs && r.differed {
+		r.cluster.cache.renew()
+	}
+	r.differed = differs
 }
 
 // fill writes into status what is known now. What other processes of this node have written stays as far as it still holds.
@@ -142,7 +190,6 @@ func (r *reporter) fill(ctx context.Context, status *v1alpha1.MacNodeStatus) {
 	status.AgentVersion = r.options.Version
 	status.StartedAt = metav1.NewTime(r.started)
 	status.RenewTime = metav1.NewMicroTime(r.clock.Now())
-	status.Epoch++
 
 	r.mu.Lock()
 	defer r.mu.Unlock()

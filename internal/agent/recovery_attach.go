@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+
+	"github.com/macpool/macpool/internal/problem"
+	"github.com/macpool/macpool/internal/timeline"
+)
+
+// mayAnswer tells whether an ADD may be answered by the API's word. If that is to be waited for and the pod was attached
+// before, there is nothing to wait for: the journal has what it gets.
+func (t *addition) mayAnswer(ctx context.Context) error {
+	err := t.recovery.mayGive(ctx, t.pool.Name)
+	var u *timeline.Unsettled
+	if errors.As(err, &u) && t.earlier() != nil {
+		return problem.AllocationPaused.New(t.pool.Name, u).WithCause(err)
+	}
+	return err
+}
+
+// earlier is the latest container of the same pod that the journal calls attached with the claim; nil if there is none.
+func (t *addition) earlier() *attempt {
+	var latest *attempt
+	for _, entry := range t.journal.ofClaim(t.claim) {
+		if entry.State == attached && entry.ofHolder(t.claim, t.req.Pod.UID) && entry.Pool == t.req.Pool &&
+			entry.Interface == t.req.Interface && (latest == nil || latest.Number < entry.Number) {
+			latest = &entry
+		}
+	}
+	return latest
+}
+
+// reattach attaches what the pod had already, while the API cannot be asked what that is. It is what this node reports.
+func (t *addition) reattach(ctx context.Context, earlier *attempt, unlock func()) (*given, error) {
+	entry := *earlier
+	entry.ContainerID, entry.NetNS, entry.Network, entry.Link = t.req.ContainerID, t.req.NetNS, t.req.Network, t.req.Link
+	undo := func() error { return t.abandon(nil, false) }
+	if err := t.write(ctx, entry, undo); err != nil {
+		return nil, err
+	}
+	t.log.Info("Attached a pod again with the address that it had, without asking the API", "container", entry.ContainerID,
+		"pod", entry.Pod, "claim", entry.Claim, "lease", entry.Lease.Name)
+	return t.give(unlock, undo), nil
+}
