@@ -106,12 +106,41 @@ func (l *Ledger) resetLocked() {
 	l.owners, l.holding = map[string]string{}, map[string]map[string]struct{}{}
 }
 
-// Seed enters what was listed, after a Reset.
-func (l *Ledger) Seed(e *Event) {
+// Listed enters what a list of a kind has shown at a time, with the list's version: after the API server was killed, the log may lack
+// what it did last. What the log explains counts for nothing.
+func (l *Ledger) Listed(kind string, version uint64, now time.Time, objects []*Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.applyLocked(e)
+	there := map[string]bool{}
+	for _, e := range objects {
+		there[e.Namespace+"/"+e.Name] = true
+		e.Verb, e.Resource, e.User, e.Received, e.Completed = seen, kind, "somebody", now, now
+		l.waiting = append(l.waiting, e)
+	}
+	known := map[string]bool{}
+	for name := range l.leases {
+		known["macleases /"+name] = true
+	}
+	for key := range l.claims {
+		known["macclaims "+key] = true
+	}
+	for _, e := range l.waiting {
+		known[e.kind()+" "+e.Namespace+"/"+e.Name] = true
+	}
+	for key := range known {
+		of, key, _ := strings.Cut(key, " ")
+		if of != kind || there[key] {
+			continue
+		}
+		namespace, name, _ := strings.Cut(key, "/")
+		l.waiting = append(l.waiting, &Event{
+			Verb: seen, Resource: kind, Namespace: namespace, Name: name, Version: version, User: "somebody", Received: now, Completed: now,
+		})
+	}
 }
+
+// seen is the verb of an object in a list.
+const seen = "seen"
 
 // Stats is what it has seen so far.
 func (l *Ledger) Stats() Stats {
@@ -183,10 +212,14 @@ func inOrder(events []*Event) []*Event {
 }
 
 func deletion(e *Event) int {
-	if e.Verb == "delete" {
+	switch e.Verb {
+	case "delete":
 		return 1
+	case seen:
+		return 2
+	default:
+		return 0
 	}
-	return 0
 }
 
 func (e *Event) kind() string {
@@ -209,6 +242,12 @@ func (l *Ledger) leaseLocked(e *Event) {
 	if r == nil {
 		r = &leaseRecord{}
 		l.leases[e.Name] = r
+	}
+	if e.Verb == seen {
+		if e.Version > r.version && (e.Lease != nil || r.now != nil) {
+			l.missedLocked(e, r)
+		}
+		return
 	}
 	if e.Lease != nil && e.Version < r.version {
 		l.stats.Gaps++ // long after its successor
@@ -248,6 +287,18 @@ func (l *Ledger) leaseLocked(e *Event) {
 	if len(r.past) > 16 {
 		r.past = append(r.past[:0:0], r.past[len(r.past)-8:]...)
 	}
+}
+
+// missedLocked is a lease that has changed without a word in the log, some time after it was last there.
+func (l *Ledger) missedLocked(e *Event, r *leaseRecord) {
+	l.stats.Gaps++
+	var since time.Time
+	if n := len(r.past); n > 0 {
+		since = r.past[n-1].certain
+	}
+	l.ownLocked(e.Name, r.now, e.Lease)
+	r.now, r.version, r.releasedAt, r.lastOwner = e.Lease, e.Version, time.Time{}, ""
+	r.past = append(r.past, leaseState{first: since, certain: e.Completed, owner: ownerOf(e.Lease), by: "seen in a list"})
 }
 
 // givenLocked is the lease's way to a new owner (I6).
@@ -301,6 +352,18 @@ func (l *Ledger) claimLocked(e *Event) {
 	if r == nil {
 		r = &claimRecord{}
 		l.claims[key] = r
+	}
+	if e.Verb == seen {
+		if e.Version > r.version && (e.Claim != nil || r.now.UID != "") {
+			l.stats.Gaps++
+			l.holdLocked(key, r.now, Claim{})
+			r.now, r.version = Claim{}, e.Version
+			if e.Claim != nil {
+				r.now = *e.Claim
+			}
+			l.holdLocked(key, Claim{}, r.now)
+		}
+		return
 	}
 	if e.Claim != nil && e.Version < r.version {
 		l.stats.Gaps++

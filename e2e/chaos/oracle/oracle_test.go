@@ -246,6 +246,23 @@ func TestGap(t *testing.T) {
 	}
 }
 
+// What a list shows that the log has not is taken as it is: who was given a lease of which the log says nothing has it.
+func TestListedAfterGap(t *testing.T) {
+	w := newWorld(t)
+	w.attach(2, "ns/a", "pod-1")
+	lease := &oracle.Lease{Pool: "p", Identity: "ns/a", MAC: "02:32:00:00:00:07", IPs: []string{"10.50.0.7"}}
+	w.ledger.Listed("macleases", 9, at(4), []*oracle.Event{{Name: address, Version: 8, Lease: lease}})
+	w.version, w.last["macleases"+address] = 9, 8
+	w.truth.Detach("pod-1-c", at(5))
+	w.history.MayRelease(address, "ns/a", at(5))
+	w.lease(6, "update", "ns/a", "six")
+	w.ledger.Listed("macleases", 20, at(7), nil)
+	w.judge()
+	if got := w.ledger.Stats(); got.Gaps != 2 || got.Releases != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // Writes to one object are judged in the order in which they were done, whatever the order of the log.
 func TestLogOutOfOrder(t *testing.T) {
 	w := newWorld(t)

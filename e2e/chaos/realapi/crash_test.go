@@ -42,7 +42,6 @@ var crashPoints = []crashPoint{
 
 func reads(r *faultproxy.Request) bool { return r.Verb == "get" && r.Resource != "macpools" }
 
-
 // victims are what is struck at a crash point, the process that has sent the request or one at the other end, and how that counts.
 var victims = map[string]func(client string) (row, class string){
 	"kill": func(client string) (string, string) {

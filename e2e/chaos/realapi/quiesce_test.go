@@ -160,10 +160,16 @@ func (w *world) inOrder() error {
 			complain("no claim %s", identity)
 		}
 	}
-	leased := map[string]int64{}
+	leased, cooling := map[string]int64{}, map[string]int64{}
 	for i := range leases.Items {
 		l := &leases.Items[i]
 		if l.Spec.ReleasedAt != nil {
+			if l.Spec.ReusableAt == nil {
+				cooling[l.Spec.PoolName]++
+				if len(l.Spec.History) > 0 && l.Spec.History[0].Reason.Attested() {
+					complain("lease %s cools still, released at %s: %s", l.Name, l.Spec.ReleasedAt, l.Spec.History[0].Evidence)
+				}
+			}
 			continue
 		}
 		leased[l.Spec.PoolName]++
@@ -175,16 +181,19 @@ func (w *world) inOrder() error {
 	for name, c := range bound {
 		complain("claim %s names lease %s, which is not there or released", c.Name, name)
 	}
-	// The arithmetic: what is not leased is free, all of it.
+	// The arithmetic: what is not leased is free, but those of which no node has said that the interface is gone: they cool for
+	// ten minutes.
 	sizes := map[string]int64{"main": mainSize, "tight": tightSize}
 	for _, p := range pools.Items {
 		size, ok := sizes[p.Name]
 		if !ok {
 			continue
 		}
-		if ptr.Deref(p.Status.Leased, -1) != leased[p.Name] || ptr.Deref(p.Status.Available, -1) != size-leased[p.Name] {
-			complain("pool %s says leased %d, cooling %d, available %d; of %d addresses %d are leased", p.Name,
-				ptr.Deref(p.Status.Leased, -1), ptr.Deref(p.Status.Cooling, -1), ptr.Deref(p.Status.Available, -1), size, leased[p.Name])
+		free := size - leased[p.Name] - cooling[p.Name]
+		if ptr.Deref(p.Status.Leased, -1) != leased[p.Name] || ptr.Deref(p.Status.Available, -1) != free {
+			complain("pool %s says leased %d, cooling %d, available %d; of %d addresses %d are leased, %d cool", p.Name,
+				ptr.Deref(p.Status.Leased, -1), ptr.Deref(p.Status.Cooling, -1), ptr.Deref(p.Status.Available, -1), size,
+				leased[p.Name], cooling[p.Name])
 		}
 	}
 	for _, n := range w.nodes {

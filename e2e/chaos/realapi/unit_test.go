@@ -149,3 +149,10 @@ func (u *unit) up() bool {
 	defer u.mu.Unlock()
 	return !u.down && u.paused == 0 && u.proc.Running()
 }
+
+// alive tells whether the process runs, or is only paused.
+func (u *unit) alive() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return !u.down && u.proc.Running()
+}

@@ -13,6 +13,7 @@ import (
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,6 +62,8 @@ type world struct {
 
 	slots   []*slot
 	planes  atomic.Int64 // how often etcd or the API server was killed
+	starts  atomic.Int64 // how often the API server was started
+	blind   atomic.Bool  // the log may lack something, and the API was not listed since
 	editing atomic.Int32 // pools that are being edited
 	count   counters
 	begin   time.Time
@@ -72,9 +75,9 @@ type world struct {
 
 	mu      sync.Mutex
 	report  report.Report
-	listed  int               // violations that were printed
-	codes   map[string]int    // what callers were refused with
-	samples map[string]string // code -> the last message
+	listed  map[oracle.Kind]int // violations that were printed
+	codes   map[string]int      // what callers were refused with
+	samples map[string]string   // code -> the last message
 }
 
 // counters are the run's totals.
@@ -153,11 +156,13 @@ func (w *world) start(o worldOptions) error {
 		if p := w.plane.process("kube-apiserver"); p.Running() {
 			return p, nil
 		}
+		w.starts.Add(1)
 		err := w.plane.startAPI()
 		return w.plane.process("kube-apiserver"), err
 	}); err != nil {
 		return err
 	}
+	w.background.Go(w.fillGaps)
 	for i := range o.nodes {
 		n, err := w.newNode(w.ctx, fmt.Sprintf("node-%d", i+1))
 		if err != nil {
@@ -281,6 +286,62 @@ func (w *world) readAudit() {
 	}
 }
 
+// fillGaps lists what there is each time that the API server was started again: what it did last may be missing in its log.
+func (w *world) fillGaps() {
+	for known := int64(0); w.pause(100 * time.Millisecond); {
+		starts := w.starts.Load()
+		if starts == known && w.api.alive() {
+			continue
+		}
+		w.blind.Store(true)
+		if !w.api.alive() || w.plane.awaitAPI(w.ctx) != nil || w.list() != nil {
+			continue
+		}
+		known = starts
+		w.blind.Store(false)
+	}
+}
+
+// list shows the ledger what there is.
+func (w *world) list() error {
+	var leases v1alpha1.MacLeaseList
+	var claims v1alpha1.MacClaimList
+	for _, list := range []client.ObjectList{&leases, &claims} {
+		if err := w.admin.List(w.ctx, list); err != nil {
+			return err
+		}
+	}
+	now := w.clock.Now()
+	version := func(text string) uint64 {
+		n, _ := strconv.ParseUint(text, 10, 64)
+		return n
+	}
+	var events []*oracle.Event
+	for i := range leases.Items {
+		l := &leases.Items[i]
+		o := &oracle.Lease{
+			UID: string(l.UID), Pool: l.Spec.PoolName, MAC: string(l.Spec.MAC), Identity: l.Spec.ClaimRef.Namespace + "/" + l.Spec.ClaimRef.Name,
+			ClaimUID: string(l.Spec.ClaimRef.UID), Released: l.Spec.ReleasedAt != nil, Reusable: l.Spec.ReusableAt != nil,
+		}
+		for _, ip := range l.Spec.IPs {
+			o.IPs = append(o.IPs, string(ip))
+		}
+		events = append(events, &oracle.Event{Name: l.Name, Version: version(l.ResourceVersion), Lease: o})
+	}
+	w.ledger.Listed("macleases", version(leases.ResourceVersion), now, events)
+	events = nil
+	for i := range claims.Items {
+		c := &claims.Items[i]
+		o := &oracle.Claim{UID: string(c.UID), Lease: c.Status.LeaseName}
+		if h := c.Status.Holder; h != nil {
+			o.HolderUID, o.HolderNode, o.Generation = string(h.PodUID), h.NodeName, h.Generation
+		}
+		events = append(events, &oracle.Event{Namespace: c.Namespace, Name: c.Name, Version: version(c.ResourceVersion), Claim: o})
+	}
+	w.ledger.Listed("macclaims", version(claims.ResourceVersion), now, events)
+	return nil
+}
+
 // rng is a source of chance that depends on the seed and on what it is for.
 func (w *world) rng(what string) *mathrand.Rand {
 	h := w.seed
@@ -330,7 +391,10 @@ func (w *world) violation(v oracle.Violation) {
 	if len(r.Violations) < 200 {
 		r.Violations = append(r.Violations, text)
 	}
-	if w.listed++; w.listed <= 15 {
+	if w.listed == nil {
+		w.listed = map[oracle.Kind]int{}
+	}
+	if w.listed[v.Kind]++; w.listed[v.Kind] <= 8 {
 		w.t.Errorf("[%s] VIOLATION %s", w.elapsed(), text)
 	}
 }
@@ -353,7 +417,9 @@ func (w *world) progress(every time.Duration) {
 	last, lastAt := w.count.adds.Load(), w.clock.Now()
 	for w.pause(time.Second) {
 		now := w.clock.Now()
-		w.ledger.Advance(now)
+		if !w.blind.Load() {
+			w.ledger.Advance(now)
+		}
 		w.truth.Forget(now.Add(-2 * time.Minute))
 		if now.Sub(lastAt) < every {
 			continue

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build chaos
+
+package dataplane_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/e2e/chaos/report"
+	"github.com/macpool/macpool/e2e/lab"
+)
+
+const (
+	load = "load" // the namespace
+
+	// scale divides kubelet's back-off, and is what the report calls its scale. What macpool itself waits for is not scaled.
+	scale = 20
+
+	// cooldown leaves room for an interface to go that was just being removed, and lets addresses be used again and again.
+	cooldown = 2 * time.Second
+)
+
+// personalities are those of the hosts, by turns.
+var personalities = []lab.Personality{
+	{Runtime: lab.Containerd, Multus: lab.MultusThin},
+	{Runtime: lab.CRIO, Multus: lab.MultusThick},
+	{Runtime: lab.Containerd, Multus: lab.NoMultus},
+	{Runtime: lab.CRIO, Multus: lab.NoMultus},
+	{Runtime: lab.Containerd, Multus: lab.MultusThick},
+	{Runtime: lab.CRIO, Multus: lab.MultusThin},
+}
+
+// network is a VLAN with its pool, and the network that pods name.
+type network struct {
+	name   string // of pool and NetworkAttachmentDefinition
+	vlan   int
+	bridge bool
+	prefix string       // of its MACs
+	asker  netip.Addr   // the prober's address there
+	first4 netip.Addr   // of the range
+	first6 netip.Addr   // with the same offset
+	size   int          // of the range
+	all    []netip.Addr // every address that can be leased
+}
+
+func newNetwork(name string, vlan, size int, bridge bool) *network {
+	n := &network{
+		name: name, vlan: vlan, bridge: bridge, size: size, prefix: fmt.Sprintf("02:%02x:00:", vlan),
+		asker:  netip.AddrFrom4([4]byte{10, byte(vlan), 255, 250}),
+		first4: netip.AddrFrom4([4]byte{10, byte(vlan), 0, 10}),
+		first6: netip.MustParseAddr(fmt.Sprintf("fd00:%d::a", vlan)),
+	}
+	four, six := n.first4, n.first6
+	for range size {
+		n.all = append(n.all, four, six)
+		four, six = four.Next(), six.Next()
+	}
+	return n
+}
+
+func (n *network) pool() *v1alpha1.MacPool {
+	last := n.all[len(n.all)-2]
+	return &v1alpha1.MacPool{
+		ObjectMeta: metav1.ObjectMeta{Name: n.name},
+		Spec: v1alpha1.MacPoolSpec{
+			VLAN: new(int32(n.vlan)), //nolint:gosec // some 60
+			MAC:  &v1alpha1.MACPolicy{Prefix: v1alpha1.MACPrefix(strings.TrimSuffix(n.prefix, ":"))},
+			Subnets: []v1alpha1.Subnet{
+				{
+					CIDR: v1alpha1.CIDR(fmt.Sprintf("10.%d.0.0/16", n.vlan)),
+					Ranges: []v1alpha1.PoolRange{{AddressRange: v1alpha1.AddressRange{
+						Start: v1alpha1.IPAddress(n.first4.String()), End: v1alpha1.IPAddress(last.String()),
+					}}},
+				},
+				{CIDR: v1alpha1.CIDR(fmt.Sprintf("fd00:%d::/64", n.vlan))},
+			},
+			Cooldown: &metav1.Duration{Duration: cooldown},
+			Retain:   &metav1.Duration{},
+			History:  &metav1.Duration{Duration: 10 * time.Minute},
+		},
+	}
+}
+
+func (n *network) definition() *nadv1.NetworkAttachmentDefinition {
+	main := fmt.Sprintf(`"type": "macvlan", "master": "eth0.%d", "mode": "bridge"`, n.vlan)
+	if n.bridge {
+		main = fmt.Sprintf(`"type": "bridge", "bridge": "br%d"`, n.vlan)
+	}
+	return &nadv1.NetworkAttachmentDefinition{
+		ObjectMeta: metav1.ObjectMeta{Namespace: load, Name: n.name},
+		Spec: nadv1.NetworkAttachmentDefinitionSpec{Config: fmt.Sprintf(
+			`{"cniVersion": "1.1.0", "name": %q, "plugins": [{%s, "ipam": {"type": "macpool", "pool": %q}}, {"type": "macpool"}]}`,
+			n.name, main, n.name)},
+	}
+}
+
+// host is a node and what is being done to it.
+type host struct {
+	*lab.Host
+
+	// struck is held by whoever does something to the host as a whole.
+	struck sync.Mutex
+
+	mu       sync.Mutex
+	on       bool // has power
+	plugged  bool
+	paused   bool      // its agent is
+	steadyAt time.Time // since when it is on and plugged
+}
+
+func (h *host) set(change func(*host)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before := h.on && h.plugged
+	change(h)
+	if !before && h.on && h.plugged {
+		h.steadyAt = time.Now()
+	}
+}
+
+// steady tells whether its pods have been on the wire for a while.
+func (h *host) steady() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.on && h.plugged && time.Since(h.steadyAt) > time.Second
+}
+
+// domain is the layer 2 domain that it is in.
+func (h *host) domain() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.plugged {
+		return h.Name
+	}
+	return "the switch"
+}
+
+// world is the laboratory and everything that is known about it.
+type world struct {
+	*testing.T
+
+	ctx    context.Context //nolint:containedctx // the run's life
+	lab    *lab.Lab
+	api    client.WithWatch
+	seed   uint64
+	begin  time.Time
+	hosts  []*host
+	nets   []*network
+	sets   []*appsv1.StatefulSet
+	truth  *truth
+	leases *leaseTable
+	prober *lab.Prober
+
+	background sync.WaitGroup
+
+	mu         sync.Mutex
+	report     report.Report
+	violations int
+}
+
+// rng is the source of what somebody does: the same for the same seed, whatever others do.
+func (w *world) rng(who string) *rand.Rand {
+	var h uint64 = 14695981039346656037
+	for _, c := range []byte(who) {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return rand.New(rand.NewPCG(w.seed, h))
+}
+
+// newWorld starts everything.
+func newWorld(t *testing.T, hosts int) *world {
+	t.Helper()
+	// Not the test's own: what is under way when a test has failed is to be seen to its end.
+	w := &world{T: t, ctx: context.WithoutCancel(t.Context()), seed: *seedFlag, begin: time.Now()}
+	w.report = report.Report{Harness: "dataplane", Seed: w.seed, Scale: scale, Figures: map[string]float64{}}
+	w.truth = newTruth(w)
+	if err := w.start(hosts); err != nil {
+		w.showLogs()
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) start(hosts int) error {
+	var err error
+	if w.lab, err = lab.Start(w.ctx, isolation, options); err != nil {
+		return err
+	}
+	w.lab.Witness = w.truth
+	if w.api, err = w.lab.API.WatchClient(); err != nil {
+		return err
+	}
+	if err := w.lab.StartManager(w.ctx); err != nil {
+		return err
+	}
+	if err := w.api.Create(w.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: load}}); err != nil {
+		return err
+	}
+	w.nets = []*network{newNetwork("vlan", 50, 64, false), newNetwork("bridged", 60, 48, true)}
+	var vlans []int
+	for _, n := range w.nets {
+		vlans = append(vlans, n.vlan)
+		if err := w.addNetwork(n); err != nil {
+			return err
+		}
+	}
+	if err := w.addSets(); err != nil {
+		return err
+	}
+	w.leases = newLeaseTable(w)
+	for i := range hosts {
+		if err := w.addHost(fmt.Sprintf("node-%d", i), personalities[i%len(personalities)], vlans); err != nil {
+			return err
+		}
+	}
+	if w.prober, err = w.lab.NewProber([]byte{0x02, 0xaa, 0, 0, 0, 0x01}); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (w *world) addNetwork(n *network) error {
+	pool := n.pool()
+	for _, o := range []client.Object{pool, n.definition()} {
+		if err := w.api.Create(w.ctx, o); err != nil {
+			return err
+		}
+	}
+	return w.await("pool "+n.name+" is ready", time.Minute, func() error {
+		if err := w.api.Get(w.ctx, client.ObjectKeyFromObject(pool), pool); err != nil {
+			return err
+		}
+		if !apimeta.IsStatusConditionTrue(pool.Status.Conditions, v1alpha1.PoolReady) {
+			return fmt.Errorf("conditions %v", pool.Status.Conditions)
+		}
+		return nil
+	})
+}
+
+func (w *world) addSets() error {
+	for i := range 3 {
+		labels := map[string]string{"app": fmt.Sprintf("set%d", i)}
+		set := &appsv1.StatefulSet{
+			ObjectMeta: metav1.ObjectMeta{Namespace: load, Name: labels["app"]},
+			Spec: appsv1.StatefulSetSpec{
+				ServiceName: labels["app"], Replicas: new(int32(100)), Selector: &metav1.LabelSelector{MatchLabels: labels},
+				Template: corev1.PodTemplateSpec{
+					ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: map[string]string{}},
+					Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app"}}},
+				},
+			},
+		}
+		if err := w.api.Create(w.ctx, set); err != nil {
+			return err
+		}
+		w.sets = append(w.sets, set)
+	}
+	return nil
+}
+
+func (w *world) addHost(name string, p lab.Personality, vlans []int) error {
+	node, err := w.lab.AddNode(w.ctx, name, vlans...)
+	if err != nil {
+		return err
+	}
+	for _, n := range w.nets {
+		if n.bridge {
+			if err := node.AddBridge(fmt.Sprintf("br%d", n.vlan), n.vlan); err != nil {
+				return err
+			}
+		}
+	}
+	if err := node.StartAgent(w.ctx); err != nil {
+		return err
+	}
+	h := &host{}
+	if h.Host, err = node.NewHost(p, scale); err != nil {
+		return err
+	}
+	h.set(func(h *host) { h.on, h.plugged = true, true })
+	if err := node.ReportReady(w.ctx, true); err != nil {
+		return err
+	}
+	h.Kubelet.Start()
+	w.hosts = append(w.hosts, h)
+	return nil
+}
+
+// await polls until f has nothing to complain about.
+func (w *world) await(what string, patience time.Duration, f func() error) error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("waiting until %s: %w", what, err)
+		}
+	}
+}
+
+// say writes to the test's log what is being done.
+func (w *world) say(format string, args ...any) {
+	if *verboseFlag {
+		fmt.Fprintf(os.Stderr, "%7.3f %s\n", time.Since(w.begin).Seconds(), fmt.Sprintf(format, args...))
+	}
+}
+
+// violation is something that must not be.
+type violation int
+
+const (
+	duplicate violation = iota
+	falseRelease
+	lostLease
+	orphan
+	other
+)
+
+func (w *world) violate(kind violation, format string, args ...any) {
+	text := fmt.Sprintf("%.3f s: %s", time.Since(w.begin).Seconds(), fmt.Sprintf(format, args...))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch kind {
+	case duplicate:
+		w.report.Duplicates++
+	case falseRelease:
+		w.report.FalseReleases++
+	case lostLease:
+		w.report.LostLeases++
+	case orphan:
+		w.report.Orphans++
+	case other:
+	}
+	if w.violations++; w.violations <= 50 {
+		w.report.Violations = append(w.report.Violations, text)
+		fmt.Fprintln(os.Stderr, "VIOLATION", text)
+	}
+	w.Fail()
+}
+
+func (w *world) figure(name string, value float64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.report.Figures[name] = value
+}
+
+func (w *world) addFigure(name string, value float64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.report.Figures[name] += value
+}
+
+// struckBy counts a fault.
+func (w *world) struckBy(id, class, moment string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.report.AddFault(id, class, moment, 1)
+}
+
+func (w *world) showLogs() {
+	if w.lab == nil {
+		return
+	}
+	if dir := os.Getenv(report.DirEnv); dir != "" {
+		for _, p := range w.lab.Processes() {
+			name := strings.ReplaceAll(p.Name, " ", "-") + ".log"
+			_ = os.WriteFile(filepath.Join(dir, name), []byte(p.Tail(1<<20)), 0o600)
+		}
+		return
+	}
+	for _, p := range w.lab.Processes() {
+		fmt.Fprintf(os.Stderr, "--- end of the log of the %s\n%s\n", p.Name, p.Tail(40))
+	}
+}
