@@ -5,7 +5,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -118,7 +117,7 @@ func (r *HolderReconciler) look(ctx context.Context, reader client.Reader, claim
 	}, r.Clock.Now())
 	known := suspicion(claim)
 	facts.Doubted = known.Reason == v1alpha1.ClaimReasonStillAttached
-	facts.Answered = known.Reason == v1alpha1.ClaimReasonNodeDeleted && strings.Contains(known.Message, answersWords)
+	facts.Answered = heardBy(known.Message) != ""
 	return judgeHold(holder, facts, r.times()), nil
 }
 

@@ -74,7 +74,8 @@ func nodeOf(ctx context.Context, reader client.Reader, name string) (*corev1.Nod
 
 // wordOf is what the nodes have said to the question that the claim's pool asks about this hold; an answer to an earlier question says
 // nothing. Silence counts only from a node that is ready, and not from the holder's own, made again under its name: a machine
-// may not hear the interfaces on its own link.
+// may not hear the interfaces on its own link. A node that heard an answer to the question before must say itself that it hears none
+// now: others may be on the wrong side of a trunk that is out.
 func (r *HolderReconciler) wordOf(ctx context.Context, reader client.Reader, claim *v1alpha1.MacClaim) (wireWord, error) {
 	question, err := questionOf(ctx, reader, claim)
 	if err != nil {
@@ -93,19 +94,21 @@ func (r *HolderReconciler) wordOf(ctx context.Context, reader client.Reader, cla
 	if err := reader.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
 		return wireWord{}, fmt.Errorf("listing what nodes report: %w", err)
 	}
+	heard := heardBy(suspicion(claim).Message)
 	slices.SortFunc(nodes.Items, func(a, b v1alpha1.MacNode) int { return strings.Compare(a.Name, b.Name) })
 	for i := range nodes.Items {
 		reporter := &nodes.Items[i]
 		answer := answerTo(question, reporter)
 		if answer != nil && answer.AnsweredBy != "" && word.AnsweredBy == "" {
-			word.AnsweredBy = answer.AnsweredBy
+			word.AnsweredBy, word.HeardBy = answer.AnsweredBy, reporter.Name
 		}
 		if reporter.Name == claim.Status.Holder.NodeName {
 			continue
 		}
 		enough := len(word.Silent) >= neededSilences && word.Able >= neededSilences
 		silent := answer != nil && answer.AnsweredBy == "" && answer.Rounds >= neededRounds
-		if enough || !silent && word.Able >= neededSilences {
+		waited := !silent && reporter.Name == heard
+		if !waited && (enough || !silent && word.Able >= neededSilences) {
 			continue // whether it is ready changes nothing
 		}
 		node, err := nodeOf(ctx, reader, reporter.Name)
@@ -114,6 +117,9 @@ func (r *HolderReconciler) wordOf(ctx context.Context, reader client.Reader, cla
 		}
 		if node == nil || !isReadyNode(node) {
 			continue
+		}
+		if waited {
+			word.Waited = reporter.Name
 		}
 		word.Able++
 		if silent {

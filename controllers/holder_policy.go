@@ -63,8 +63,10 @@ const (
 type wireWord struct {
 	// Silent are the ready nodes that have heard nothing, sorted.
 	Silent []string
-	// AnsweredBy is a MAC that answered, empty if none did.
-	AnsweredBy string
+	// AnsweredBy is a MAC that answered, empty if none did; HeardBy the node that heard it.
+	AnsweredBy, HeardBy string
+	// Waited is a ready node that heard an answer to the question before and has not said yet what it hears now.
+	Waited string
 	// Able is how many nodes could be asked.
 	Able int
 	// Links : there is a link by which they can ask.
@@ -85,8 +87,15 @@ type holdFacts struct {
 	Answered bool
 }
 
-// answersWords are in the message of a condition that says that something answers.
-const answersWords = "answers for its address on the VLAN"
+// answersWords and hearsWord stand around the name of the node in a condition that says that something answers.
+const answersWords, hearsWord = "answers for its address on the VLAN, as node ", " hears"
+
+// heardBy is the node that heard something answer, by the message of a condition; empty if it says no such thing.
+func heardBy(message string) string {
+	_, rest, _ := strings.Cut(message, answersWords)
+	node, _, _ := strings.Cut(rest, hearsWord)
+	return node
+}
 
 // holdTimes are the times of verdicts.
 type holdTimes struct {
@@ -164,10 +173,10 @@ func judgeDeleted(holder *v1alpha1.Holder, f holdFacts, times holdTimes, over st
 	w := f.Wire
 	switch {
 	case w.AnsweredBy != "":
-		v.Why = fmt.Sprintf("%s, its node was deleted, and %s %s", over, w.AnsweredBy, answersWords)
+		v.Why = over + ", its node was deleted, and " + w.AnsweredBy + " " + answersWords + w.HeardBy + hearsWord
 	case !w.Links:
 		v.Why = over + ", its node was deleted, and no network of the pool names a link by which the VLAN could be asked"
-	case len(w.Silent) >= neededSilences && f.Seen >= times.Grace:
+	case len(w.Silent) >= neededSilences && w.Waited == "" && f.Seen >= times.Grace:
 		return holdVerdict{End: binding.End{
 			Reason: v1alpha1.EndNodeDeleted,
 			Evidence: fmt.Sprintf("node %s was deleted; on the VLAN nothing answered to nodes %s in %d rounds each; the pod %s",

@@ -113,8 +113,9 @@ type managerOptions struct {
 	grace, patience time.Duration
 	// silence is that of MacNodeReconciler; holdGrace if zero.
 	silence time.Duration
-	// live wraps what reconcilers read live by.
-	live func(client.Reader) client.Reader
+	// live wraps what reconcilers read live by, cached what they read from the cache and write by.
+	live   func(client.Reader) client.Reader
+	cached func(client.Client) client.Client
 	// count, if set, is told of each request.
 	count  func(*http.Request)
 	change func(*ctrl.Options)
@@ -147,9 +148,12 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 	}
 	feed = view.NewFeed()
 	binder := &binding.Binder{Client: live, Index: feed.Index, Clock: o.clock}
-	apiReader := mgr.GetAPIReader()
+	apiReader, cached := mgr.GetAPIReader(), mgr.GetClient()
 	if o.live != nil {
 		apiReader = o.live(apiReader)
+	}
+	if o.cached != nil {
+		cached = o.cached(cached)
 	}
 	recorder := mgr.GetEventRecorder("macpool-manager")
 	brake := &controllers.Brake{
@@ -163,18 +167,18 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 	}{
 		feed,
 		// Its clock only spaces its writes.
-		&controllers.MacPoolReconciler{Client: mgr.GetClient(), APIReader: apiReader, Feed: feed, Clock: clock.RealClock{}, Wake: wake, Metrics: o.metrics, Brake: brake},
-		&controllers.MacClaimReconciler{Client: mgr.GetClient(), APIReader: apiReader, Binder: binder, Feed: feed, Recorder: recorder, Clock: o.clock, Wake: wake, Brake: brake},
-		&controllers.PodReconciler{Client: mgr.GetClient(), Binder: binder, Recorder: recorder, Clock: clock.RealClock{}},
-		&controllers.LeaseReconciler{Client: mgr.GetClient(), APIReader: apiReader, Binder: binder, Clock: o.clock, Wake: wake, OrphanAfter: o.orphanAfter, Brake: brake},
+		&controllers.MacPoolReconciler{Client: cached, APIReader: apiReader, Feed: feed, Clock: clock.RealClock{}, Wake: wake, Metrics: o.metrics, Brake: brake},
+		&controllers.MacClaimReconciler{Client: cached, APIReader: apiReader, Binder: binder, Feed: feed, Recorder: recorder, Clock: o.clock, Wake: wake, Brake: brake},
+		&controllers.PodReconciler{Client: cached, Binder: binder, Recorder: recorder, Clock: clock.RealClock{}},
+		&controllers.LeaseReconciler{Client: cached, APIReader: apiReader, Binder: binder, Clock: o.clock, Wake: wake, OrphanAfter: o.orphanAfter, Brake: brake},
 		&controllers.HolderReconciler{
-			Client: mgr.GetClient(), APIReader: apiReader, Binder: binder, Recorder: recorder, Clock: o.clock,
+			Client: cached, APIReader: apiReader, Binder: binder, Recorder: recorder, Clock: o.clock,
 			Grace: cmp.Or(o.grace, holdGrace), Patience: cmp.Or(o.patience, time.Hour),
 		},
 		&controllers.MacNodeReconciler{
-			Client: mgr.GetClient(), APIReader: apiReader, Clock: o.clock, Silence: cmp.Or(o.silence, holdGrace),
+			Client: cached, APIReader: apiReader, Clock: o.clock, Silence: cmp.Or(o.silence, holdGrace),
 		},
-		&controllers.NADReconciler{Client: mgr.GetClient(), Recorder: recorder},
+		&controllers.NADReconciler{Client: cached, Recorder: recorder},
 	} {
 		if err := c.SetupWithManager(ctx, mgr); err != nil {
 			w.t.Fatal(err)

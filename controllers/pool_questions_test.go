@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+)
+
+// suspectClaim is a claim whose holder may be gone.
+func suspectClaim(n int, reason string) v1alpha1.MacClaim {
+	return v1alpha1.MacClaim{Status: v1alpha1.MacClaimStatus{
+		LeaseName: fmt.Sprintf("vlan-50.192.168.50.%d", n), MAC: fmt.Sprintf("02:32:00:a8:32:%02x", n), IPs: []string{fmt.Sprintf("192.168.50.%d", n)},
+		Holder:     &v1alpha1.Holder{PodName: "db", PodUID: types.UID(fmt.Sprintf("uid-%d", n))},
+		Conditions: []metav1.Condition{{Type: v1alpha1.ClaimSuspect, Status: metav1.ConditionTrue, Reason: reason}},
+	}}
+}
+
+// What is asked follows from the claims alone, so that replicas agree, and what stands is kept while it is good.
+func TestSetSuspects(t *testing.T) {
+	start := time.Date(2026, 11, 25, 12, 0, 0, 500, time.UTC)
+	links := []string{"eth0.50"}
+	pool, asked := &v1alpha1.MacPool{}, map[string]time.Time{}
+	set := func(after time.Duration, claims ...v1alpha1.MacClaim) map[string]string {
+		setSuspects(pool, claims, links, asked, start.Add(after))
+		got := map[string]string{}
+		for _, q := range pool.Status.Questions {
+			got[q.LeaseName+" "+string(q.PodUID)] = q.AskedAt.UTC().Format(time.TimeOnly)
+		}
+		return got
+	}
+	check := func(what string, want, got map[string]string) {
+		t.Helper()
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", what, diff)
+		}
+	}
+	deleted, silent := suspectClaim(8, v1alpha1.ClaimReasonNodeDeleted), suspectClaim(9, v1alpha1.ClaimReasonNodeSilent)
+	released := suspectClaim(10, v1alpha1.ClaimReasonNodeDeleted)
+	released.Status.Holder = nil
+	const a, b = "vlan-50.192.168.50.8 uid-8", "vlan-50.192.168.50.11 uid-11"
+	check("asked", map[string]string{a: "12:00:00"}, set(0, deleted, silent, released))
+	if n := *pool.Status.Suspect; n != 3 {
+		t.Errorf("%d are suspect, want 3", n)
+	}
+	check("stands", map[string]string{a: "12:00:00"}, set(4*time.Minute, deleted))
+	another := suspectClaim(11, v1alpha1.ClaimReasonNodeDeleted)
+	check("one more", map[string]string{a: "12:00:00", b: "12:04:00"}, set(4*time.Minute, another, deleted))
+	check("asked again", map[string]string{a: "12:05:01", b: "12:04:00"}, set(5*time.Minute+time.Second, another, deleted))
+	check("settled", map[string]string{b: "12:04:00"}, set(6*time.Minute, another))
+	check("by a clock that was set back", map[string]string{b: "10:04:00"}, set(-116*time.Minute, another))
+	again := another
+	again.Status.Holder = &v1alpha1.Holder{PodName: "db", PodUID: "next"}
+	check("another hold in the same second", map[string]string{"vlan-50.192.168.50.11 next": "10:04:01"}, set(-116*time.Minute, again))
+	links = nil
+	check("no link", map[string]string{}, set(-116*time.Minute, again))
+}
+
+// More than a pool may ask at once take turns.
+func TestQuestionsTakeTurns(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	var claims []v1alpha1.MacClaim
+	for n := range 2*maxQuestions + 5 {
+		claims = append(claims, suspectClaim(n+1, v1alpha1.ClaimReasonNodeDeleted))
+	}
+	pool, asked, turns := &v1alpha1.MacPool{}, map[string]time.Time{}, map[string]int{}
+	for range 6 {
+		setSuspects(pool, claims, []string{"eth0.50"}, asked, now)
+		if len(pool.Status.Questions) != maxQuestions {
+			t.Fatalf("%d questions", len(pool.Status.Questions))
+		}
+		for _, q := range pool.Status.Questions {
+			turns[q.LeaseName]++
+		}
+		now = now.Add(askAgainAfter)
+	}
+	for _, c := range claims {
+		if n := turns[c.Status.LeaseName]; n < 2 || n > 3 {
+			t.Errorf("%s was asked %d times of 6", c.Status.LeaseName, n)
+		}
+	}
+}
+
+// Links are those that a network names, and by which the pool's VLAN is reached.
+func TestLinksOf(t *testing.T) {
+	var networks []nadv1.NetworkAttachmentDefinition
+	for _, plugin := range []string{
+		`{"type": "macvlan", "master": "eth0.50", "ipam": {"type": "macpool"}}`,
+		`{"type": "macvlan", "master": "eth0.50", "ipam": {"type": "macpool"}}`,
+		`{"type": "bridge", "bridge": "br50", "ipam": {"type": "macpool"}}`,
+		`{"type": "vlan", "master": "eth0", "vlanId": 50, "ipam": {"type": "macpool"}}`,
+		`{"type": "macvlan", "master": "eth7", "ipam": {"type": "host-local"}}`,
+		`nonsense of macpool`,
+	} {
+		networks = append(networks, nadv1.NetworkAttachmentDefinition{Spec: nadv1.NetworkAttachmentDefinitionSpec{Config: plugin}})
+	}
+	if diff := cmp.Diff([]string{"br50", "eth0.50"}, linksOf(networks)); diff != "" {
+		t.Error(diff)
+	}
+	for i := range 20 {
+		plugin := fmt.Sprintf(`{"type": "macvlan", "master": "eth%d", "ipam": {"type": "macpool"}}`, i)
+		networks = append(networks, nadv1.NetworkAttachmentDefinition{Spec: nadv1.NetworkAttachmentDefinitionSpec{Config: plugin}})
+	}
+	if links := linksOf(networks); len(links) != maxLinks {
+		t.Errorf("%d links", len(links))
+	}
+}
