@@ -32,6 +32,7 @@ type Cache struct {
 	started   bool
 	changed   chan struct{} // closed, and replaced, when an informer has synced or the cache was started
 	indexes   map[indexKey]client.IndexerFunc
+	stopped   chan struct{} // closed when Start returns
 }
 
 type indexKey struct {
@@ -43,7 +44,7 @@ var _ cache.Cache = &Cache{}
 
 // Cache makes an empty cache.
 func (s *Server) Cache(options cache.Options) *Cache {
-	return &Cache{server: s, options: options, changed: make(chan struct{}), indexes: map[indexKey]client.IndexerFunc{}}
+	return &Cache{server: s, options: options, changed: make(chan struct{}), stopped: make(chan struct{}), indexes: map[indexKey]client.IndexerFunc{}}
 }
 
 // Informers are the kinds that are watched, in a stable order.
@@ -216,6 +217,7 @@ func (c *Cache) Start(ctx context.Context) error {
 	c.tellLocked()
 	c.mu.Unlock()
 	<-ctx.Done()
+	close(c.stopped)
 	return nil
 }
 

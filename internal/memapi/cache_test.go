@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -74,6 +75,7 @@ func newViewer(t *testing.T, s *memapi.Server) *viewer {
 // expect wants the handler to have been told this since, and the view to have these claims.
 func (v *viewer) expect(t *testing.T, what string, told []string, has ...string) {
 	t.Helper()
+	synctest.Wait() // until its handler was told
 	if diff := cmp.Diff(told, v.told); diff != "" {
 		t.Errorf("%s: told: %s", what, diff)
 	}
@@ -92,7 +94,9 @@ func (v *viewer) expect(t *testing.T, what string, told []string, has ...string)
 }
 
 // A cache sees what it is shown and nothing else, in order, or, when it lists, the present without the past.
-func TestCache(t *testing.T) {
+func TestCache(t *testing.T) { synctest.Test(t, testCache) }
+
+func testCache(t *testing.T) {
 	ctx := t.Context()
 	s := bareServer(t)
 	c := s.Client("test", nil)

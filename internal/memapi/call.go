@@ -62,6 +62,9 @@ type request struct {
 	list          *client.ListOptions
 }
 
+// Object is what is to be written, of a create or an update; nil of others. It must not be changed.
+func (c *Call) Object() client.Object { return c.req.object }
+
 // Text describes the call in a few words, the same for the same call.
 func (c *Call) Text() string {
 	text := fmt.Sprintf("%s %s", c.Verb, c.Kind)

@@ -84,8 +84,16 @@ func (s *Server) Serve(kind string) {
 	for _, k := range s.stores {
 		if k.gvk.Kind == kind {
 			k.gone = false
+			s.served++
 		}
 	}
+}
+
+// Version grows whenever there is something new to see.
+func (s *Server) Version() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.log) + s.served
 }
 
 // Objects are those of a kind, as they are now, for oracles; they must not be changed.
@@ -101,6 +109,18 @@ func (s *Server) Objects(kind string) []client.Object {
 			all = append(all, k.objects[key])
 		}
 		return all
+	}
+	return nil
+}
+
+// Object is the object of a kind under a key as it is now, nil if there is none, for oracles; it must not be changed.
+func (s *Server) Object(kind string, key types.NamespacedName) client.Object {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range s.stores {
+		if k.gvk.Kind == kind && k.objects[key] != nil {
+			return k.objects[key]
+		}
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Informer is a Cache's view of one kind. Handlers are called by whoever moves it.
+// Informer is a Cache's view of one kind.
 type Informer struct {
 	cache     *Cache
 	store     *store
@@ -55,8 +55,19 @@ func (i *Informer) Name() string {
 	return i.store.gvk.Kind
 }
 
+// Served tells whether a list of the kind would be answered.
+func (i *Informer) Served() bool {
+	s := i.cache.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !i.store.gone
+}
+
 // notice is what handlers are told.
-type notice struct{ old, new client.Object }
+type notice struct {
+	old, new client.Object
+	lost     *toolscache.DeletedFinalStateUnknown
+}
 
 // Behind is how many changes of its kind the view has not seen; -1 if it must list, before it can see any.
 func (i *Informer) Behind() int {
@@ -80,34 +91,19 @@ func (i *Informer) Behind() int {
 // Follow shows the view up to so many more changes of its kind, and returns how many there were. After a reset there are none until
 // it has listed.
 func (i *Informer) Follow(changes int) int {
-	for n := range changes {
-		told, ok := i.step()
-		if !ok {
-			return n
-		}
-		i.tell(told, false)
-	}
-	return changes
-}
-
-func (i *Informer) step() ([]notice, bool) {
 	s := i.cache.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i.cache.mu.Lock()
 	defer i.cache.mu.Unlock()
-	if !i.synced || i.resets != s.resets {
-		return nil, false
-	}
-	for ; i.next < len(s.log); i.next++ {
-		e := s.log[i.next]
-		if e.GVK != i.store.gvk {
-			continue
+	seen := 0
+	for ; i.synced && i.resets == s.resets && seen < changes && i.next < len(s.log); i.next++ {
+		if e := s.log[i.next]; e.GVK == i.store.gvk {
+			i.tellLocked(i.setLocked(e.Key, e.New, nil), false)
+			seen++
 		}
-		i.next++
-		return i.setLocked(e.Key, e.New, nil), true
 	}
-	return nil, false
+	return seen
 }
 
 // Relist has the view see the server as it is now, without what was between. Handlers hear of an object that went meanwhile as one
@@ -140,14 +136,17 @@ func (i *Informer) Relist() {
 			i.cache.tellLocked()
 		}
 	}
-	i.cache.mu.Unlock()
-	s.mu.Unlock()
-	i.tell(told, first)
 	for _, unknown := range lost {
-		for _, h := range i.registered() {
-			h.handler.OnDelete(unknown)
+		told = append(told, notice{lost: &unknown})
+	}
+	i.tellLocked(told, first)
+	if first && i.synced {
+		for _, r := range i.handlers {
+			r.add(delivery{synced: true})
 		}
 	}
+	i.cache.mu.Unlock()
+	s.mu.Unlock()
 }
 
 // setLocked makes an object what the view has under a key, if it is one that it watches, and adds what handlers are to be told.
@@ -165,7 +164,7 @@ func (i *Informer) setLocked(key types.NamespacedName, object client.Object, tol
 	}
 	seen := i.kept(object)
 	i.items[key] = seen
-	return append(told, notice{old, seen})
+	return append(told, notice{old: old, new: seen})
 }
 
 // kept is what the view keeps of an object.
@@ -190,48 +189,12 @@ func (i *Informer) kept(object client.Object) client.Object {
 	return slim
 }
 
-func (i *Informer) tell(told []notice, initial bool) {
+func (i *Informer) tellLocked(told []notice, initial bool) {
 	for _, n := range told {
-		for _, h := range i.registered() {
-			switch {
-			case n.old == nil:
-				h.handler.OnAdd(n.new, initial)
-			case n.new == nil:
-				h.handler.OnDelete(n.old)
-			default: // also of an object that was made again, if a list has missed its end
-				h.handler.OnUpdate(n.old, n.new)
-			}
+		for _, r := range i.handlers {
+			r.add(delivery{notice: n, initial: initial})
 		}
 	}
-}
-
-func (i *Informer) registered() []*registration {
-	i.cache.mu.Lock()
-	defer i.cache.mu.Unlock()
-	return slices.Clone(i.handlers)
-}
-
-// registration is a handler of an informer. It has synced when the informer has: it is told in one go.
-type registration struct {
-	*Informer
-
-	handler toolscache.ResourceEventHandler
-}
-
-// AddEventHandler is cache.Informer's. What the view has already is told at once.
-func (i *Informer) AddEventHandler(h toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
-	i.cache.mu.Lock()
-	r := &registration{i, h}
-	i.handlers = append(i.handlers, r)
-	var known []client.Object
-	for _, key := range sortedKeys(i.items) {
-		known = append(known, i.items[key])
-	}
-	i.cache.mu.Unlock()
-	for _, object := range known {
-		h.OnAdd(object, true)
-	}
-	return r, nil
 }
 
 // AddEventHandlerWithResyncPeriod is cache.Informer's. There is no resync.
@@ -252,8 +215,30 @@ func (i *Informer) AddEventHandlerWithOptions(
 func (i *Informer) RemoveEventHandler(handle toolscache.ResourceEventHandlerRegistration) error {
 	i.cache.mu.Lock()
 	defer i.cache.mu.Unlock()
-	i.handlers = slices.DeleteFunc(i.handlers, func(r *registration) bool { return toolscache.ResourceEventHandlerRegistration(r) == handle })
+	i.handlers = slices.DeleteFunc(i.handlers, func(r *registration) bool {
+		if toolscache.ResourceEventHandlerRegistration(r) != handle {
+			return false
+		}
+		close(r.removed)
+		return true
+	})
 	return nil
+}
+
+// AddEventHandler is cache.Informer's.
+func (i *Informer) AddEventHandler(h toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
+	i.cache.mu.Lock()
+	defer i.cache.mu.Unlock()
+	r := &registration{handler: h, wake: make(chan struct{}, 1), removed: make(chan struct{}), synced: make(chan struct{}), kind: i.Name()}
+	i.handlers = append(i.handlers, r)
+	for _, key := range sortedKeys(i.items) {
+		r.add(delivery{notice: notice{new: i.items[key]}, initial: true})
+	}
+	if i.synced {
+		r.add(delivery{synced: true})
+	}
+	go r.run(i.cache.stopped)
+	return r, nil
 }
 
 // AddIndexers is cache.Informer's. Indexes are the cache's: see Cache.IndexField.

@@ -31,7 +31,9 @@ type Server struct {
 	uids     uint64
 	log      []Event
 	// resets counts the times that the state went back. Whoever watches has to list again after each.
-	resets   int
+	resets int
+	// served counts the kinds that were served again.
+	served   int
 	policies []Policy
 	watchers []func(Event)
 }
