@@ -29,6 +29,7 @@ const (
 	vlanBadInputOther
 	vlanFaults
 	vlanTwoClusters
+	vlanDeletedNode
 	vlanEnd
 )
 
