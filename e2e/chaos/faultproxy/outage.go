@@ -14,7 +14,7 @@ type Outage int
 const (
 	// None : it is not.
 	None Outage = iota
-	// Refused : its connections break, old and new.
+	// Refused : its connections break, old ones at once and new ones with their first request.
 	Refused
 	// Silent : nothing is answered, and nothing breaks.
 	Silent
@@ -72,9 +72,6 @@ func (p *Proxy) track(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		p.conns[c] = true
-		if p.outage == Refused {
-			breakConn(c)
-		}
 	case http.StateClosed, http.StateHijacked:
 		delete(p.conns, c)
 	case http.StateActive, http.StateIdle:

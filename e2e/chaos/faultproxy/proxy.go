@@ -110,11 +110,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if r.Body, err = io.ReadAll(req.Body); err != nil {
 		return // the client is gone
 	}
-	if !p.awaitWay(req.Context()) {
-		reset(w)
-		return
-	}
-	if !p.plan.Reached(r, Arrived) {
+	if !p.plan.Reached(r, Arrived) || !p.awaitWay(req.Context()) {
 		reset(w)
 		return
 	}

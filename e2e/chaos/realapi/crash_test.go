@@ -55,7 +55,16 @@ var victims = map[string]func(client string) (row, class string){
 	"stop api":  func(string) (string, string) { return "F12", "kube-apiserver SIGSTOP" },
 	"kill etcd": func(string) (string, string) { return "F5", "etcd SIGKILL" },
 	"stop etcd": func(string) (string, string) { return "F12", "etcd SIGSTOP" },
+
+	"power off":     func(string) (string, string) { return "F4", "node power loss" },
+	"hang up at":    func(string) (string, string) { return "F1", "plugin SIGKILL" },
+	"send DEL at":   func(string) (string, string) { return "F18", "ADD that ends after its DEL" },
+	"delete pod at": func(string) (string, string) { return "F16", "pod deleted by force during its ADD" },
+	"exclude at":    func(string) (string, string) { return "F24", "address excluded while it is leased" },
 }
+
+// inADD tells whether the point is one of an agent's ADD.
+func (c crashPoint) inADD() bool { return c.client == "agent" && c.moment != "m7" }
 
 // crash strikes at a crash point, when it comes up within the limit.
 func (w *world) crash(rng *rand.Rand, at crashPoint, how string) {
@@ -66,7 +75,7 @@ func (w *world) crash(rng *rand.Rand, at crashPoint, how string) {
 		match: func(r *faultproxy.Request) bool { return kindOf(r) == at.client && at.match(r) },
 		phase: at.phase, k: 1 + rng.IntN(4),
 		// One that is stopped has its request done meanwhile; one that is killed has not heard of it.
-		through: strings.HasPrefix(how, "stop"),
+		through: how != "kill" && how != "kill api" && how != "kill etcd" && how != "power off",
 	}
 	t.strike = func(r *faultproxy.Request) {
 		var done bool
@@ -83,10 +92,27 @@ func (w *world) crash(rng *rand.Rand, at crashPoint, how string) {
 			done = w.killPlane(w.etcd, hold)
 		case "stop etcd":
 			done = w.stop(w.etcd, stop)
+		case "power off":
+			done = w.nodeOf(r.Client).powerLoss(hold)
+		case "hang up at":
+			done = w.withCall(r, func(c *call) { c.hangUp() })
+		case "send DEL at":
+			if done = w.withCall(r, func(c *call) { c.overtake() }); done {
+				w.inject("F2", "caller gone, its DEL beside the ADD", at.moment)
+			}
+		case "delete pod at":
+			done = w.withCall(r, func(c *call) { c.deletePod() })
+		case "exclude at":
+			done = w.excludeOf(r)
 		}
 		if done {
 			w.inject(row, class, at.moment)
 		}
+	}
+	if strings.HasSuffix(how, " at") {
+		// Only requests of an ADD that is known: a manager's own, or those of a reaper, have no caller.
+		match := t.match
+		t.match = func(r *faultproxy.Request) bool { return match(r) && (how == "exclude at" || w.callOf(r) != nil) }
 	}
 	if w.plan.set(t, 6*time.Second) && (how == "kill api" || how == "kill etcd") {
 		w.awaitPlane()
@@ -110,11 +136,26 @@ func (w *world) unitOf(client string) *unit {
 	panic(fmt.Sprintf("no process %q", client))
 }
 
+// nodeOf is the node of an agent's proxy.
+func (w *world) nodeOf(client string) *node {
+	for _, n := range w.nodes {
+		if n.name == client {
+			return n
+		}
+	}
+	panic(fmt.Sprintf("no node %q", client))
+}
+
 // killPlane kills etcd or the API server.
 func (w *world) killPlane(u *unit, hold time.Duration) bool {
 	if !w.kill(u, hold, nil) {
 		return false
 	}
+	end := w.plan.during("F5", "API away", nil)
+	w.background.Go(func() {
+		w.awaitPlane()
+		end()
+	})
 	w.planes.Add(1)
 	w.upstream.CloseIdle()
 	return true

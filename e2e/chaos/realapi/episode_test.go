@@ -67,7 +67,17 @@ func (w *world) strike(rng *rand.Rand, until time.Time, crashes int) {
 	for pass := 0; pass == 0 || w.clock.Now().Before(until); pass++ {
 		list := episodes()
 		for _, at := range crashPoints {
-			for _, how := range []string{"kill", "stop"} {
+			hows := []string{"kill", "stop"}
+			if at.client == "agent" {
+				hows = append(hows, "power off")
+			}
+			if at.inADD() {
+				hows = append(hows, "hang up at", "send DEL at", "delete pod at")
+			}
+			if at.moment == "m0-m1" || at.moment == "m2" {
+				hows = append(hows, "exclude at")
+			}
+			for _, how := range hows {
 				list = append(list, crashing(at, how))
 			}
 		}
@@ -137,6 +147,7 @@ func powerLoss(w *world, rng *rand.Rand) {
 	dark := w.between(rng, time.Second, 5*time.Second)
 	if w.someNode(rng).powerLoss(dark) {
 		w.inject("F4", "node power loss", "m5-m6")
+		w.lasting(dark, "F4", "node power loss", fromManager)
 	}
 	w.pause(dark)
 }
@@ -148,8 +159,11 @@ func rebootStorm(w *world, rng *rand.Rand) {
 			w.inject("F39", "all nodes reboot", "m5-m6")
 		}
 	}
+	w.lasting(6*time.Second, "F39", "all nodes reboot", nil)
 	w.pause(w.between(rng, 4*time.Second, 6*time.Second))
 }
+
+func fromManager(r *faultproxy.Request) bool { return kindOf(r) == "manager" }
 
 func cutOff(how faultproxy.Outage, from, to time.Duration) func(*world, *rand.Rand) {
 	return func(w *world, rng *rand.Rand) {
@@ -160,9 +174,10 @@ func cutOff(how faultproxy.Outage, from, to time.Duration) func(*world, *rand.Ra
 			class = "node hears nothing of the API"
 		}
 		w.inject("F14", class, "m5-m6")
-		w.inject("F14", class, "m0-m1") // pods are made on it meanwhile
-		w.inject("F14", class, "m7")    // and end
+		// What it asks is lost; the manager decides about its pods meanwhile.
+		end := w.plan.during("F14", class, func(r *faultproxy.Request) bool { return r.Client == n.name || fromManager(r) })
 		w.pause(w.between(rng, from, to))
+		end()
 		n.proxy.Heal()
 	}
 }
@@ -170,8 +185,9 @@ func cutOff(how faultproxy.Outage, from, to time.Duration) func(*world, *rand.Ra
 func cutManager(w *world, rng *rand.Rand) {
 	m := w.managers[0]
 	m.proxy.Partition(pick(rng, faultproxy.Refused, faultproxy.Silent))
-	w.inject("R-K2", "manager cut off", "m8-m9")
+	end := w.plan.during("R-K2", "manager cut off", nil)
 	w.pause(w.between(rng, 2*time.Second, 8*time.Second))
+	end()
 	m.proxy.Heal()
 }
 
@@ -200,6 +216,8 @@ func stallWatches(w *world, rng *rand.Rand) {
 			w.inject("F9", kindOf(watch.Request)+": stalled watch", "m5-m6")
 		}
 	}
+	end := w.plan.during("F9", "frozen cache", func(r *faultproxy.Request) bool { return r.Client == p.Name })
+	defer end()
 	w.pause(w.between(rng, 2*time.Second, 8*time.Second))
 	for _, f := range resume {
 		f()
@@ -215,6 +233,8 @@ func missEvents(w *world, rng *rand.Rand) {
 		w.inject("F10", kindOf(watch.Request)+": watch gap", "m5-m6")
 	}
 	w.pause(w.between(rng, 2*time.Second, 6*time.Second))
+	end := w.plan.during("F10", "events that nobody saw", func(r *faultproxy.Request) bool { return r.Client == p.Name })
+	defer end()
 	gone := map[string]bool{}
 	match := func(r *faultproxy.Request) bool {
 		if r.Client != p.Name || r.Verb != "watch" || r.Version == "" || gone[r.Resource] {
@@ -271,7 +291,8 @@ func twoManagers(w *world, rng *rand.Rand) {
 		w.logf("a second manager did not start: %v", err)
 		return
 	}
-	w.inject("F11", "two managers at once", "m8-m9")
+	end := w.plan.during("F11", "two managers at once", fromManager)
+	defer end()
 	w.pause(w.between(rng, 2*time.Second, 4*time.Second))
 	d := w.between(rng, 3*time.Second, 6*time.Second)
 	if w.stop(w.managers[0].unit, d) {
@@ -282,9 +303,10 @@ func twoManagers(w *world, rng *rand.Rand) {
 }
 
 func upgradeAgent(w *world, rng *rand.Rand) {
-	if w.renew(w.someNode(rng).agent) {
+	n := w.someNode(rng)
+	if w.renew(n.agent) {
 		w.inject("F40", "agent upgrade", "m5-m6")
-		w.inject("F40", "agent upgrade", "m0-m1")
+		w.lasting(2*time.Second, "F40", "agent upgrade", func(r *faultproxy.Request) bool { return r.Client == n.name })
 	}
 	w.pause(2 * time.Second)
 }
@@ -350,8 +372,8 @@ func fullDisk(w *world, rng *rand.Rand) {
 	}
 	_ = f.Close()
 	if written < 64<<20 {
-		w.inject("F37", "disk full", "m0-m1")
-		w.inject("F37", "disk full", "m7")
+		end := w.plan.during("F37", "disk full", func(r *faultproxy.Request) bool { return r.Client == n.name || fromManager(r) })
+		defer end()
 	}
 	w.pause(w.between(rng, time.Second, 3*time.Second))
 	_ = os.Remove(filler)
@@ -379,9 +401,7 @@ func upgradeDefinitions(w *world, rng *rand.Rand) {
 			return w.plane.kubectl(w.ctx, "patch", "crd", kind+".macpool.dev", "--type=json",
 				"-p", `[{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/description", "value": "`+text+`"}]`)
 		})
-		w.inject("F26", "CRD upgrade", "m0-m1")
-		w.inject("F26", "CRD upgrade", "m7")
-		w.inject("F26", "CRD upgrade", "m8-m9")
+		w.lasting(time.Second, "F26", "CRD upgrade", nil)
 		w.pause(w.between(rng, 200*time.Millisecond, time.Second))
 	}
 }

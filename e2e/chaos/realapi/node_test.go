@@ -206,13 +206,19 @@ func (sb *sandbox) request(command agentapi.Command, pod *corev1.Pod, pool strin
 	return r
 }
 
-// ask puts a question to the agent as the plugin does. A caller that hangs up closes the connection after that time.
-func (n *node) ask(req *agentapi.Request, limit, hangUp time.Duration) (*agentapi.Response, error) {
+// ask puts a question to the agent as the plugin does. A caller that hangs up closes the connection after that time, or by its
+// call.
+func (n *node) ask(req *agentapi.Request, limit, hangUp time.Duration, calls ...*call) (*agentapi.Response, error) {
 	conn, err := net.DialTimeout("unix", n.socket(), limit)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = conn.Close() }()
+	for _, c := range calls {
+		c.mu.Lock()
+		c.conn = conn
+		c.mu.Unlock()
+	}
 	deadline := limit
 	if hangUp > 0 {
 		deadline = min(limit, hangUp)

@@ -29,6 +29,14 @@ type plan struct {
 	rng   *rand.Rand
 	rules map[*rule]bool
 	traps map[*trap]bool
+	conds map[*condition]bool
+}
+
+// condition is something that lasts, and strikes whatever is done meanwhile. It counts once at each moment at which something was.
+type condition struct {
+	row, class string
+	match      func(*faultproxy.Request) bool
+	touched    map[string]bool
 }
 
 // rule lets something happen to many requests.
@@ -50,7 +58,39 @@ type trap struct {
 }
 
 func newPlan(w *world, rng *rand.Rand) *plan {
-	return &plan{w: w, rng: rng, rules: map[*rule]bool{}, traps: map[*trap]bool{}}
+	return &plan{w: w, rng: rng, rules: map[*rule]bool{}, traps: map[*trap]bool{}, conds: map[*condition]bool{}}
+}
+
+// during begins a condition for the requests that match, or all; the returned function ends it.
+func (p *plan) during(row, class string, match func(*faultproxy.Request) bool) (end func()) {
+	c := &condition{row: row, class: class, match: match, touched: map[string]bool{}}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conds[c] = true
+	p.armed.Add(1)
+	return sync.OnceFunc(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.conds, c)
+		p.armed.Add(-1)
+	})
+}
+
+// touchLocked counts the conditions in force for a request.
+func (p *plan) touchLocked(r *faultproxy.Request, phase faultproxy.Phase) {
+	for c := range p.conds {
+		if c.match != nil && !c.match(r) {
+			continue
+		}
+		at := moment(r, phase != faultproxy.Arrived)
+		if phase == faultproxy.Answered && at == "m2" {
+			at = "m3-m4"
+		}
+		if !c.touched[at] {
+			c.touched[at] = true
+			p.w.inject(c.row, c.class, at)
+		}
+	}
 }
 
 // Reached springs the traps. What a trap was set for is broken off: its process is dead, or holds its breath.
@@ -59,6 +99,9 @@ func (p *plan) Reached(r *faultproxy.Request, phase faultproxy.Phase) bool {
 		return true
 	}
 	p.mu.Lock()
+	if len(p.conds) > 0 && r.Verb != "other" {
+		p.touchLocked(r, phase)
+	}
 	var sprung *trap
 	for t := range p.traps {
 		if t.phase == phase && t.match(r) {
@@ -225,14 +268,16 @@ func (p *plan) momentOf(r *faultproxy.Request, kind faultproxy.Kind) string {
 		faultproxy.DelayAnswer:
 		after = true
 	}
-	return p.moment(r, after)
+	if p.w.editing.Load() > 0 && gives(r) {
+		return "m8-m9"
+	}
+	return moment(r, after)
 }
 
-func (p *plan) moment(r *faultproxy.Request, after bool) string {
+// moment is the moment of a request: that before its write, or that after.
+func moment(r *faultproxy.Request, after bool) string {
 	manager := kindOf(r) == "manager"
 	switch {
-	case p.w.editing.Load() > 0 && (gives(r) || strings.HasPrefix(r.Resource, "macpools")):
-		return "m8-m9"
 	case r.Verb == "watch", r.Resource == "macnodes/status", r.Resource == "macnodes":
 		return "m5-m6"
 	case gives(r) && after:

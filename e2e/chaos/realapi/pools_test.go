@@ -46,7 +46,9 @@ func editPool(w *world, rng *rand.Rand) {
 	}
 	set(exclude)
 	w.inject("F24", "pool shrinks under its leases", "m8-m9")
+	end := w.plan.during("F24", "pool shrinks under its leases", nil)
 	w.pause(w.between(rng, time.Second, 4*time.Second))
+	end()
 	set(nil)
 	w.inject("F24", "pool grows", "m8-m9")
 	w.pause(time.Second)
@@ -149,7 +151,8 @@ func exhaust(w *world, rng *rand.Rand) {
 	if n > tightSize {
 		w.violation(oracle.Violation{Kind: oracle.Duplicate, Text: fmt.Sprintf("%d pods are attached with the %d addresses of a pool", n, tightSize)})
 	}
-	w.inject("F25", "pool exhausted", "m0-m1")
+	end := w.plan.during("F25", "pool exhausted", func(r *faultproxy.Request) bool { return strings.HasPrefix(podOf(r), loadNamespace+"/tight") })
+	defer end()
 	left := 0
 	for _, s := range g.slots { // those that have one make room for those that have none
 		if s.box != nil && left < 4 {
@@ -160,7 +163,6 @@ func exhaust(w *world, rng *rand.Rand) {
 			s.delBox(box, pod, 1)
 			s.forget(pod, 0)
 			w.truth.Unpin(s.identityOf(pod))
-			w.inject("F25", "pool exhausted", "m7")
 		}
 	}
 	g.each(func(s *slot) {
@@ -190,9 +192,9 @@ func deleteNamespace(w *world, rng *rand.Rand) {
 		}
 	})
 	w.must("deleting a namespace", func() error { return client.IgnoreNotFound(w.admin.Delete(w.ctx, ns.DeepCopy())) })
-	for _, moment := range []string{"m0-m1", "m5-m6", "m7"} {
-		w.inject("F23", "namespace deleted", moment)
-	}
+	w.inject("F23", "namespace deleted", "m5-m6") // its pods run
+	end := w.plan.during("F23", "namespace deleted", func(r *faultproxy.Request) bool { return strings.HasPrefix(podOf(r), name+"/") })
+	defer end()
 	// An ADD of a namespace that is going is refused, or done; either way nothing is left of it.
 	g.each(func(s *slot) {
 		if s.pod != nil && s.box == nil {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
@@ -21,6 +22,9 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/e2e/chaos/faultproxy"
+	"github.com/macpool/macpool/e2e/chaos/oracle"
 	"github.com/macpool/macpool/internal/agentapi"
 )
 
@@ -41,6 +45,8 @@ type slot struct {
 	box     *sandbox
 	lease   *agentapi.Lease
 	address string // of the lease
+
+	doing atomic.Value // string: for whoever wonders why nothing happens
 
 	// late is what is done beside: DELs that come late.
 	late sync.WaitGroup
@@ -80,8 +86,10 @@ func (s *slot) step() {
 // live is what happens to a pod that runs.
 func (s *slot) live() {
 	switch p := s.rng.IntN(100); {
-	case p < 6:
+	case p < 5:
 		s.check()
+	case p < 6:
+		s.deleteClaim()
 	case s.set != nil && p < 22, s.set == nil && p < 30:
 		s.replace()
 	case p < 70:
@@ -121,6 +129,7 @@ func (s *slot) create() {
 		pod.Spec.NodeName = s.node.name
 	}
 	s.made = s.w.clock.Now()
+	s.doing.Store("making a pod")
 	if !s.must("creating a pod", func() error {
 		err := s.w.admin.Create(s.w.ctx, pod)
 		if apierrors.IsAlreadyExists(err) { // an answer that was lost with the API server
@@ -183,6 +192,9 @@ func (s *slot) attach(what interface{ Add(int64) int64 }) {
 			what.Add(1)
 			return
 		}
+		if s.pod == nil {
+			return
+		}
 		if s.w.clock.Now().After(deadline) || s.w.quiet.Load() && s.w.clock.Now().After(deadline.Add(-20*time.Second)) {
 			return
 		}
@@ -208,26 +220,39 @@ func (s *slot) try() error {
 		}
 	}
 	req := box.request(agentapi.Add, s.pod, s.pool)
-	lease, err := answerOf(s.node.ask(req, agentapi.AddTimeout, hangUp))
+	s.doing.Store("ADD")
+	call := s.newCall(box)
+	lease, err := answerOf(s.node.ask(req, agentapi.AddTimeout, hangUp, call))
+	dropped, gone := call.finish()
+	s.doing.Store("between ADDs")
 	if err != nil {
 		s.w.count.failed.Add(1)
 		s.w.note(err)
-		if errors.Is(err, errHungUp) {
+		if errors.Is(err, errHungUp) || dropped {
 			s.w.count.hangups.Add(1)
 		}
 		s.teardown(box, s.pod)
+		s.lost(gone)
 		return err
 	}
 	s.node.ack(box.id)
-	if lease == nil {
+	if dropped { // the answer is nobody's
+		s.delBox(box, s.pod, 1)
+		s.lost(gone)
 		return errGiveUp
 	}
-	if !box.attached(s.pod, s.identity(), lease) {
+	if lease == nil || !box.attached(s.pod, s.identity(), lease) {
 		return errGiveUp // the power went
 	}
 	s.w.count.adds.Add(1)
 	s.address = lease.Name
 	s.w.history.Claim(lease.Name, s.identity(), s.made, s.w.clock.Now())
+	if gone {
+		s.mayRelease(s.pod, s.address)
+		s.teardown(box, s.pod)
+		s.lost(true)
+		return errGiveUp
+	}
 	if !s.w.still() && s.rng.IntN(1000) < 8 { // the plugin dies with the answer in its hands
 		s.w.inject("F1", "plugin SIGKILL", "m3-m4")
 		s.teardown(box, s.pod)
@@ -235,6 +260,20 @@ func (s *slot) try() error {
 	}
 	s.box, s.lease = box, lease
 	return nil
+}
+
+// lost is the end of a pod whose object is gone already.
+func (s *slot) lost(gone bool) {
+	if !gone {
+		return
+	}
+	pod := s.pod
+	s.pod = nil
+	s.forget(pod, 0) // if the deletion did not come through
+	if s.set == nil {
+		s.mayRelease(pod, s.address)
+		s.w.truth.Unpin(s.identityOf(pod))
+	}
 }
 
 // zombie is an ADD that nobody waits for any more, and its container's DEL beside it.
@@ -264,6 +303,7 @@ func (s *slot) teardown(box *sandbox, pod *corev1.Pod) {
 	switch p := s.rng.IntN(1000); {
 	case p < 12: // F20: Multus has lost its cache
 		s.w.inject("F20", "DEL lost for ever", "m7")
+		s.w.lasting(30*time.Second, "F20", "DEL lost for ever", about(pod))
 		s.w.count.lost.Add(1)
 		box.remove()
 	case p < 60: // F19
@@ -286,13 +326,33 @@ func (s *slot) teardown(box *sandbox, pod *corev1.Pod) {
 func (s *slot) delBox(box *sandbox, pod *corev1.Pod, times int) {
 	box.down()
 	req := box.request(agentapi.Del, pod, s.pool)
+	if !s.w.still() && s.w.chance(10) { // F1: the plugin is killed in its DEL, which the runtime repeats
+		s.w.inject("F1", "plugin SIGKILL", "m7")
+		_, _ = box.node.ask(req, agentapi.DelTimeout, time.Nanosecond)
+	}
 	for range times {
+		s.doing.Store("DEL")
 		box.node.awaitPower()
 		for box.node.del(req) != nil && s.w.pause(300*time.Millisecond) { // the runtime tries again
 			s.w.inject("F37", "DEL refused, its spool is full", "m7")
 		}
 	}
 	box.remove()
+	if pod != nil && !s.w.still() && s.w.chance(5) {
+		s.lateADD(box, pod)
+	}
+}
+
+// lateADD is an ADD that comes after its DEL, from a caller that is long gone. If the agent knows of the DEL, it refuses (R-C9).
+func (s *slot) lateADD(box *sandbox, pod *corev1.Pod) {
+	if _, err := answerOf(box.node.ask(box.request(agentapi.Del, pod, s.pool), agentapi.DelTimeout, 0)); err != nil {
+		return // it is in the spool, and may come later
+	}
+	s.w.inject("F2", "ADD after its DEL", "m7")
+	lease, err := answerOf(box.node.ask(box.request(agentapi.Add, pod, s.pool), agentapi.AddTimeout, 0))
+	if err == nil && lease != nil {
+		s.w.violation(oracle.Violation{Kind: "tombstone", Text: fmt.Sprintf("ADD of container %s was answered with %s after its DEL", box.id, lease.Name)})
+	}
 }
 
 // sandboxAgain makes the pod's sandbox again, which a kubelet does when it has died: the DEL of the old one comes before or after the
@@ -327,6 +387,23 @@ func (s *slot) afterReboot() {
 	s.attach(&s.w.count.again)
 }
 
+// deleteClaim is somebody who deletes the claim of a pod that runs: the policy refuses (F36, R-P4).
+func (s *slot) deleteClaim() {
+	namespace, name, _ := strings.Cut(s.identity(), "/")
+	claim := &v1alpha1.MacClaim{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	live := claim.DeepCopy()
+	if s.w.admin.Get(s.w.ctx, client.ObjectKeyFromObject(claim), live) != nil || live.Status.Holder == nil {
+		return
+	}
+	err := s.w.admin.Delete(s.w.ctx, claim)
+	switch {
+	case err == nil && !s.isDead():
+		s.w.violation(oracle.Violation{Kind: oracle.FalseRelease, Text: "claim " + s.identity() + " was deleted while a pod held it"})
+	case apierrors.IsForbidden(err):
+		s.w.inject("F36", "policy refuses to delete a claim in use", "m8-m9")
+	}
+}
+
 // check is CHECK: it must be true while nothing is in the way.
 func (s *slot) check() {
 	asked := s.w.clock.Now()
@@ -349,8 +426,10 @@ func (s *slot) replace() {
 	switch p := s.rng.IntN(100); {
 	case p < 15 && !quiet: // F16, F17: by force, its sandbox lives on for a while
 		s.w.inject("F16", "pod deleted by force, its sandbox alive", "m5-m6")
-		s.forget(pod, 0)
 		wait := s.someTime(2 * time.Second)
+		s.w.lasting(wait, "F16", "pod deleted by force, its sandbox alive", about(pod))
+		s.w.lasting(wait, "F17", "replaced before its predecessor's DEL", about(pod))
+		s.forget(pod, 0)
 		s.late.Go(func() {
 			s.w.pause(wait)
 			s.mayRelease(pod, address)
@@ -367,6 +446,7 @@ func (s *slot) replace() {
 			phase = corev1.PodFailed
 		}
 		s.w.inject("F21", "pod "+string(phase), "m7")
+		s.w.lasting(20*time.Second, "F21", "pod "+string(phase), about(pod))
 		s.must("finishing a pod", func() error {
 			patch := client.RawPatch("application/merge-patch+json", []byte(`{"status": {"phase": "`+string(phase)+`"}}`))
 			return client.IgnoreNotFound(s.w.admin.Status().Patch(s.w.ctx, pod.DeepCopy(), patch))
@@ -410,6 +490,7 @@ func (s *slot) mayRelease(pod *corev1.Pod, address string) {
 // forget deletes the pod's object, at once if grace is zero.
 func (s *slot) forget(pod *corev1.Pod, grace int64) {
 	uid := pod.UID
+	s.doing.Store("deleting a pod")
 	s.must("deleting a pod", func() error {
 		err := s.w.admin.Delete(s.w.ctx, pod.DeepCopy(), client.GracePeriodSeconds(grace), client.Preconditions{UID: &uid})
 		if apierrors.IsConflict(err) {
@@ -431,6 +512,7 @@ func (s *slot) run(pace, stop <-chan struct{}) {
 			return
 		}
 		s.step()
+		s.doing.Store("waiting for its turn")
 	}
 }
 
@@ -449,6 +531,24 @@ func (s *slot) settle() {
 	if s.box == nil {
 		s.w.stuck(s)
 	}
+}
+
+// about tells the requests that are about a pod, its claim or its lease.
+func about(pod *corev1.Pod) func(*faultproxy.Request) bool {
+	if pod == nil {
+		return func(*faultproxy.Request) bool { return false }
+	}
+	key := pod.Namespace + "/" + pod.Name
+	return func(r *faultproxy.Request) bool { return podOf(r) == key }
+}
+
+// lasting is a condition for a while.
+func (w *world) lasting(d time.Duration, row, class string, match func(*faultproxy.Request) bool) {
+	end := w.plan.during(row, class, match)
+	w.background.Go(func() {
+		w.pause(d)
+		end()
+	})
 }
 
 // still tells whether nothing is to go wrong now.

@@ -74,8 +74,10 @@ type world struct {
 	settleBy time.Time
 
 	mu      sync.Mutex
+	luck    *mathrand.Rand
 	report  report.Report
 	listed  map[oracle.Kind]int // violations that were printed
+	calls   map[string]*call    // pod -> its ADD
 	codes   map[string]int      // what callers were refused with
 	samples map[string]string   // code -> the last message
 }
@@ -111,7 +113,7 @@ func newWorld(t *testing.T, seed uint64, o worldOptions) *world {
 	w.report = report.Report{Harness: "realapi", Seed: seed, Figures: map[string]float64{}}
 	w.truth = oracle.NewTruth(w.violation)
 	w.ledger = oracle.NewLedger(w.truth, w.violation, func(string) time.Duration { return cooldown }, w.history.Released)
-	w.plan = newPlan(w, w.rng("plan"))
+	w.plan, w.luck = newPlan(w, w.rng("plan")), w.rng("luck")
 	if err := w.start(o); err != nil {
 		w.showLogs()
 		t.Fatal(err)
@@ -366,6 +368,13 @@ func (w *world) pause(d time.Duration) bool {
 	}
 }
 
+// chance tells yes in so many of a thousand, for whoever has no source of chance of its own.
+func (w *world) chance(perMille int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.luck.IntN(1000) < perMille
+}
+
 func (w *world) newID() string {
 	id := make([]byte, 32)
 	_, _ = rand.Read(id) // never fails
@@ -429,6 +438,15 @@ func (w *world) progress(every time.Duration) {
 			float64(adds-last)/now.Sub(lastAt).Seconds(), adds, w.count.fresh.Load(), w.count.replaced.Load(), w.count.again.Load(),
 			w.count.failed.Load(), w.count.dels.Load(), w.count.checks.Load(), len(w.truth.Attached()), w.faults(), w.ledger.Stats())
 		last, lastAt = adds, now
+		if *verboseFlag {
+			doing := map[any]int{}
+			for _, s := range w.slots {
+				doing[s.doing.Load()]++
+			}
+			w.mu.Lock()
+			w.t.Logf("    slots: %v; refusals: %v", doing, w.codes)
+			w.mu.Unlock()
+		}
 	}
 }
 
