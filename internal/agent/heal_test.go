@@ -4,6 +4,7 @@ package agent
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -181,4 +182,39 @@ func TestOldAddAfterTakeover(t *testing.T) {
 	if holder := f.claimOf(t, pod).Status.Holder; holder == nil || holder.PodUID != "new" {
 		t.Errorf("the holder is %+v, want the new pod", holder)
 	}
+}
+
+// TestWhoCannotReportIsNotBelieved: others judge by a node's reports for how long it has been silent. One that has contact, and whose
+// reports are refused, may have lost an address that a watch which is stuck still shows: it looks, live.
+func TestWhoCannotReportIsNotBelieved(t *testing.T) {
+	f := newFixture(t)
+	n := startNode(t)
+	pod := f.newPod(t, "db-0", n.name, "db")
+	f.prebind(t, n, pod)
+	n.wire.hook(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if strings.Contains(req.URL.Path, "/macnodes/") && req.Method != http.MethodGet {
+			return nil, errNoNetwork
+		}
+		return next.RoundTrip(req)
+	})
+	n.clock.ahead.Add(int64(time.Minute))
+	eventually(t, "the caches to agree after the silence", func() error {
+		if !n.agent.contact.cachesAgree() || !n.agent.contact.isJudged() {
+			return errNotReady
+		}
+		return nil
+	})
+	n.wire.requests()
+	f.add(t, n, "c1", pod)
+	look := "GET /apis/macpool.dev/v1alpha1/namespaces/" + f.namespace + "/macclaims/" + f.claimOf(t, pod).Name
+	if asked := n.wire.requests(); !slices.Contains(asked, look) {
+		t.Errorf("the ADD was answered without a look at the claim: %q", asked)
+	}
+	n.wire.hook(nil)
+	eventually(t, "the report", func() error {
+		if !n.agent.contact.cachesHold() {
+			return errNotReady
+		}
+		return nil
+	})
 }
