@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/audit"
 )
 
 const (
@@ -58,6 +59,11 @@ func (r *LeaseReconciler) cool(ctx context.Context, lease *v1alpha1.MacLease) (c
 		return ctrl.Result{}, fmt.Errorf("deleting lease %s: %w", lease.Name, err)
 	}
 	r.observed.forget(lease.Name)
+	if err == nil {
+		record := audit.OfLease(audit.Forgotten, lease)
+		record.Since = lease.Spec.ReleasedAt.Time
+		r.Binder.Audit.Write(ctx, record)
+	}
 	return ctrl.Result{}, nil
 }
 
@@ -85,6 +91,13 @@ func (r *LeaseReconciler) endCooldown(ctx context.Context, seen *v1alpha1.MacLea
 		return fmt.Errorf("ending the cooldown of lease %s: %w", lease.Name, err)
 	}
 	r.observed.forget(lease.Name)
+	record := audit.OfLease(audit.Reusable, lease)
+	if ended {
+		record.Since = lease.Spec.ReleasedAt.Time
+	} else {
+		record.Event, record.Evidence = audit.Leased, "its claim still names it"
+	}
+	r.Binder.Audit.Write(ctx, record)
 	if !ended {
 		ctrl.LoggerFrom(ctx).Info("Took back a released lease that its claim still names", "claimNamespace", claim.Namespace, "claim", claim.Name)
 	}

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/audit"
 	"github.com/macpool/macpool/internal/binding"
 	"github.com/macpool/macpool/internal/mac"
 	"github.com/macpool/macpool/internal/problem"
@@ -73,6 +74,9 @@ func (r *LeaseReconciler) restore(ctx context.Context, name string, key client.O
 	if err := r.Client.Create(ctx, lease); err != nil {
 		return fmt.Errorf("making lease %s again: %w", name, err)
 	}
+	record := audit.OfLease(audit.Leased, lease)
+	record.Evidence = "made again: its claim names it, and it was gone"
+	r.Binder.Audit.Write(ctx, record)
 	ctrl.LoggerFrom(ctx).Info("Made a lease again that its claim names and that was gone", "claimNamespace", claim.Namespace, "claim", claim.Name)
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/macpool/macpool/internal/agent"
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/audit"
 )
 
 func main() {
@@ -28,7 +29,7 @@ func main() {
 }
 
 func run() error {
-	options := agent.Options{Metrics: ctrlmetrics.Registry}
+	options := agent.Options{Metrics: ctrlmetrics.Registry, Audit: audit.New(os.Stdout)}
 	flag.StringVar(&options.NodeName, "node-name", os.Getenv("NODE_NAME"), "the node that this agent serves; default $NODE_NAME")
 	flag.StringVar(&options.Socket, "socket", agentapi.DefaultSocket, "the UNIX socket to listen on, in a directory of its own")
 	flag.StringVar(&options.StateDir, "state-dir", agentapi.DefaultStateDir, "the directory of the journal and the spool")

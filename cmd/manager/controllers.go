@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/controllers"
+	"github.com/macpool/macpool/internal/audit"
 	"github.com/macpool/macpool/internal/binding"
 	"github.com/macpool/macpool/internal/view"
 )
@@ -43,7 +45,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager) (healthz.Checker, err
 	if err != nil {
 		return nil, fmt.Errorf("making the binder's client: %w", err)
 	}
-	binder := &binding.Binder{Client: live, Index: feed.Index, Clock: time}
+	binder := &binding.Binder{Client: live, Index: feed.Index, Clock: time, Audit: audit.New(os.Stdout)}
 	brake := &controllers.Brake{Clock: time, Leased: func(pool string) uint64 { return feed.Index.Count(pool).Leased }}
 	for _, c := range []interface {
 		SetupWithManager(context.Context, ctrl.Manager) error

@@ -124,7 +124,7 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 }
 
 func (a *Agent) binder(index *binding.Index) *binding.Binder {
-	return &binding.Binder{Client: a.cluster, Index: index, Clock: a.clock, Gate: a.recovery.mayGive}
+	return &binding.Binder{Client: a.cluster, Index: index, Clock: a.clock, Gate: a.recovery.mayGive, Audit: a.options.Audit}
 }
 
 // Run serves until ctx ends; then it lets the requests that are being served end, and returns.

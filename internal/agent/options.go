@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/audit"
 	"github.com/macpool/macpool/internal/timeline"
 )
 
@@ -35,6 +36,8 @@ type Options struct {
 	Log logr.Logger
 	// Metrics registers the agent's metrics; nil for none.
 	Metrics prometheus.Registerer
+	// Audit gets a record of each address that the agent gives out, and of each hold that it begins or ends; nil for none.
+	Audit *audit.Log
 	// Times are the agent's pace.
 	Times Times
 }
