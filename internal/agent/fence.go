@@ -138,14 +138,15 @@ func (f *fence) run(ctx context.Context) error {
 	}
 	for {
 		next := f.times.Fence
-		if f.contact.inside() && !(f.contact.isJudged() && f.contact.cachesAgree()) {
+		switch {
+		case f.contact.isJudged() && f.contact.cachesAgree():
+			f.look(ctx)
+		case f.contact.inside():
 			// The watches come back later than the API, by their backoff.
 			if err := f.all(ctx); err != nil {
 				f.log.V(1).Info("What is attached was not compared with the API", "error", err.Error())
 				next = min(next, compareRetry)
 			}
-		} else if f.contact.cachesAgree() {
-			f.look(ctx)
 		}
 		timer := f.clock.NewTimer(next)
 		select {

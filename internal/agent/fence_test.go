@@ -120,9 +120,9 @@ func isState(n *node, container string, want attemptState) error {
 	return nil
 }
 
-func awaitState(t *testing.T, n *node, container string, want attemptState) {
+func awaitDeleted(t *testing.T, n *node, container string) {
 	t.Helper()
-	eventually(t, "the state of "+container, func() error { return isState(n, container, want) })
+	eventually(t, "the tombstone of "+container, func() error { return isState(n, container, deleted) })
 }
 
 // judged has the agent go over all that is attached, by live reads and by its caches. What was to be removed is removed then.
@@ -149,7 +149,7 @@ func TestFenceInContact(t *testing.T) {
 	f.awaitCached(t, n, forced)
 	f.endHold(t, forced, v1alpha1.EndForced)
 	removed.await(t, link(first))
-	awaitState(t, n, "c1", deleted)
+	awaitDeleted(t, n, "c1")
 	f.awaitEvent(t, forced, problem.Fenced)
 
 	second := f.attach(t, n, "c2", moved)
@@ -159,7 +159,7 @@ func TestFenceInContact(t *testing.T) {
 		binding.End{Reason: v1alpha1.EndOutOfService, Evidence: "by the test"})
 	f.must(t, err)
 	removed.await(t, link(first), link(second))
-	awaitState(t, n, "c2", deleted)
+	awaitDeleted(t, n, "c2")
 }
 
 // awaitCached waits until the agent's cache has the pod's claim, held by the pod.
@@ -182,43 +182,53 @@ func TestFenceSpares(t *testing.T) {
 	const goneBack, unseen, unread = "the API went back, and does not know what it knew", "whether it went back cannot be seen", "claims cannot be read"
 	tests := map[string]func(t *testing.T, f *fixture, n *node, pod *corev1.Pod){
 		"the hold was ended on an agent's word": func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {
+			t.Helper()
 			f.endHold(t, pod, v1alpha1.EndAgentReport)
 		},
 		"the claim was deleted by force": func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {
+			t.Helper()
 			f.must(t, f.Delete(t.Context(), f.claimOf(t, pod)))
 		},
 		"the claim was deleted by force and made again for the pod": func(t *testing.T, f *fixture, n *node, pod *corev1.Pod) {
+			t.Helper()
 			f.makeAgain(t, n, pod)
 		},
 		"the claim was deleted by force, made again, and is held by nobody yet": func(t *testing.T, f *fixture, n *node, pod *corev1.Pod) {
+			t.Helper()
 			f.makeAgain(t, n, pod)
 			claim := f.claimOf(t, pod)
 			claim.Status.Holder = nil
 			f.must(t, f.Status().Update(t.Context(), claim))
 		},
 		"claim and lease are gone": func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {
+			t.Helper()
 			f.must(t, f.Delete(t.Context(), f.claimOf(t, pod)))
 			f.must(t, f.Delete(t.Context(), &f.leases(t)[0]))
 		},
 		"the lease was released": func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {
+			t.Helper()
 			claim := f.claimOf(t, pod)
 			f.must(t, f.Delete(t.Context(), claim))
 			f.must(t, f.binder().Release(t.Context(), claim.Status.LeaseName, claim.UID, v1alpha1.LeaseHistory{Reason: v1alpha1.EndPodsGone}))
 		},
 		"the API went back to when another pod held the claim": func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {
+			t.Helper()
 			claim := f.claimOf(t, pod)
 			claim.Status.Holder.PodUID, claim.Status.Holder.NodeName = "before", "another"
 			f.must(t, f.Status().Update(t.Context(), claim))
 		},
 		goneBack: func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {
+			t.Helper()
 			_, err := f.binder().TakeOver(t.Context(), f.claimOf(t, pod), v1alpha1.Holder{PodName: "q", PodUID: "q", NodeName: "q", Interface: "net1"},
 				binding.End{Reason: v1alpha1.EndTakenOver, Evidence: "by the test"})
 			f.must(t, err)
 		},
 		unseen: func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {
+			t.Helper()
 			f.endHold(t, pod, v1alpha1.EndForced)
 		},
 		unread: func(t *testing.T, f *fixture, n *node, pod *corev1.Pod) {
+			t.Helper()
 			n.wire.hook(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
 				if strings.Contains(req.URL.Path, "/macclaims/") {
 					return nil, errNoNetwork
@@ -267,7 +277,7 @@ func TestFenceByLease(t *testing.T) {
 	f.must(t, f.Update(t.Context(), &others))
 	n.agent.fence.touched(lease.Claim)
 	removed.await(t, link(lease))
-	awaitState(t, n, "c1", deleted)
+	awaitDeleted(t, n, "c1")
 }
 
 // TestFenceBySuccessor: the claim was deleted by force and made again, and the successor is held by another pod.
@@ -284,7 +294,7 @@ func TestFenceBySuccessor(t *testing.T) {
 	f.holdBy(t, pod, "q")
 	f.must(t, judged(t, n)) // or within keptRest: nothing tells this node of it
 	removed.await(t, link(lease))
-	awaitState(t, n, "c1", deleted)
+	awaitDeleted(t, n, "c1")
 }
 
 // TestFenceOutlivesErrors: what cannot be removed, or written down, is tried again, and nothing is written down before it is removed.
@@ -306,7 +316,7 @@ func TestFenceOutlivesErrors(t *testing.T) {
 	f.add(t, n, "c2", other)
 	removed.fail(nil)
 	removed.await(t, link(lease))
-	awaitState(t, n, "c1", deleted)
+	awaitDeleted(t, n, "c1")
 }
 
 // TestFenceAndTheNextContainer: the hold was forced from a pod that goes on running. Its next container is attached, and neither is
@@ -320,7 +330,7 @@ func TestFenceAndTheNextContainer(t *testing.T) {
 	lease := f.attach(t, n, "c1", pod)
 	f.endHold(t, pod, v1alpha1.EndForced)
 	removed.await(t, link(lease))
-	awaitState(t, n, "c1", deleted)
+	awaitDeleted(t, n, "c1")
 	f.attach(t, n, "c2", pod)
 	del(t, n, "c1")
 	f.must(t, judged(t, n))
@@ -370,7 +380,7 @@ func TestFenceMeetsDel(t *testing.T) {
 	lease := f.attach(t, n, "c1", pod)
 	f.endHold(t, pod, v1alpha1.EndForced)
 	removed.await(t, link(lease))
-	awaitState(t, n, "c1", deleted)
+	awaitDeleted(t, n, "c1")
 	if n := n.agent.fence.total.Load(); n != 0 {
 		t.Errorf("%d interfaces were fenced, the DEL was first", n)
 	}
@@ -394,7 +404,7 @@ func TestFenceOfAPathThatIsUsedAgain(t *testing.T) {
 	})
 	f.must(t, err)
 	unlock()
-	awaitState(t, n, "c1", deleted)
+	awaitDeleted(t, n, "c1")
 	if err := isState(n, "c2", attached); err != nil {
 		t.Error(err)
 	}
@@ -402,7 +412,7 @@ func TestFenceOfAPathThatIsUsedAgain(t *testing.T) {
 	gone := f.newPod(t, "gone", n.name, "")
 	f.add(t, n, "c3", gone) // its namespace is not there
 	f.endHold(t, gone, v1alpha1.EndForced)
-	awaitState(t, n, "c3", deleted)
+	awaitDeleted(t, n, "c3")
 	if n := n.agent.fence.total.Load(); n != 0 {
 		t.Errorf("%d interfaces were fenced", n)
 	}

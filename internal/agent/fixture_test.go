@@ -89,13 +89,13 @@ func (f *fixture) newPod(t *testing.T, name, nodeName, set string) *corev1.Pod {
 	return pod
 }
 
-// makeNode makes the Node of a name, as its kubelet and the node controller have it.
-func (f *fixture) makeNode(t *testing.T, name string, ready bool) *corev1.Node {
+// makeNode makes the Node of a name, ready as its kubelet says.
+func (f *fixture) makeNode(t *testing.T, name string) *corev1.Node {
 	t.Helper()
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	f.must(t, f.Create(t.Context(), n))
 	t.Cleanup(func() { _ = f.Delete(context.WithoutCancel(t.Context()), n) })
-	f.setNode(t, n, ready)
+	f.setNode(t, n, true)
 	return n
 }
 

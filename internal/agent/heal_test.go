@@ -55,7 +55,7 @@ func TestHealAfterTakeover(t *testing.T) {
 	if resp := <-answered; resp.Error != nil {
 		t.Errorf("the ADD that waited: %+v", *resp.Error)
 	}
-	awaitState(t, s.old, "old", deleted)
+	awaitDeleted(t, s.old, "old")
 	if err := isState(s.old, "web", attached); err != nil {
 		t.Error(err)
 	}
@@ -133,7 +133,7 @@ func TestRestartAfterTakeover(t *testing.T) {
 func TestOldAddAfterTakeover(t *testing.T) {
 	f := newFixture(t)
 	oldNode := newNode(t)
-	node := f.makeNode(t, oldNode.name, true)
+	node := f.makeNode(t, oldNode.name)
 	oldNode.start(t)
 	oldNode.awaitReady(t)
 	pod := f.newPod(t, "db-0", oldNode.name, "db")

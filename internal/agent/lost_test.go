@@ -8,7 +8,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/agentapi"
@@ -109,7 +108,7 @@ func TestJudgeByLease(t *testing.T) {
 		return &v1alpha1.MacLease{Spec: v1alpha1.MacLeaseSpec{ClaimRef: v1alpha1.ClaimRef{Namespace: "ns", Name: name, UID: uid}}}
 	}
 	released := lease("web", "w")
-	released.Spec.ReleasedAt = ptr.To(metav1.Now())
+	released.Spec.ReleasedAt = new(metav1.Now())
 	older := func(a *attempt) { a.ClaimUID = "" }
 	tests := map[string]struct {
 		entry  *attempt

@@ -17,7 +17,7 @@ import (
 func TestHolderHasTheNodesUID(t *testing.T) {
 	f := newFixture(t)
 	n := newNode(t, func(o *Options) { o.Times.Node = 20 * time.Millisecond })
-	node := f.makeNode(t, n.name, true)
+	node := f.makeNode(t, n.name)
 	n.start(t)
 	n.awaitReady(t)
 	first := f.newPod(t, "first", n.name, "")
@@ -26,7 +26,7 @@ func TestHolderHasTheNodesUID(t *testing.T) {
 		t.Errorf("the holder's node is %q, want %q", holder.NodeUID, node.UID)
 	}
 	f.must(t, f.Delete(t.Context(), node))
-	again := f.makeNode(t, n.name, true)
+	again := f.makeNode(t, n.name)
 	eventually(t, "the UID of the Node that was made again", func() error {
 		if got := n.agent.ownUID(); got != again.UID {
 			return fmt.Errorf("it is %q", got)
@@ -45,7 +45,7 @@ func TestHolderHasTheNodesUID(t *testing.T) {
 func TestReaperKnowsItsOwnNode(t *testing.T) {
 	f := newFixture(t)
 	n := newNode(t)
-	node := f.makeNode(t, n.name, true)
+	node := f.makeNode(t, n.name)
 	holders := map[string]*v1alpha1.Holder{
 		"other":   {NodeUID: "before"},
 		"same":    {NodeUID: node.UID},

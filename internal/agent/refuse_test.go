@@ -166,7 +166,7 @@ func TestAddressTaken(t *testing.T) {
 func TestClaimHeldElsewhere(t *testing.T) {
 	f := newFixture(t)
 	n := startNode(t)
-	f.makeNode(t, "another-node", true)
+	f.makeNode(t, "another-node")
 	old := f.newPod(t, "db-0", "another-node", "db")
 	held := f.prebind(t, nil, old)
 	f.deletePod(t, old)

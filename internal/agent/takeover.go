@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -153,10 +154,13 @@ func (t *addition) isThere(ctx context.Context, holder *v1alpha1.Holder) (bool, 
 func (t *addition) stateOf(ctx context.Context, holder *v1alpha1.Holder) (nodeState, error) {
 	node := &corev1.Node{}
 	err := t.cluster.Get(ctx, types.NamespacedName{Name: holder.NodeName}, node)
-	if client.IgnoreNotFound(err) != nil {
+	if apierrors.IsNotFound(err) {
+		return nodeGone, nil
+	}
+	if err != nil {
 		return 0, fmt.Errorf("reading node %s: %w", holder.NodeName, err)
 	}
-	if err != nil || holder.NodeUID != "" && node.UID != holder.NodeUID {
+	if holder.NodeUID != "" && node.UID != holder.NodeUID {
 		return nodeGone, nil
 	}
 	for _, c := range node.Status.Conditions {

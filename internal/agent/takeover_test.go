@@ -48,8 +48,8 @@ func newScene(t *testing.T, takeover v1alpha1.Takeover) *scene {
 		s.must(t, s.Update(t.Context(), s.pool))
 		s.setReady(t, s.pool)
 	}
-	s.oldNode = s.makeNode(t, s.old.name, true)
-	s.makeNode(t, s.new.name, true)
+	s.oldNode = s.makeNode(t, s.old.name)
+	s.makeNode(t, s.new.name)
 	for _, n := range []*node{s.old, s.new} {
 		n.start(t)
 		n.awaitReady(t)
@@ -257,7 +257,7 @@ func TestTakeoverByRule(t *testing.T) {
 		s := newScene(t, "")
 		s.cutOff(t)
 		s.must(t, s.Delete(t.Context(), s.oldNode))
-		s.makeNode(t, s.old.name, true)
+		s.makeNode(t, s.old.name)
 		s.refused(t, "new-1", problem.TakeoverTooSoon)
 		s.wait(41 * time.Second)
 		s.taken(t, "new-2", v1alpha1.EndTakenOver)
@@ -313,7 +313,7 @@ func TestTakeoverRaces(t *testing.T) {
 	})
 	t.Run("another pod becomes the holder while the VLAN is asked", func(t *testing.T) {
 		s := ready(t)
-		s.makeNode(t, "third-"+s.old.name, true)
+		s.makeNode(t, "third-"+s.old.name)
 		during(s, func() {
 			s.must(t, s.binder().ClearHolder(t.Context(), claimKey(s.lease.Claim), s.oldPod.UID, 1, binding.AgentReport(s.old.name)))
 			_, err := s.binder().SetHolder(t.Context(), s.claimOf(t, s.pod), v1alpha1.Holder{
