@@ -94,6 +94,9 @@ func lifeOf(ctx context.Context, workloads, pools client.Reader, claim *v1alpha1
 // remove deletes a claim that has outlived its workload, as it was read: a holder that was set since is a conflict. Its lease
 // is the LeaseReconciler's to give back.
 func (r *MacClaimReconciler) remove(ctx context.Context, claim *v1alpha1.MacClaim) (ctrl.Result, error) {
+	if wait, err := r.Gate.closed(ctx, claim.Spec.PoolRef.Name); wait > 0 || err != nil {
+		return ctrl.Result{RequeueAfter: wait}, err
+	}
 	err := r.Client.Delete(ctx, claim, client.Preconditions{UID: &claim.UID, ResourceVersion: &claim.ResourceVersion})
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("deleting claim %s: %w", client.ObjectKeyFromObject(claim), err)

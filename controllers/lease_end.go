@@ -61,6 +61,9 @@ func (r *LeaseReconciler) end(ctx context.Context, seen *v1alpha1.MacLease) (ctr
 	if claim != nil {
 		return ctrl.Result{RequeueAfter: absentAfter}, nil // the cache lags
 	}
+	if left := r.reserved(lease, now.Sub(since)); left > 0 && last == nil {
+		return ctrl.Result{RequeueAfter: min(left, recheck)}, nil
+	}
 	if last == nil || last.Status.Holder != nil {
 		wait, err := r.keep(ctx, lease, last, now.Sub(since))
 		if err == nil && wait == 0 {

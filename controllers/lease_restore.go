@@ -50,6 +50,11 @@ func (r *LeaseReconciler) restore(ctx context.Context, name string, key client.O
 	if claim.Status.LeaseName != name {
 		return nil
 	}
+	if r.Gate != nil {
+		if err := r.Gate(ctx, claim.Spec.PoolRef.Name); err != nil {
+			return err
+		}
+	}
 	address, err := mac.ParseName(name)
 	if err != nil {
 		return reconcile.TerminalError(fmt.Errorf("reading the lease's name in claim %s: %w", key, err))

@@ -37,6 +37,8 @@ type MacClaimReconciler struct {
 	Wake <-chan event.TypedGenericEvent[*v1alpha1.MacClaim]
 	// Brake holds removals back; nil for none.
 	Brake *Brake
+	// Gate keeps from deleting anything while the API server may be behind.
+	Gate Gate
 
 	ends workloadEnds
 }
@@ -73,6 +75,9 @@ func (r *MacClaimReconciler) serve(ctx context.Context, claim *v1alpha1.MacClaim
 		return r.remove(ctx, claim)
 	}
 	claim, trouble, err := r.lease(ctx, claim, verdict)
+	if errors.Is(err, errUnbound) {
+		return ctrl.Result{RequeueAfter: retryRace}, nil
+	}
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -106,6 +111,9 @@ func (r *MacClaimReconciler) lease(ctx context.Context, claim *v1alpha1.MacClaim
 	switch {
 	case claim.Status.LeaseName != "":
 		trouble, err := r.lostLease(ctx, claim)
+		if trouble != nil && claim.Status.Holder == nil {
+			return claim, nil, r.unbind(ctx, claim)
+		}
 		return claim, trouble, err
 	case verdict.Ended:
 		return claim, nil, nil
@@ -168,8 +176,27 @@ func (r *MacClaimReconciler) holder(ctx context.Context, claim *v1alpha1.MacClai
 	return nil, nil
 }
 
-// lostLease tells whether a bound claim's lease has become another claim's. It is said, and nothing is changed: which of
-// the two is in use no controller can know.
+// errUnbound: the claim has lost its lease, and is to be bound anew when the cache shows it without.
+var errUnbound = errors.New("the claim was unbound")
+
+// unbind takes from a claim that nothing holds the lease that has become another claim's: it gets another one, or the same
+// again if that was left by a claim of its name.
+func (r *MacClaimReconciler) unbind(ctx context.Context, claim *v1alpha1.MacClaim) error {
+	if r.Gate != nil {
+		if err := r.Gate(ctx, claim.Spec.PoolRef.Name); err != nil {
+			return err
+		}
+	}
+	// Without an end: if a pod has become its holder meanwhile, it stays.
+	if err := r.Binder.Unbind(ctx, client.ObjectKeyFromObject(claim), claim.Status.LeaseName, binding.End{}); err != nil {
+		return err
+	}
+	ctrl.LoggerFrom(ctx).Info("A claim that nothing holds has lost its lease, and gets another", "lease", claim.Status.LeaseName)
+	return errUnbound
+}
+
+// lostLease tells whether a bound claim's lease has become another claim's. While something holds the claim it is only said:
+// which of the two is in use no controller can know.
 func (r *MacClaimReconciler) lostLease(ctx context.Context, claim *v1alpha1.MacClaim) (*problem.Error, error) {
 	lease := &v1alpha1.MacLease{}
 	for _, reader := range []client.Reader{r.Client, r.APIReader} {
@@ -212,6 +239,9 @@ const (
 
 // settle turns losing a race into another try: it is neither an error nor a condition, since the other writer got on.
 func settle(result ctrl.Result, err error) (ctrl.Result, error) {
+	if isUnsettled(err) {
+		return ctrl.Result{RequeueAfter: retryClosed}, nil
+	}
 	if errors.Is(err, errNoClaims) {
 		return ctrl.Result{RequeueAfter: retryProblem}, nil
 	}

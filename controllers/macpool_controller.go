@@ -49,6 +49,8 @@ type MacPoolReconciler struct {
 	Wake chan<- event.TypedGenericEvent[*v1alpha1.MacClaim]
 	// Brake is asked whether releases are held back; nil for none.
 	Brake *Brake
+	// Recovery says which pools are paused; nil for none ever.
+	Recovery *Recovery
 	// Metrics gets the collector of address counts, if it is set.
 	Metrics prometheus.Registerer
 
@@ -91,6 +93,7 @@ func (r *MacPoolReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manag
 	return ctrl.NewControllerManagedBy(mgr).Named("macpool").
 		WatchesRawSource(poolSource{synced{r.Feed}}).
 		WatchesRawSource(brakeSource{r.Brake}).
+		WatchesRawSource(recoverySource{r.Recovery}).
 		// Of a change, the pool that the network named before and the one that it names now.
 		Watches(&nadv1.NetworkAttachmentDefinition{}, handler.EnqueueRequestsFromMapFunc(poolNamedBy)).
 		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(ofSuspect), builder.WithPredicates(suspicionChanged{})).
@@ -132,6 +135,7 @@ func (r *MacPoolReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	setPoolConditions(updated, verdict, r.Feed.Index.Count(pool.Name))
 	updated.Status.OwnLeases = number(r.Feed.Index.Own(pool.Name))
 	setReleasesPaused(updated, r.Brake)
+	r.Recovery.apply(updated)
 	setSuspects(updated, suspects, linksOf(networks.Items), r.askedOf(pool.Name), r.Clock.Now())
 	setNetworksCondition(updated, r.networks.of(pool, networks.Items))
 	result := ctrl.Result{RequeueAfter: healInterval}

@@ -34,6 +34,8 @@ type PodReconciler struct {
 	Binder   *binding.Binder
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
+	// Gate keeps from deleting anything while the API server may be behind.
+	Gate Gate
 
 	reports reports
 }
@@ -143,6 +145,11 @@ func (r *PodReconciler) ensure(ctx context.Context, want *v1alpha1.MacClaim) (*v
 	case apierrors.IsForbidden(err) || apierrors.IsInvalid(err):
 		return nil, problem.ClaimRefused.New(want.Namespace, want.Name, rootCause(err)).WithCause(err)
 	case problem.ClaimDiffers.Is(err) && binding.IsManaged(claim) && claim.Status.Holder == nil:
+		if r.Gate != nil {
+			if err := r.Gate(ctx, claim.Spec.PoolRef.Name); err != nil {
+				return nil, err
+			}
+		}
 		err := r.Client.Delete(ctx, claim, client.Preconditions{UID: &claim.UID, ResourceVersion: &claim.ResourceVersion})
 		if client.IgnoreNotFound(err) != nil {
 			return nil, fmt.Errorf("deleting claim %s: %w", client.ObjectKeyFromObject(claim), err)

@@ -29,6 +29,10 @@ func (r *MacPoolReconciler) wake(ctx context.Context, pool *v1alpha1.MacPool) er
 		r.withdraw(pool.Name)
 		return nil // it admits nothing; when it does, that is an event
 	}
+	if isAllocationPaused(pool) {
+		r.withdraw(pool.Name)
+		return nil // all are woken when it goes on
+	}
 	var waiting v1alpha1.MacClaimList
 	if err := r.Client.List(ctx, &waiting, waitingByPool.is(pool.Name), client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing the claims that wait for pool %s: %w", pool.Name, err)

@@ -51,8 +51,12 @@ type LeaseReconciler struct {
 	Wake chan<- event.TypedGenericEvent[*v1alpha1.MacClaim]
 	// OrphanAfter is how long a lease may be without a claim that names it; 60 s if zero.
 	OrphanAfter time.Duration
+	// RestoreGrace is how long a lease that was restored from a backup is kept for its claim; 1 h if zero.
+	RestoreGrace time.Duration
 	// Brake holds releases back; nil for none.
 	Brake *Brake
+	// Gate keeps from doing anything while the API server may be behind.
+	Gate Gate
 
 	observed observations
 	endings  endings
@@ -94,6 +98,11 @@ func (r *LeaseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	r.endings.keep(req.Name, leasedTo)
 	if leasedTo == "" {
 		r.Brake.settled(leaseCandidate(req.Name))
+	}
+	if err == nil {
+		if wait, err := r.Gate.closed(ctx, lease.Spec.PoolName); wait > 0 || err != nil {
+			return settle(ctrl.Result{RequeueAfter: wait}, err)
+		}
 	}
 	switch {
 	case err != nil:

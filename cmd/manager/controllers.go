@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"time"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -23,8 +24,17 @@ import (
 	"github.com/macpool/macpool/controllers"
 	"github.com/macpool/macpool/internal/audit"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/timeline"
 	"github.com/macpool/macpool/internal/view"
 )
+
+// controllerOptions are the reconcilers' settings; zero is their default.
+type controllerOptions struct {
+	// recoveryGrace is how long nodes that the API has forgotten have to come forward.
+	recoveryGrace time.Duration
+	// restoreGrace is how long leases that were restored from a backup wait for their claims.
+	restoreGrace time.Duration
+}
 
 func newScheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
@@ -34,37 +44,47 @@ func newScheme() *runtime.Scheme {
 	return scheme
 }
 
-// addControllers wires the reconcilers. The check that it returns is true once the index knows all leases.
-func addControllers(ctx context.Context, mgr ctrl.Manager) (healthz.Checker, error) {
+// addControllers wires the reconcilers. The check that it returns is true once the index knows all leases. The link hears of the
+// API server's going away.
+func addControllers(ctx context.Context, mgr ctrl.Manager, link *timeline.Link, o controllerOptions) (healthz.Checker, error) {
 	feed := view.NewFeed()
 	wake := make(chan event.TypedGenericEvent[*v1alpha1.MacClaim])
 	recorder := mgr.GetEventRecorder("macpool-manager")
-	time := clock.RealClock{}
+	clk := clock.RealClock{}
 	// What the binder reads back decides what it undoes: no cache.
 	live, err := client.New(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme()})
 	if err != nil {
 		return nil, fmt.Errorf("making the binder's client: %w", err)
 	}
-	binder := &binding.Binder{Client: live, Index: feed.Index, Clock: time, Audit: audit.New(os.Stdout)}
-	brake := &controllers.Brake{Clock: time, Leased: func(pool string) uint64 { return feed.Index.Count(pool).Leased }}
+	gate := timeline.New(live, clk, timeline.Times{})
+	link.Broken, link.Back = func() { gate.Doubt() }, func() { gate.Doubt() }
+	binder := &binding.Binder{Client: live, Index: feed.Index, Clock: clk, Audit: audit.New(os.Stdout), Gate: gate.Check}
+	recovery := &controllers.Recovery{
+		Client: mgr.GetClient(), Reader: live, Binder: binder, Gate: gate, Recorder: recorder, Clock: clk, Grace: o.recoveryGrace,
+	}
+	brake := &controllers.Brake{Clock: clk, Leased: func(pool string) uint64 { return feed.Index.Count(pool).Leased }}
 	for _, c := range []interface {
 		SetupWithManager(context.Context, ctrl.Manager) error
 	}{
 		feed,
+		recovery,
 		&controllers.MacPoolReconciler{
-			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Feed: feed, Clock: time, Wake: wake, Metrics: metrics.Registry,
-			Brake: brake,
+			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Feed: feed, Clock: clk, Wake: wake, Metrics: metrics.Registry,
+			Brake: brake, Recovery: recovery,
 		},
 		&controllers.MacClaimReconciler{
-			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Feed: feed, Recorder: recorder, Clock: time, Wake: wake,
-			Brake: brake,
+			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Feed: feed, Recorder: recorder, Clock: clk, Wake: wake,
+			Brake: brake, Gate: gate.Check,
 		},
-		&controllers.PodReconciler{Client: mgr.GetClient(), Binder: binder, Recorder: recorder, Clock: time},
-		&controllers.LeaseReconciler{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Clock: time, Wake: wake, Brake: brake},
+		&controllers.PodReconciler{Client: mgr.GetClient(), Binder: binder, Recorder: recorder, Clock: clk, Gate: gate.Check},
+		&controllers.LeaseReconciler{
+			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Clock: clk, Wake: wake, Brake: brake,
+			Gate: gate.Check, RestoreGrace: o.restoreGrace,
+		},
 		&controllers.HolderReconciler{
-			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Recorder: recorder, Clock: time,
+			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Recorder: recorder, Clock: clk, Gate: gate.Check,
 		},
-		&controllers.MacNodeReconciler{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: time},
+		&controllers.MacNodeReconciler{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: clk},
 		&controllers.NADReconciler{Client: mgr.GetClient(), Recorder: recorder},
 	} {
 		if err := c.SetupWithManager(ctx, mgr); err != nil {

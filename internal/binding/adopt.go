@@ -163,15 +163,15 @@ func (b *Binder) disown(ctx context.Context, lease *v1alpha1.MacLease, r Reporte
 	})
 }
 
-// Unbind takes from a claim a lease that is not its own. If something holds the claim, that hold ends. A claim that is gone
-// or names another lease is left alone.
+// Unbind takes from a claim a lease that is not its own. If something holds the claim, that hold ends so; without an end the
+// claim is left alone then. It also is if it is gone or names another lease.
 func (b *Binder) Unbind(ctx context.Context, key types.NamespacedName, lease string, end End) error {
 	claim := &v1alpha1.MacClaim{}
 	if err := b.Client.Get(ctx, key, claim); err != nil {
 		return client.IgnoreNotFound(err)
 	}
 	for range maxRounds {
-		if claim.Status.LeaseName != lease {
+		if claim.Status.LeaseName != lease || claim.Status.Holder != nil && end.Reason == "" {
 			return nil
 		}
 		updated := claim.DeepCopy()

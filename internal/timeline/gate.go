@@ -111,11 +111,11 @@ func (u *Unsettled) Error() string {
 	if u.why != "" {
 		return u.why
 	}
-	return "the API server was away, and may know less than before; it is not known yet from " + names(u.Waiting)
+	return "the API server was away, and may know less than before; it is not known yet from " + Names(u.Waiting)
 }
 
-// Settle tells whether all agents have been heard of since the latest doubt, and all are on one timeline: nil if so, else an
-// Unsettled or what the API answered.
+// Settle tells whether all agents have been heard of since the latest doubt: nil if so, else an Unsettled or what the API
+// answered.
 func (g *Gate) Settle(ctx context.Context) error {
 	if err := g.enter(ctx); err != nil {
 		return err
@@ -145,8 +145,8 @@ func (g *Gate) Check(ctx context.Context, pool string) error {
 		state, known = g.pools.byName[pool]
 	}
 	switch {
-	case !known:
-		return &Unsettled{Pool: pool, why: "pool " + pool + " does not exist"}
+	case !known && g.pools.highest() == g.nodes.timeline:
+		return nil // nobody can give out what it has, and what it had is to be taken back
 	case state.paused != "":
 		return problem.AllocationPaused.New(pool, state.paused)
 	case state.timeline != g.nodes.timeline:
@@ -169,7 +169,7 @@ func (g *Gate) leave() { <-g.busy }
 // settle looks at the API as far as what is known is too old for the answer.
 func (g *Gate) settle(ctx context.Context) error {
 	now, doubt := g.clock.Now(), g.doubts.Load()
-	if g.settled == doubt && g.nodes.listed && len(g.nodes.behind()) == 0 {
+	if g.settled == doubt && g.nodes.listed {
 		if g.pools.of == doubt && elapsed(now, g.pools.at) <= g.times.Fresh {
 			return nil
 		}
@@ -204,9 +204,6 @@ func (g *Gate) verdict(doubt uint64) error {
 	}
 	if g.doubts.Load() != doubt {
 		return &Unsettled{why: "the API server has just been away"}
-	}
-	if behind := g.nodes.behind(); len(behind) > 0 {
-		return &Unsettled{Waiting: behind, why: "the API server has gone back in time, and these nodes have yet to report: " + names(behind)}
 	}
 	return nil
 }
@@ -289,8 +286,8 @@ func forPool(err error, pool string) error {
 // namesShown is how many nodes a message names.
 const namesShown = 5
 
-// names lists nodes for people.
-func names(all []string) string {
+// Names lists nodes for people, the first of them if there are many.
+func Names(all []string) string {
 	all = slices.Sorted(slices.Values(all))
 	switch n := len(all) - namesShown; {
 	case len(all) == 0:

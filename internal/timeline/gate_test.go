@@ -178,7 +178,7 @@ func TestGate(t *testing.T) {
 		"a node finds that the API went back (F28)": {
 			{renew("a", "b"), "[a b]"}, {renew("a", "b"), "open"},
 			{func(a *api, g *Gate) { a.on("a", 1); g.Doubt() }, "[a b]"},
-			{renew("a", "b"), "[b]"}, // which is on the timeline before
+			{renew("a", "b"), "paused"}, // b is on the timeline before
 			{func(a *api, _ *Gate) { a.on("b", 1) }, "paused"},
 			{func(a *api, _ *Gate) { a.pools["iot"] = paused(1) }, "paused"},
 			{func(a *api, _ *Gate) { a.pools["iot"] = v1alpha1.MacPoolStatus{Timeline: 1} }, "open"},
@@ -211,8 +211,13 @@ func TestGate(t *testing.T) {
 			}, "[a b]"}, {renew("a"), "[b]"},
 		},
 		"a pool that does not exist": {
-			{func(a *api, _ *Gate) { clear(a.pools) }, "[a b]"}, {renew("a", "b"), "nobody known"},
-			{func(a *api, _ *Gate) { a.pools["iot"] = v1alpha1.MacPoolStatus{} }, "open"},
+			{func(a *api, _ *Gate) { clear(a.pools) }, "[a b]"}, {renew("a", "b"), "open"},
+		},
+		"a pool that does not exist yet, after the API went back (F27)": {
+			{func(a *api, _ *Gate) { clear(a.pools) }, "[a b]"}, {func(a *api, _ *Gate) { a.on("a", 1); a.on("b", 1) }, "[a b]"},
+			{renew("a", "b"), "paused"},
+			{func(a *api, _ *Gate) { a.pools["iot"] = v1alpha1.MacPoolStatus{} }, "paused"},
+			{func(a *api, _ *Gate) { a.pools["iot"] = v1alpha1.MacPoolStatus{Timeline: 1} }, "open"},
 		},
 		"the API does not answer": {
 			{func(a *api, _ *Gate) { a.err = errors.New("no route") }, "listing MacNodes: no route"},
@@ -333,8 +338,8 @@ func TestNames(t *testing.T) {
 		{nil, "any node"}, {[]string{"a"}, "node a"}, {[]string{"b", "a"}, "a, b"},
 		{[]string{"a", "b", "c", "d", "e", "f", "g"}, "a, b, c, d, e and 2 more"},
 	} {
-		if got := names(c.nodes); got != c.want {
-			t.Errorf("names(%v) = %q, want %q", c.nodes, got, c.want)
+		if got := Names(c.nodes); got != c.want {
+			t.Errorf("Names(%v) = %q, want %q", c.nodes, got, c.want)
 		}
 	}
 }

@@ -112,15 +112,3 @@ func (n *nodes) waitedFor(now time.Time, times Times) (waiting []string, unknown
 	}
 	return nil, false
 }
-
-// behind are the nodes that are not on the latest timeline.
-func (n *nodes) behind() []string {
-	var behind []string
-	for name := range n.present {
-		if n.seen[name].timeline < n.timeline {
-			behind = append(behind, name)
-		}
-	}
-	slices.Sort(behind)
-	return behind
-}
