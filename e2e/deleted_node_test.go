@@ -27,7 +27,7 @@ func TestDeletedNode(t *testing.T) {
 	namespace(t, "deleted")
 	createPool(t, newPool("deleted", vlanDeletedNode, 10))
 	createNetwork(t, "deleted", "net", macvlanConfig("1.0.0", vlanDeletedNode, "deleted"))
-	off, on := temporaryNode(t, "node-off"), temporaryNode(t, "node-on")
+	off, on := temporaryNode(t, "node-off", vlanDeletedNode), temporaryNode(t, "node-on", vlanDeletedNode)
 	lost, alive := runPod(t, "deleted", "lost-0", "net", off), runPod(t, "deleted", "alive-0", "net", on)
 	before, kept := linkOf(t, lost), linkOf(t, alive)
 	held, err := heldBy(t.Context(), alive.Pod)
@@ -122,10 +122,10 @@ func heardBy(ctx context.Context, lease, mac string, nodes int) error {
 }
 
 // temporaryNode is a node that no other test sees.
-func temporaryNode(t *testing.T, name string) *lab.Node {
+func temporaryNode(t *testing.T, name string, vlan int) *lab.Node {
 	t.Helper()
 	all := cluster.Nodes
-	n, err := cluster.AddNode(t.Context(), name, vlanDeletedNode)
+	n, err := cluster.AddNode(t.Context(), name, vlan)
 	cluster.Nodes = all
 	if err != nil {
 		t.Fatal(err)

@@ -30,6 +30,7 @@ const (
 	vlanFaults
 	vlanTwoClusters
 	vlanDeletedNode
+	vlanTakeover
 	vlanEnd
 )
 
