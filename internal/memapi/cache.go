@@ -64,7 +64,7 @@ func (c *Cache) Get(ctx context.Context, key client.ObjectKey, object client.Obj
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	known := i.items[key]
+	known := i.items.get(key)
 	if known == nil {
 		return apierrors.NewNotFound(i.store.groupResource(), key.Name)
 	}
@@ -97,8 +97,8 @@ func (c *Cache) List(ctx context.Context, list client.ObjectList, options ...cli
 		return err
 	}
 	p := &page{}
-	for _, key := range sortedKeys(i.items) {
-		if object := i.items[key]; match(object) && values(object) {
+	for _, key := range i.items.keys {
+		if object := i.items.get(key); match(object) && values(object) {
 			p.objects = append(p.objects, object)
 		}
 	}

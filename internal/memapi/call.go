@@ -116,7 +116,7 @@ func (c *Call) Do() error {
 // patch merges a JSON merge patch into the object.
 func (s *Server) patch(r *request) (client.Object, error) {
 	k := r.store
-	old := k.objects[r.key]
+	old := k.get(r.key)
 	if old == nil {
 		return nil, apierrors.NewNotFound(k.groupResource(), r.key.Name)
 	}

@@ -3,7 +3,6 @@
 package memapi
 
 import (
-	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -26,9 +25,9 @@ func (s *Server) Snapshot() Snapshot {
 func (s *Server) Restore(to Snapshot, bump bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	reset := Event{before: map[schema.GroupVersionKind]map[types.NamespacedName]client.Object{}}
+	reset := Event{before: map[schema.GroupVersionKind]*table{}}
 	for gvk, k := range s.stores {
-		reset.before[gvk] = maps.Clone(k.objects)
+		reset.before[gvk] = k.clone()
 	}
 	revision := uint64(1)
 	for _, e := range slices.Backward(s.log[to.at:]) {
@@ -49,16 +48,11 @@ func (s *Server) Restore(to Snapshot, bump bool) {
 func (s *Server) undo(e Event) {
 	if e.before != nil {
 		for gvk, objects := range e.before {
-			s.stores[gvk].objects = maps.Clone(objects)
+			s.stores[gvk].table = objects.clone()
 		}
 		return
 	}
-	objects := s.stores[e.GVK].objects
-	if e.Old == nil {
-		delete(objects, e.Key)
-	} else {
-		objects[e.Key] = e.Old
-	}
+	s.stores[e.GVK].set(e.Key, e.Old)
 }
 
 // Withdraw stops serving a kind and deletes its objects, as the deletion of its definition does; no policy is asked. Serve
@@ -70,7 +64,7 @@ func (s *Server) Withdraw(kind string) {
 		if k.gvk.Kind != kind {
 			continue
 		}
-		for _, key := range sortedKeys(k.objects) {
+		for _, key := range slices.Clone(k.keys) {
 			s.commit(k, key, nil, "crd-finalizer")
 		}
 		k.gone = true
@@ -105,8 +99,8 @@ func (s *Server) Objects(kind string) []client.Object {
 			continue
 		}
 		all := make([]client.Object, 0, len(k.objects))
-		for _, key := range sortedKeys(k.objects) {
-			all = append(all, k.objects[key])
+		for _, key := range k.keys {
+			all = append(all, k.get(key))
 		}
 		return all
 	}
@@ -118,8 +112,8 @@ func (s *Server) Object(kind string, key types.NamespacedName) client.Object {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, k := range s.stores {
-		if k.gvk.Kind == kind && k.objects[key] != nil {
-			return k.objects[key]
+		if k.gvk.Kind == kind && k.get(key) != nil {
+			return k.get(key)
 		}
 	}
 	return nil

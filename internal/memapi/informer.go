@@ -24,7 +24,7 @@ type Informer struct {
 	transform toolscache.TransformFunc
 
 	// Guarded by the cache's lock.
-	items    map[types.NamespacedName]client.Object
+	items    *table
 	handlers []*registration
 	synced   bool
 	done     chan struct{}
@@ -43,7 +43,7 @@ func newInformer(c *Cache, k *store, partial bool) (*Informer, error) {
 	}
 	return &Informer{
 		cache: c, store: k, partial: partial, match: match, transform: transform,
-		items: map[types.NamespacedName]client.Object{}, done: make(chan struct{}),
+		items: newTable(), done: make(chan struct{}),
 	}, nil
 }
 
@@ -79,6 +79,9 @@ func (i *Informer) Behind() int {
 	if !i.synced || i.resets != s.resets {
 		return -1
 	}
+	if i.store.changed <= i.next {
+		return 0
+	}
 	behind := 0
 	for _, e := range s.log[i.next:] {
 		if e.GVK == i.store.gvk {
@@ -96,6 +99,9 @@ func (i *Informer) Follow(changes int) int {
 	defer s.mu.Unlock()
 	i.cache.mu.Lock()
 	defer i.cache.mu.Unlock()
+	if i.store.changed <= i.next {
+		return 0
+	}
 	seen := 0
 	for ; i.synced && i.resets == s.resets && seen < changes && i.next < len(s.log); i.next++ {
 		if e := s.log[i.next]; e.GVK == i.store.gvk {
@@ -117,16 +123,16 @@ func (i *Informer) Relist() {
 	var lost []toolscache.DeletedFinalStateUnknown
 	if !i.store.gone {
 		listed := map[types.NamespacedName]bool{}
-		for _, key := range sortedKeys(i.store.objects) {
-			if object := i.store.objects[key]; i.match(object) {
+		for _, key := range i.store.keys {
+			if object := i.store.get(key); i.match(object) {
 				listed[key] = true
 				told = i.setLocked(key, object, told)
 			}
 		}
-		for _, key := range sortedKeys(i.items) {
+		for _, key := range slices.Clone(i.items.keys) {
 			if !listed[key] {
-				lost = append(lost, toolscache.DeletedFinalStateUnknown{Key: key.String(), Obj: i.items[key]})
-				delete(i.items, key)
+				lost = append(lost, toolscache.DeletedFinalStateUnknown{Key: key.String(), Obj: i.items.get(key)})
+				i.items.set(key, nil)
 			}
 		}
 		i.next, i.resets = len(s.log), s.resets
@@ -151,10 +157,10 @@ func (i *Informer) Relist() {
 
 // setLocked makes an object what the view has under a key, if it is one that it watches, and adds what handlers are to be told.
 func (i *Informer) setLocked(key types.NamespacedName, object client.Object, told []notice) []notice {
-	old := i.items[key]
+	old := i.items.get(key)
 	if object == nil || !i.match(object) {
 		if old != nil {
-			delete(i.items, key)
+			i.items.set(key, nil)
 			told = append(told, notice{old: old})
 		}
 		return told
@@ -163,7 +169,7 @@ func (i *Informer) setLocked(key types.NamespacedName, object client.Object, tol
 		return told
 	}
 	seen := i.kept(object)
-	i.items[key] = seen
+	i.items.set(key, seen)
 	return append(told, notice{old: old, new: seen})
 }
 
@@ -231,8 +237,8 @@ func (i *Informer) AddEventHandler(h toolscache.ResourceEventHandler) (toolscach
 	defer i.cache.mu.Unlock()
 	r := &registration{handler: h, wake: make(chan struct{}, 1), removed: make(chan struct{}), synced: make(chan struct{}), kind: i.Name()}
 	i.handlers = append(i.handlers, r)
-	for _, key := range sortedKeys(i.items) {
-		r.add(delivery{notice: notice{new: i.items[key]}, initial: true})
+	for _, key := range i.items.keys {
+		r.add(delivery{notice: notice{new: i.items.get(key)}, initial: true})
 	}
 	if i.synced {
 		r.add(delivery{synced: true})

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -137,8 +136,10 @@ func holderNode(object client.Object) string {
 type store struct {
 	Kind
 
-	gvk     schema.GroupVersionKind
-	objects map[types.NamespacedName]client.Object
+	gvk schema.GroupVersionKind
+	*table
+	// changed is how long the log was after the last change of an object of the kind.
+	changed int
 	// gone: the server does not serve the kind, because its definition was deleted.
 	gone bool
 }

@@ -3,21 +3,17 @@
 package memapi
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 func (s *Server) get(r *request) (client.Object, error) {
-	if object := r.store.objects[r.key]; object != nil {
+	if object := r.store.get(r.key); object != nil {
 		return object, nil
 	}
 	return nil, apierrors.NewNotFound(r.store.groupResource(), r.key.Name)
@@ -39,15 +35,15 @@ func (s *Server) list(r *request) (*page, error) {
 		return nil, err
 	}
 	p := &page{revision: strconv.FormatUint(s.revision, 10)}
-	for _, key := range sortedKeys(k.objects) {
-		if name := key.String(); o.Continue != "" && strings.Compare(name, o.Continue) <= 0 || !match(k.objects[key]) {
+	for _, key := range k.keys {
+		if o.Continue != "" && key.String() <= o.Continue || !match(k.get(key)) {
 			continue
 		}
 		if o.Limit > 0 && int64(len(p.objects)) == o.Limit {
 			p.next = client.ObjectKeyFromObject(p.objects[len(p.objects)-1]).String()
 			break
 		}
-		p.objects = append(p.objects, k.objects[key])
+		p.objects = append(p.objects, k.get(key))
 	}
 	return p, nil
 }
@@ -74,13 +70,4 @@ func (k *store) fieldsOf(object client.Object) fields.Set {
 		set[name] = value(object)
 	}
 	return set
-}
-
-func sortedKeys(objects map[types.NamespacedName]client.Object) []types.NamespacedName {
-	keys := make([]types.NamespacedName, 0, len(objects))
-	for key := range objects {
-		keys = append(keys, key)
-	}
-	slices.SortFunc(keys, func(a, b types.NamespacedName) int { return cmp.Compare(a.String(), b.String()) })
-	return keys
 }

@@ -48,7 +48,7 @@ type Event struct {
 	By string
 
 	// before is, in the event of a reset alone, the state that it ended.
-	before map[schema.GroupVersionKind]map[types.NamespacedName]client.Object
+	before map[schema.GroupVersionKind]*table
 }
 
 // Attempt is a change that a Policy judges.
@@ -73,7 +73,7 @@ func NewServer(clk clock.PassiveClock, scheme *runtime.Scheme, kinds []Kind) (*S
 		if err != nil {
 			return nil, fmt.Errorf("finding the kind of %T: %w", k.Object, err)
 		}
-		s.stores[gvk] = &store{Kind: k, gvk: gvk, objects: map[types.NamespacedName]client.Object{}}
+		s.stores[gvk] = &store{Kind: k, gvk: gvk, table: newTable()}
 	}
 	return s, nil
 }
@@ -127,15 +127,14 @@ func (s *Server) judge(a Attempt) error {
 
 // commit makes next the object under its key, nil for none, as a new revision.
 func (s *Server) commit(k *store, key types.NamespacedName, next client.Object, by string) client.Object {
-	old := k.objects[key]
+	old := k.get(key)
 	s.revision++
 	if next != nil {
 		next.SetResourceVersion(strconv.FormatUint(s.revision, 10))
-		k.objects[key] = next
-	} else {
-		delete(k.objects, key)
 	}
+	k.set(key, next)
 	s.note(Event{Revision: s.revision, GVK: k.gvk, Key: key, Old: old, New: next, By: by})
+	k.changed = len(s.log)
 	return next
 }
 

@@ -55,7 +55,7 @@ func (s *Server) create(r *request) (client.Object, error) {
 	if err := s.judge(Attempt{Verb: Create, GVK: k.gvk, Key: r.key, New: fresh, By: r.by}); err != nil {
 		return nil, err
 	}
-	if k.objects[r.key] != nil {
+	if k.get(r.key) != nil {
 		return nil, apierrors.NewAlreadyExists(k.groupResource(), r.key.Name)
 	}
 	return s.commit(k, r.key, fresh, r.by), nil
@@ -66,7 +66,7 @@ func (s *Server) namespaceTakes(k *store, key types.NamespacedName) error {
 	if k.Cluster {
 		return nil
 	}
-	ns, ok := s.stores[namespaceGVK].objects[types.NamespacedName{Name: key.Namespace}].(*corev1.Namespace)
+	ns, ok := s.stores[namespaceGVK].get(types.NamespacedName{Name: key.Namespace}).(*corev1.Namespace)
 	switch {
 	case !ok:
 		return apierrors.NewNotFound(corev1.Resource("namespaces"), key.Namespace)
@@ -83,7 +83,7 @@ func (s *Server) namespaceTakes(k *store, key types.NamespacedName) error {
 
 func (s *Server) update(r *request) (client.Object, error) {
 	k, in := r.store, r.object
-	old := k.objects[r.key]
+	old := k.get(r.key)
 	if old == nil {
 		return nil, apierrors.NewNotFound(k.groupResource(), r.key.Name)
 	}
@@ -172,7 +172,7 @@ func (k *store) keeps(object client.Object) bool { return k.Kept != nil && k.Kep
 
 func (s *Server) delete(r *request) (client.Object, error) {
 	k := r.store
-	old := k.objects[r.key]
+	old := k.get(r.key)
 	if old == nil {
 		return nil, apierrors.NewNotFound(k.groupResource(), r.key.Name)
 	}
@@ -233,7 +233,7 @@ func (s *Server) Finalize(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k, key := s.stores[namespaceGVK], types.NamespacedName{Name: name}
-	if ns := k.objects[key]; ns != nil && !ns.GetDeletionTimestamp().IsZero() && len(ns.GetFinalizers()) == 0 {
+	if ns := k.get(key); ns != nil && !ns.GetDeletionTimestamp().IsZero() && len(ns.GetFinalizers()) == 0 {
 		s.commit(k, key, nil, "namespace-controller")
 	}
 }
