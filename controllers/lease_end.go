@@ -36,12 +36,13 @@ const recheckKept = 10 * time.Second
 //  2. the lease, if no event came, as after a restart, or the claim was held, as when its CRD was deleted: nodeName
 //     follows the holder. Without it no node is known to have had the claim, and the address goes if no pod of the claim's is
 //     on a node;
-//  3. the pod: with a nodeName, the lease is kept until no pod of the claim's is on any node, at two looks OrphanAfter apart.
+//  3. the pod: with a nodeName, the lease is kept until no pod of the claim's is on any node, at two looks OrphanAfter apart, and as
+//     long as that node does not answer and is not fenced.
 //
 // In the second and third case no node has said anything, and the brake may hold the release back.
 //
 // Meanwhile the lease stays leased, to nobody but a claim of the same name, which takes it over (binding.Binder). Not covered, because
-// nothing that is left says it: a pod that the API has forgotten and whose node, cut off, still runs it; and a holder that an agent
+// nothing that is left says it: a pod that the API has forgotten like its Node, which still runs it; and a holder that an agent
 // set while no manager ran, whose claim and pod were both deleted by force before one ran again.
 func (r *LeaseReconciler) end(ctx context.Context, seen *v1alpha1.MacLease) (ctrl.Result, error) {
 	now := r.Clock.Now()
@@ -94,7 +95,7 @@ func (r *LeaseReconciler) keep(
 ) (time.Duration, error) {
 	if last != nil && lease.Spec.NodeName != last.Status.Holder.NodeName {
 		// The mirror was late. Written down, it outlives this process.
-		lease.Spec.NodeName = last.Status.Holder.NodeName
+		lease.Spec.NodeName, lease.Spec.PodName = last.Status.Holder.NodeName, last.Status.Holder.PodName
 		if err := r.Client.Update(ctx, lease); err != nil {
 			return 0, fmt.Errorf("writing the node of lease %s: %w", lease.Name, err)
 		}
@@ -117,9 +118,15 @@ func (r *LeaseReconciler) keep(
 		return recheckKept, nil
 	case lease.Spec.NodeName == "":
 		return 0, nil
-	default:
-		return max(0, r.OrphanAfter-age), nil
 	}
+	node, err := nodeOf(ctx, r.APIReader, lease.Spec.NodeName)
+	if err != nil {
+		return 0, err
+	}
+	if stateOfNode(node, &v1alpha1.Holder{}) == nodeSilent {
+		return recheckKept, nil // it may run what the API has forgotten (R-G4)
+	}
+	return max(0, r.OrphanAfter-age), nil
 }
 
 // podOfClaim is the name of a pod on a node that may have an interface with the address of the claim, which is gone: claims are

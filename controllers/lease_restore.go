@@ -74,7 +74,7 @@ func (r *LeaseReconciler) restore(ctx context.Context, name string, key client.O
 		lease.Spec.IPs = append(lease.Spec.IPs, v1alpha1.IPAddress(ip))
 	}
 	if claim.Status.Holder != nil {
-		lease.Spec.NodeName = claim.Status.Holder.NodeName
+		lease.Spec.NodeName, lease.Spec.PodName = claim.Status.Holder.NodeName, claim.Status.Holder.PodName
 	}
 	if err := r.Client.Create(ctx, lease); err != nil {
 		return fmt.Errorf("making lease %s again: %w", name, err)

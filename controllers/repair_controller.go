@@ -133,7 +133,7 @@ func (r *LeaseReconciler) verify(ctx context.Context, lease *v1alpha1.MacLease) 
 	case claim.Status.LeaseName == lease.Name:
 		r.Brake.settled(leaseCandidate(lease.Name))
 		r.observed.forget(lease.Name)
-		return ctrl.Result{}, r.mirrorNode(ctx, lease, claim)
+		return ctrl.Result{}, r.mirrorHolder(ctx, lease, claim)
 	}
 	now := r.Clock.Now()
 	first := r.observed.first(lease.Name, observation{uid: lease.UID, kind: orphaned, stamp: lease.Spec.LeasedAt.Time}, now)
@@ -154,7 +154,7 @@ func (r *LeaseReconciler) releaseOrphan(ctx context.Context, seen *v1alpha1.MacL
 		return err // gone in between: case 4
 	}
 	ref := lease.Spec.ClaimRef
-	entry := v1alpha1.LeaseHistory{NodeName: lease.Spec.NodeName, Reason: v1alpha1.EndOrphaned}
+	entry := v1alpha1.LeaseHistory{Reason: v1alpha1.EndOrphaned}
 	switch {
 	case claim.Status.LeaseName == "":
 		// Whoever made the lease may only be slow, and still about to record it. With a newer version of the claim that
@@ -176,18 +176,19 @@ func (r *LeaseReconciler) releaseOrphan(ctx context.Context, seen *v1alpha1.MacL
 	return nil
 }
 
-// mirrorNode copies the holder's node into the lease, for readers of kubectl get macleases.
-func (r *LeaseReconciler) mirrorNode(ctx context.Context, lease *v1alpha1.MacLease, claim *v1alpha1.MacClaim) error {
-	var node string
-	if claim.Status.Holder != nil {
-		node = claim.Status.Holder.NodeName
+// mirrorHolder copies the holder's pod and node into the lease: for readers of kubectl get macleases, and for its history, if the claim
+// is not there any more to be asked. When the holder is cleared the node goes, since case 4 rests on it, and the pod stays.
+func (r *LeaseReconciler) mirrorHolder(ctx context.Context, lease *v1alpha1.MacLease, claim *v1alpha1.MacClaim) error {
+	node, pod := "", lease.Spec.PodName
+	if holder := claim.Status.Holder; holder != nil {
+		node, pod = holder.NodeName, holder.PodName
 	}
-	if lease.Spec.NodeName == node {
+	if lease.Spec.NodeName == node && lease.Spec.PodName == pod {
 		return nil
 	}
-	lease.Spec.NodeName = node
+	lease.Spec.NodeName, lease.Spec.PodName = node, pod
 	if err := r.Client.Update(ctx, lease); err != nil {
-		return fmt.Errorf("writing the node of lease %s: %w", lease.Name, err)
+		return fmt.Errorf("writing the holder of lease %s: %w", lease.Name, err)
 	}
 	return nil
 }

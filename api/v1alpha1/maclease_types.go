@@ -41,6 +41,13 @@ type MacLeaseSpec struct {
 	// +kubebuilder:validation:MaxLength=253
 	NodeName string `json:"nodeName,omitempty"`
 
+	// podName is the pod that holds the claim, or held it last. The claim's status decides; this is what is left of it when the claim
+	// is gone.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	PodName string `json:"podName,omitempty"`
+
 	// leasedAt is when the claim got the lease.
 	//
 	// +required

@@ -131,7 +131,7 @@ func (b *Binder) leaseOf(r Reported, segment string, claim types.UID) *v1alpha1.
 		Spec: v1alpha1.MacLeaseSpec{
 			PoolName: r.PoolName, MAC: r.MAC, IPs: r.IPs,
 			ClaimRef: v1alpha1.ClaimRef{Namespace: r.Namespace, Name: r.ClaimName, UID: claim},
-			NodeName: r.NodeName, LeasedAt: metav1.NewTime(b.Clock.Now()),
+			NodeName: r.NodeName, PodName: r.PodName, LeasedAt: metav1.NewTime(b.Clock.Now()),
 		},
 	}
 }
@@ -274,7 +274,7 @@ func (b *Binder) Keep(ctx context.Context, r Reported) error {
 		PodName: r.PodName, NodeName: r.NodeName, Reason: v1alpha1.EndTakenOver,
 		Evidence: "the API server had gone back in time, and its claim has another address",
 	}, now)
-	lease.Spec.ReleasedAt, lease.Spec.NodeName = &now, ""
+	lease.Spec.ReleasedAt, lease.Spec.NodeName, lease.Spec.PodName = &now, "", ""
 	err = b.Client.Create(ctx, lease)
 	if apierrors.IsAlreadyExists(err) {
 		return nil // whoever has it

@@ -178,7 +178,7 @@ func (b *Binder) acquire(
 ) (*acquired, error) {
 	t := taker{Binder: b, claim: claim, pool: pool, plan: plan}
 	if holder != nil {
-		t.nodeName = holder.NodeName
+		t.nodeName, t.podName = holder.NodeName, holder.PodName
 	}
 	if lease, err := t.earlier(ctx); lease != nil || err != nil {
 		return lease, err

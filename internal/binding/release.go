@@ -31,7 +31,7 @@ func (b *Binder) Release(ctx context.Context, name string, claim types.UID, entr
 		lease.Spec.History = historyAfter(&lease.Spec, entry, now)
 		lease.Spec.ReleasedAt = &now
 		lease.Spec.ReusableAt = nil
-		lease.Spec.NodeName = ""
+		lease.Spec.NodeName, lease.Spec.PodName = "", ""
 		err := b.Client.Update(ctx, lease)
 		if err == nil {
 			b.Index.SetLease(lease)
@@ -48,10 +48,17 @@ func (b *Binder) Release(ctx context.Context, name string, claim types.UID, entr
 	return fmt.Errorf("releasing lease %s: %w", name, errOvertaken)
 }
 
-// historyAfter is the history of a lease whose claim has it no more from now on.
+// historyAfter is the history of a lease whose claim has it no more from now on. Who does not know the last pod and its node has
+// them from the lease.
 func historyAfter(spec *v1alpha1.MacLeaseSpec, entry v1alpha1.LeaseHistory, now metav1.Time) []v1alpha1.LeaseHistory {
 	entry.Namespace, entry.Claim = spec.ClaimRef.Namespace, spec.ClaimRef.Name
 	entry.From, entry.To = spec.LeasedAt, now
+	if entry.PodName == "" {
+		entry.PodName = spec.PodName
+	}
+	if entry.NodeName == "" {
+		entry.NodeName = spec.NodeName
+	}
 	entry.Evidence = Evidence(entry.Evidence)
 	all := append([]v1alpha1.LeaseHistory{entry}, spec.History...)
 	return all[:min(len(all), v1alpha1.MaxLeaseHistory)]

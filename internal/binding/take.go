@@ -25,7 +25,8 @@ type taker struct {
 	claim    *v1alpha1.MacClaim
 	pool     *v1alpha1.MacPool
 	plan     *allocator.Plan
-	nodeName string
+	// nodeName and podName are those of the holder that the claim gets along with the lease, if it gets one.
+	nodeName, podName string
 }
 
 // errTaken says that another claim has the address: the one answer after which another address is tried.
@@ -293,7 +294,7 @@ func (t *taker) fill(lease *v1alpha1.MacLease, address allocator.Address) {
 	history := lease.Spec.History
 	if lease.Spec.ClaimRef.UID != "" && lease.Spec.ReleasedAt == nil {
 		history = historyAfter(&lease.Spec, v1alpha1.LeaseHistory{
-			NodeName: lease.Spec.NodeName, Reason: v1alpha1.EndSucceeded, Evidence: "its claim was made again",
+			Reason: v1alpha1.EndSucceeded, Evidence: "its claim was made again",
 		}, now)
 	}
 	lease.Spec = v1alpha1.MacLeaseSpec{
@@ -302,6 +303,7 @@ func (t *taker) fill(lease *v1alpha1.MacLease, address allocator.Address) {
 		IPs:      ips,
 		ClaimRef: v1alpha1.ClaimRef{Namespace: t.claim.Namespace, Name: t.claim.Name, UID: t.claim.UID},
 		NodeName: t.nodeName,
+		PodName:  t.podName,
 		LeasedAt: now,
 		History:  history,
 	}
