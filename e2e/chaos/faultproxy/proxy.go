@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -27,6 +28,13 @@ import (
 type Upstream struct {
 	url       *url.URL
 	transport *http.Transport
+
+	requests, nanoseconds atomic.Int64
+}
+
+// Load is how many requests the API server has answered, watches aside, and how long that took it, all in all.
+func (u *Upstream) Load() (requests int64, took time.Duration) {
+	return u.requests.Load(), time.Duration(u.nanoseconds.Load())
 }
 
 // NewUpstream is the API server at a URL, whose certificate ca has signed; without ca, it has none.
@@ -193,9 +201,14 @@ func (p *Proxy) roundTrip(ctx context.Context, req *http.Request, body []byte) (
 	if len(body) > 0 {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
+	asked := p.clock.Now()
 	answer, err := p.upstream.transport.RoundTrip(out)
 	if err != nil {
 		return nil, fmt.Errorf("asking the API server: %w", err)
+	}
+	if !out.URL.Query().Has("watch") {
+		p.upstream.requests.Add(1)
+		p.upstream.nanoseconds.Add(int64(p.clock.Since(asked)))
 	}
 	return answer, nil
 }

@@ -56,6 +56,10 @@ func (h *History) Lookup(address, owner string, call, answered time.Time) {
 func (h *History) MayRelease(address, owner string, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.mayReleaseLocked(address, owner, now)
+}
+
+func (h *History) mayReleaseLocked(address, owner string, now time.Time) {
 	if _, ok := h.releases[address+" "+owner]; ok {
 		return
 	}
@@ -64,6 +68,23 @@ func (h *History) MayRelease(address, owner string, now time.Time) {
 		h.releases = map[string]int{}
 	}
 	h.releases[address+" "+owner] = len(h.ops[address]) - 1
+}
+
+// Forgotten : the API server may have forgotten everything that is not kept, as when it goes back in time.
+func (h *History) Forgotten(kept map[string]bool, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for address, ops := range h.ops {
+		owners := map[string]bool{}
+		for _, op := range ops {
+			if q, ok := op.Input.(question); ok && q.verb == claim && !kept[q.owner] {
+				owners[q.owner] = true
+			}
+		}
+		for owner := range owners {
+			h.mayReleaseLocked(address, owner, now)
+		}
+	}
 }
 
 // Released : it was given back, before now.

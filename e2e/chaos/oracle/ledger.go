@@ -62,6 +62,7 @@ type leaseState struct {
 type claimRecord struct {
 	version uint64
 	now     Claim
+	story   []string
 }
 
 type expectation struct {
@@ -141,6 +142,16 @@ func (l *Ledger) Listed(kind string, version uint64, now time.Time, objects []*E
 
 // seen is the verb of an object in a list.
 const seen = "seen"
+
+// Story is what the log has of a claim, the latest last.
+func (l *Ledger) Story(claim string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r := l.claims[claim]; r != nil {
+		return slices.Clone(r.story)
+	}
+	return nil
+}
 
 // Stats is what it has seen so far.
 func (l *Ledger) Stats() Stats {
@@ -368,6 +379,14 @@ func (l *Ledger) claimLocked(e *Event) {
 	if e.Claim != nil && e.Version < r.version {
 		l.stats.Gaps++
 		return
+	}
+	what := "gone"
+	if c := e.Claim; c != nil {
+		what = fmt.Sprintf("lease %s, holder %.8s on %s, generation %d", c.Lease, c.HolderUID, c.HolderNode, c.Generation)
+	}
+	r.story = append(r.story, fmt.Sprintf("%s %s by %s: %s", clockTime(e.Completed), e.Verb, e.User, what))
+	if len(r.story) > 24 {
+		r.story = append(r.story[:0:0], r.story[len(r.story)-16:]...)
 	}
 	before := r.now
 	if before.UID != "" && (e.Before != 0 && e.Before != r.version || e.Verb == "create") {

@@ -207,6 +207,15 @@ func TestViolations(t *testing.T) {
 			w.lease(15, "update", "ns/b", "")
 			w.attach(16, "ns/b", "pod-2")
 		}, []oracle.Kind{oracle.Broken}},
+		"given away although it was kept": {func(w *world) {
+			w.lease(1, "create", "ns/a", "")
+			w.attach(2, "ns/a", "pod-1")
+			w.truth.Detach("pod-1-c", at(3))
+			w.history.Forgotten(map[string]bool{"ns/a": true}, at(3))
+			w.ledger.Reset()
+			w.lease(4, "create", "ns/b", "")
+			w.attach(5, "ns/b", "pod-2")
+		}, []oracle.Kind{oracle.Broken}},
 		"looked up and another's": {func(w *world) {
 			w.lease(1, "create", "ns/a", "")
 			w.attach(2, "ns/a", "pod-1")
@@ -244,6 +253,20 @@ func TestGap(t *testing.T) {
 	if got := w.ledger.Stats().Gaps; got != 1 {
 		t.Errorf("%d gaps", got)
 	}
+}
+
+// An API server that goes back in time may give away what nobody is attached with.
+func TestForgotten(t *testing.T) {
+	w := newWorld(t)
+	w.lease(1, "create", "ns/a", "")
+	w.attach(2, "ns/a", "pod-1")
+	w.truth.Detach("pod-1-c", at(3))
+	w.history.Forgotten(nil, at(4))
+	w.ledger.Advance(time.Time{})
+	w.ledger.Reset()
+	w.lease(5, "create", "ns/b", "")
+	w.attach(6, "ns/b", "pod-2")
+	w.judge()
 }
 
 // What a list shows that the log has not is taken as it is: who was given a lease of which the log says nothing has it.

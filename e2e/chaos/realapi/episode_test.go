@@ -58,6 +58,8 @@ func episodes() []episode {
 		{name: "a pool is exhausted", run: exhaust},
 		{name: "a namespace is deleted", run: deleteNamespace},
 		{name: "a quota refuses claims", run: quota},
+		{name: "etcd is restored to the past", run: goBack, alone: true},
+		{name: "the definitions are deleted", run: deleteDefinitions, alone: true},
 	}
 	return all
 }

@@ -35,6 +35,8 @@ var (
 	nodesFlag    = flag.Int("nodes", 4, "nodes")
 	faultsFlag   = flag.Int("faults", 20, "of how many requests in a thousand something happens to")
 	crashesFlag  = flag.Int("plane-crashes", 8, "how often in a pass etcd or the API server is struck at a crash point")
+	scaleFlag    = flag.Float64("scale", 60, "by what the times of TestOutages are divided")
+	restoresFlag = flag.Int("restores", 5, "how often TestRestores goes back in time")
 	verboseFlag  = flag.Bool("episodes", false, "say what is being done")
 	calmFlag     = flag.Bool("calm", false, "no faults")
 )
@@ -59,7 +61,7 @@ func TestMain(m *testing.M) {
 // TestChaos does everything to a cluster, and judges it.
 func TestChaos(t *testing.T) {
 	w := newWorld(t, *seedFlag, worldOptions{nodes: *nodesFlag, managers: 1})
-	t.Logf("seed %d", *seedFlag)
+	defer w.end()
 	w.calm = *calmFlag
 	w.populate()
 	go w.progress(10 * time.Second)
@@ -78,10 +80,6 @@ func TestChaos(t *testing.T) {
 		w.logf("  %s: %s", code, text)
 	}
 	w.finish(fmt.Sprintf("realapi-%d", w.seed), fmt.Sprintf("make soak SEED=%d DURATION=%s", w.seed, *durationFlag))
-	w.end()
-	if t.Failed() {
-		w.showLogs()
-	}
 }
 
 // Slots of the main pool: ordinals of StatefulSets, and bare pods.

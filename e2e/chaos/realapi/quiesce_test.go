@@ -149,7 +149,7 @@ func (w *world) inOrder() error {
 		case s.pod == nil && uid != "":
 			complain("claim %s is held by %v, and its pod is gone", identity, c.Status.Holder)
 		case s.pod != nil && uid != string(s.pod.UID):
-			complain("claim %s is held by %q, its pod is %s", identity, uid, s.pod.UID)
+			complain("claim %s is held by %q, its pod is %s; before it was %v", identity, uid, s.pod.UID, last(c.Status.PreviousHolders))
 		case s.pod != nil && attached[uid].Lease != c.Status.LeaseName:
 			complain("claim %s has %s, its pod %q", identity, c.Status.LeaseName, attached[uid].Lease)
 		}
@@ -204,6 +204,13 @@ func (w *world) inOrder() error {
 	return errors.Join(errs...)
 }
 
+func last(past []v1alpha1.PreviousHolder) any {
+	if len(past) == 0 {
+		return "nobody's"
+	}
+	return fmt.Sprintf("%s's on %s, generation %d, until %s: %s", past[0].PodUID, past[0].NodeName, past[0].Generation, past[0].Until, past[0].Evidence)
+}
+
 // checkAll asks CHECK for every pod: it has what it was given (I3, I4).
 func (w *world) checkAll() {
 	w.each(func(s *slot) {
@@ -214,7 +221,7 @@ func (w *world) checkAll() {
 		lease, err := answerOf(s.node.ask(s.box.request(agentapi.Check, s.pod, s.pool), agentapi.CheckTimeout, 0))
 		switch {
 		case err != nil:
-			w.violation(oracle.Violation{Kind: oracle.LostLease, Text: fmt.Sprintf("CHECK of %s after quiesce: %v", s.name(), err)})
+			w.violation(oracle.Violation{Kind: oracle.LostLease, Text: fmt.Sprintf("CHECK of %s after quiesce: %v%s", s.name(), err, s.story())})
 		case lease.Name != s.lease.Name || lease.MAC != s.lease.MAC:
 			w.violation(oracle.Violation{Kind: oracle.LostLease, Text: fmt.Sprintf("CHECK of %s after quiesce: %s, it had %s", s.name(), lease.Name, s.lease.Name)})
 		default:

@@ -46,6 +46,9 @@ type slot struct {
 	lease   *agentapi.Lease
 	address string // of the lease
 
+	traceMu sync.Mutex
+	trace   []string // what was done to it last
+
 	doing atomic.Value // string: for whoever wonders why nothing happens
 
 	// late is what is done beside: DELs that come late.
@@ -65,6 +68,23 @@ func (s *slot) chance(percent int) bool { return s.rng.IntN(100) < percent }
 
 func (s *slot) someTime(upTo time.Duration) time.Duration {
 	return time.Duration(s.rng.Int64N(int64(upTo)))
+}
+
+// tell keeps what was done, for whoever must find out why it went wrong.
+func (s *slot) tell(format string, args ...any) {
+	s.traceMu.Lock()
+	defer s.traceMu.Unlock()
+	s.trace = append(s.trace, s.w.clock.Now().Format("15:04:05.000000 ")+fmt.Sprintf(format, args...))
+	if len(s.trace) > 60 {
+		s.trace = append(s.trace[:0:0], s.trace[len(s.trace)-40:]...)
+	}
+}
+
+// story is that, and what the API's log has of the claim.
+func (s *slot) story() string {
+	s.traceMu.Lock()
+	defer s.traceMu.Unlock()
+	return "\n    done:\n\t" + strings.Join(s.trace, "\n\t") + "\n    log:\n\t" + strings.Join(s.w.ledger.Story(s.identity()), "\n\t")
 }
 
 // step does one thing.
@@ -152,6 +172,7 @@ func (s *slot) create() {
 		return
 	}
 	s.pod = pod
+	s.tell("pod %.8s on %s", pod.UID, s.node.name)
 	if s.chance(50) {
 		s.w.pause(s.someTime(60 * time.Millisecond)) // images, volumes, other networks
 	}
@@ -192,7 +213,7 @@ func (s *slot) attach(what interface{ Add(int64) int64 }) {
 			what.Add(1)
 			return
 		}
-		if s.pod == nil {
+		if s.pod == nil || s.w.hurry.Load() {
 			return
 		}
 		if s.w.clock.Now().After(deadline) || s.w.quiet.Load() && s.w.clock.Now().After(deadline.Add(-20*time.Second)) {
@@ -225,6 +246,7 @@ func (s *slot) try() error {
 	lease, err := answerOf(s.node.ask(req, agentapi.AddTimeout, hangUp, call))
 	dropped, gone := call.finish()
 	s.doing.Store("between ADDs")
+	s.tell("ADD %.8s of pod %.8s on %s: %v (dropped %t, pod gone %t)", box.id, s.pod.UID, s.node.name, err, dropped, gone)
 	if err != nil {
 		s.w.count.failed.Add(1)
 		s.w.note(err)
@@ -325,6 +347,7 @@ func (s *slot) teardown(box *sandbox, pod *corev1.Pod) {
 // delBox tells CNI, and takes the sandbox away.
 func (s *slot) delBox(box *sandbox, pod *corev1.Pod, times int) {
 	box.down()
+	s.tell("DEL %.8s on %s, %d times", box.id, box.node.name, times)
 	req := box.request(agentapi.Del, pod, s.pool)
 	if !s.w.still() && s.w.chance(10) { // F1: the plugin is killed in its DEL, which the runtime repeats
 		s.w.inject("F1", "plugin SIGKILL", "m7")
@@ -490,6 +513,7 @@ func (s *slot) mayRelease(pod *corev1.Pod, address string) {
 // forget deletes the pod's object, at once if grace is zero.
 func (s *slot) forget(pod *corev1.Pod, grace int64) {
 	uid := pod.UID
+	s.tell("deletion of pod %.8s, grace %d", uid, grace)
 	s.doing.Store("deleting a pod")
 	s.must("deleting a pod", func() error {
 		err := s.w.admin.Delete(s.w.ctx, pod.DeepCopy(), client.GracePeriodSeconds(grace), client.Preconditions{UID: &uid})
@@ -511,7 +535,9 @@ func (s *slot) run(pace, stop <-chan struct{}) {
 		if s.w.quiet.Load() {
 			return
 		}
+		s.w.back.RLock()
 		s.step()
+		s.w.back.RUnlock()
 		s.doing.Store("waiting for its turn")
 	}
 }

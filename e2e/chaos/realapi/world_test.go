@@ -12,6 +12,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -56,6 +57,10 @@ type world struct {
 	ledger  *oracle.Ledger
 	history *oracle.History
 
+	// back is held while pods become what an API says that has gone back in time; pods that do something hold it for reading, and
+	// come to an end when hurry is set.
+	back  sync.RWMutex
+	hurry atomic.Bool
 	// background is what goes on beside the pods: watchers, restarts.
 	background sync.WaitGroup
 	cancel     context.CancelFunc
@@ -110,6 +115,7 @@ func newWorld(t *testing.T, seed uint64, o worldOptions) *world {
 		history: &oracle.History{},
 	}
 	w.begin = w.clock.Now()
+	t.Logf("seed %d", seed)
 	w.report = report.Report{Harness: "realapi", Seed: seed, Figures: map[string]float64{}}
 	w.truth = oracle.NewTruth(w.violation)
 	w.ledger = oracle.NewLedger(w.truth, w.violation, func(string) time.Duration { return cooldown }, w.history.Released)
@@ -424,6 +430,7 @@ func (w *world) logf(format string, args ...any) {
 // progress says every so often how far the run is, and moves the ledger on.
 func (w *world) progress(every time.Duration) {
 	last, lastAt := w.count.adds.Load(), w.clock.Now()
+	requests, took := w.upstream.Load()
 	for w.pause(time.Second) {
 		now := w.clock.Now()
 		if !w.blind.Load() {
@@ -434,8 +441,12 @@ func (w *world) progress(every time.Duration) {
 			continue
 		}
 		adds := w.count.adds.Load()
-		w.logf("%.0f ADD/s; ADD %d (new %d, replaced %d, again %d), refused %d, DEL %d, CHECK %d; attached %d; faults %d; log %+v",
-			float64(adds-last)/now.Sub(lastAt).Seconds(), adds, w.count.fresh.Load(), w.count.replaced.Load(), w.count.again.Load(),
+		n, t := w.upstream.Load()
+		latency := (t - took) / time.Duration(max(1, n-requests))
+		perSecond := float64(n-requests) / now.Sub(lastAt).Seconds()
+		requests, took = n, t
+		w.logf("%.0f ADD/s; API %.0f/s in %s; ADD %d (new %d, replaced %d, again %d), refused %d, DEL %d, CHECK %d; attached %d; faults %d; log %+v",
+			float64(adds-last)/now.Sub(lastAt).Seconds(), perSecond, latency.Round(100*time.Microsecond), adds, w.count.fresh.Load(), w.count.replaced.Load(), w.count.again.Load(),
 			w.count.failed.Load(), w.count.dels.Load(), w.count.checks.Load(), len(w.truth.Attached()), w.faults(), w.ledger.Stats())
 		last, lastAt = adds, now
 		if *verboseFlag {
@@ -460,17 +471,19 @@ func (w *world) faults() int64 {
 	return sum
 }
 
-// showLogs prints the end of every process's log.
+// showLogs copies the logs to where they outlive the run, and says where.
 func (w *world) showLogs() {
-	logs, _ := filepath.Glob(filepath.Join(w.dir, "*.log"))
-	more, _ := filepath.Glob(filepath.Join(w.dir, "plane", "*.log"))
-	for _, path := range append(logs, more...) {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			continue
-		}
-		w.t.Logf("--- end of %s\n%s", filepath.Base(path), text[max(0, len(text)-3000):])
+	dir, err := os.MkdirTemp("/var/tmp", "macpool-chaos-logs-")
+	if err != nil {
+		return
 	}
+	for _, pattern := range []string{"*.log", "plane/*.log"} {
+		logs, _ := filepath.Glob(filepath.Join(w.dir, pattern))
+		for _, path := range logs {
+			_ = exec.Command("cp", path, dir).Run()
+		}
+	}
+	w.t.Logf("the logs are in %s", dir)
 }
 
 // finish writes the report and ends everything.
@@ -512,4 +525,7 @@ func (w *world) end() {
 	w.cancel()
 	_ = w.plane.auditIn.Close()
 	w.background.Wait()
+	if w.t.Failed() {
+		w.showLogs()
+	}
 }
