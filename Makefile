@@ -85,6 +85,14 @@ e2e-all: e2e e2e-vlan ## Run all tests that start several processes, those of th
 	$(MAKE) e2e-cluster MULTUS=thin
 	$(MAKE) e2e-cluster MULTUS=thick
 
+.PHONY: chaos
+chaos: need-root build ## Break everything that the fault matrix names, within 6 minutes, and print the table; SEED=n does the same again
+	@hack/chaos.sh chaos
+
+.PHONY: soak
+soak: need-root build ## The same for hours: DURATION=2h SEED=n; parts of it add up in REPORT=dir, and PARTS names some of its harnesses
+	@hack/chaos.sh soak
+
 .PHONY: bench
 bench: ## Run the benchmarks, and print what the plugin costs beside one that does nothing
 	go run ./hack/bench

@@ -107,13 +107,29 @@ func (t *Truth) Detach(container string, now time.Time) {
 		return
 	}
 	a.To = now
-	delete(t.attached, container)
+	t.dropLocked(a)
+}
+
+func (t *Truth) dropLocked(a *Attachment) {
+	delete(t.attached, a.Container)
 	for _, key := range append([]string{a.MAC}, a.IPs...) {
 		t.byKey[key] = slices.DeleteFunc(t.byKey[key], func(other *Attachment) bool { return other == a })
 		if len(t.byKey[key]) == 0 {
 			delete(t.byKey, key)
 		}
 	}
+}
+
+// Excuse takes a sandbox out of the account, although it may still send: whoever chose so has accepted that.
+func (t *Truth) Excuse(container string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := t.attached[container]
+	if a == nil {
+		return
+	}
+	t.dropLocked(a)
+	t.past[a.Lease] = slices.DeleteFunc(t.past[a.Lease], func(other *Attachment) bool { return other == a })
 }
 
 // Unpin lets an identity have another address next time: it has ended, or the API server has forgotten it.

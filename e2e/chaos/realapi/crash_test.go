@@ -121,7 +121,7 @@ func (w *world) crash(rng *rand.Rand, at crashPoint, how string) {
 
 // unitOf is the process behind a proxy.
 func (w *world) unitOf(client string) *unit {
-	for _, n := range w.nodes {
+	for _, n := range w.allNodes() {
 		if n.name == client {
 			return n.agent
 		}
@@ -138,7 +138,7 @@ func (w *world) unitOf(client string) *unit {
 
 // nodeOf is the node of an agent's proxy.
 func (w *world) nodeOf(client string) *node {
-	for _, n := range w.nodes {
+	for _, n := range w.allNodes() {
 		if n.name == client {
 			return n
 		}

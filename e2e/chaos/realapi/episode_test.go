@@ -127,6 +127,7 @@ func (w *world) passEpisodes(rng *rand.Rand, list []episode, until time.Time, al
 				w.logf("episode: %s", e.name)
 			}
 			e.run(w, own)
+			w.pause(w.between(own, 0, 2**gapFlag))
 		}()
 	}
 	for range cap(lanes) {

@@ -35,7 +35,8 @@ var (
 	nodesFlag    = flag.Int("nodes", 4, "nodes")
 	faultsFlag   = flag.Int("faults", 20, "of how many requests in a thousand something happens to")
 	crashesFlag  = flag.Int("plane-crashes", 8, "how often in a pass etcd or the API server is struck at a crash point")
-	scaleFlag    = flag.Float64("scale", 60, "by what the times of TestOutages are divided")
+	gapFlag      = flag.Duration("gap", 0, "how long nothing new is done between two episodes")
+	scaleFlag    = flag.Float64("scale", 60, "by what the times of the outages are divided; 0 for none")
 	restoresFlag = flag.Int("restores", 5, "how often TestRestores goes back in time")
 	verboseFlag  = flag.Bool("episodes", false, "say what is being done")
 	calmFlag     = flag.Bool("calm", false, "no faults")
@@ -58,23 +59,29 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run()) // and everything ends with it
 }
 
-// TestChaos does everything to a cluster, and judges it.
+// TestChaos does everything to a cluster, and judges it: outages first, then all episodes of the fault matrix and all crash points
+// while pods come and go, as long as the time lasts and at least once.
 func TestChaos(t *testing.T) {
-	w := newWorld(t, *seedFlag, worldOptions{nodes: *nodesFlag, managers: 1})
+	w := newWorld(t, *seedFlag, worldOptions{nodes: *nodesFlag, farNodes: 2, managers: 1})
 	defer w.end()
 	w.calm = *calmFlag
 	w.populate()
 	go w.progress(10 * time.Second)
-	running := w.churn(*rateFlag)
+	if *scaleFlag > 0 && !w.calm {
+		w.outages(*scaleFlag)
+	}
+	var running sync.WaitGroup
+	w.churn(&running, w.slots, *rateFlag)
 	until := w.clock.Now().Add(*durationFlag)
 	if w.calm {
 		w.pause(*durationFlag)
 	} else {
-		w.pause(5 * time.Second) // most pods run
+		running.Go(w.farAway)
+		w.pause(3 * time.Second)
 		w.plan.perMille.Store(int64(*faultsFlag))
 		w.strike(w.rng("episodes"), until, *crashesFlag)
 	}
-	w.settled(running)
+	w.settled(&running)
 	w.logf("refusals: %v", w.codes)
 	for code, text := range w.samples {
 		w.logf("  %s: %s", code, text)
@@ -115,17 +122,20 @@ func (w *world) populate() {
 	}
 }
 
-// churn lets all slots step, rate times in a second together. What it returns waits until they are still.
-func (w *world) churn(rate int) *sync.WaitGroup {
+// churn lets slots step, rate times in a second together, until they are to be still or it is stopped.
+func (w *world) churn(running *sync.WaitGroup, slots []*slot, rate int) (stop func()) {
 	pace := make(chan struct{}, rate)
-	stop := make(chan struct{})
+	ended := make(chan struct{})
+	stopped := make(chan struct{})
 	w.background.Go(func() {
-		defer close(stop)
+		defer close(ended)
 		tick := w.clock.NewTicker(time.Second / time.Duration(rate))
 		defer tick.Stop()
 		for !w.quiet.Load() {
 			select {
 			case <-tick.C():
+			case <-stopped:
+				return
 			case <-w.ctx.Done():
 				return
 			}
@@ -135,9 +145,8 @@ func (w *world) churn(rate int) *sync.WaitGroup {
 			}
 		}
 	})
-	running := &sync.WaitGroup{}
-	for _, s := range w.slots {
-		running.Go(func() { s.run(pace, stop) })
+	for _, s := range slots {
+		running.Go(func() { s.run(pace, ended) })
 	}
-	return running
+	return sync.OnceFunc(func() { close(stopped) })
 }

@@ -43,6 +43,7 @@ type node struct {
 	boxes map[string]*sandbox
 	acked map[string]bool // containers that the agent has answered for
 	disk  string          // the state directory, if it is not in memory
+	far   bool            // its sandboxes have network namespaces of their own
 }
 
 // sandbox is a pod sandbox: a path with a network namespace, which is all that an agent looks at.
@@ -137,7 +138,11 @@ func (n *node) newSandbox() (*sandbox, error) {
 	if err := os.WriteFile(sb.path, nil, 0o600); err != nil {
 		return nil, err
 	}
-	if err := unix.Mount("/proc/self/ns/net", sb.path, "", unix.MS_BIND, ""); err != nil {
+	mount := func(path string) error { return unix.Mount("/proc/self/ns/net", path, "", unix.MS_BIND, "") }
+	if n.far {
+		mount = ownNamespace
+	}
+	if err := mount(sb.path); err != nil {
 		return nil, fmt.Errorf("mounting a namespace: %w", err)
 	}
 	n.boxes[sb.id] = sb
@@ -322,6 +327,14 @@ func (n *node) powerLoss(dark time.Duration) bool {
 		boot()
 	})
 	return true
+}
+
+// repair brings a node back whose power was to be off for longer.
+func (n *node) repair() {
+	n.mu.Lock()
+	n.off = false
+	n.mu.Unlock()
+	n.w.revive(n.agent)
 }
 
 // awaitPower waits until the node is on; nothing on it runs before.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,7 +33,8 @@ func (w *world) settled(running interface{ Wait() }) {
 	w.logf("quiesce: %d pods", len(w.slots))
 	w.heal()
 	running.Wait()
-	w.each(func(s *slot) { s.settle() })
+	w.slots = append(w.slots, w.far...)
+	w.each(w.slots, func(s *slot) { s.settle() })
 	w.logf("every pod is at rest")
 	var last error
 	said := w.clock.Now()
@@ -63,24 +65,19 @@ func (w *world) settled(running interface{ Wait() }) {
 	w.logf("in order: %v; %d histories checked, %d without an order; %d attached", last == nil, checked, len(broken), len(w.truth.Attached()))
 }
 
-// each does something to every slot at once.
-func (w *world) each(do func(*slot)) {
-	done := make(chan struct{}, len(w.slots))
-	for _, s := range w.slots {
-		go func() {
-			do(s)
-			done <- struct{}{}
-		}()
+// each does something to slots at once.
+func (w *world) each(slots []*slot, do func(*slot)) {
+	var all sync.WaitGroup
+	for _, s := range slots {
+		all.Go(func() { do(s) })
 	}
-	for range w.slots {
-		<-done
-	}
+	all.Wait()
 }
 
 // heal ends what is still being done to the cluster.
 func (w *world) heal() {
 	w.plan.perMille.Store(0)
-	for _, n := range w.nodes {
+	for _, n := range w.allNodes() {
 		n.proxy.Heal()
 	}
 	for _, m := range w.managers {
@@ -183,7 +180,7 @@ func (w *world) inOrder() error {
 	}
 	// The arithmetic: what is not leased is free, but those of which no node has said that the interface is gone: they cool for
 	// ten minutes.
-	sizes := map[string]int64{"main": mainSize, "tight": tightSize}
+	sizes := map[string]int64{"main": mainSize, "tight": tightSize, "quick": 32}
 	for _, p := range pools.Items {
 		size, ok := sizes[p.Name]
 		if !ok {
@@ -196,7 +193,7 @@ func (w *world) inOrder() error {
 				leased[p.Name], cooling[p.Name])
 		}
 	}
-	for _, n := range w.nodes {
+	for _, n := range w.allNodes() {
 		if left := n.spooled(); left > 0 {
 			complain("%s has %d DELs in its spool", n.name, left)
 		}
@@ -213,7 +210,7 @@ func last(past []v1alpha1.PreviousHolder) any {
 
 // checkAll asks CHECK for every pod: it has what it was given (I3, I4).
 func (w *world) checkAll() {
-	w.each(func(s *slot) {
+	w.each(w.slots, func(s *slot) {
 		if s.box == nil || s.pod == nil {
 			return
 		}

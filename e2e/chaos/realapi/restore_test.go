@@ -141,23 +141,58 @@ func (s *slot) becomes(live *corev1.Pod) {
 	s.forget(live, 0) // not scheduled yet: its controller makes another
 }
 
-// awaitAllocation waits until addresses of the pools are given out.
+// awaitAllocation waits until addresses are given out: every agent has reported since, all are on the pools' timeline, and no pool is
+// paused.
 func (w *world) awaitAllocation(since time.Time) error {
 	var last error
 	for w.pause(200 * time.Millisecond) {
-		var pools v1alpha1.MacPoolList
-		last = w.admin.List(w.ctx, &pools)
-		for _, p := range pools.Items {
-			if c := apimeta.FindStatusCondition(p.Status.Conditions, v1alpha1.PoolAllocationPaused); c != nil {
-				last = fmt.Errorf("pool %s, timeline %d: %s", p.Name, p.Status.Timeline, c.Message)
-			}
-		}
-		if last == nil && w.clock.Since(since) > time.Second {
+		if last = w.allocates(since); last == nil {
+			w.figureMax("recoveredAfterSeconds", w.clock.Since(since).Seconds())
 			return nil
 		}
 		if w.clock.Since(since) > recoverWithin {
-			return fmt.Errorf("allocation is paused %s after the API went back: %w", recoverWithin, last)
+			return fmt.Errorf("nothing is given out %s after the API went back: %w", recoverWithin, last)
 		}
+	}
+	return nil
+}
+
+func (w *world) allocates(since time.Time) error {
+	var pools v1alpha1.MacPoolList
+	var nodes v1alpha1.MacNodeList
+	if err := w.admin.List(w.ctx, &pools); err != nil {
+		return err
+	}
+	if err := w.admin.List(w.ctx, &nodes); err != nil {
+		return err
+	}
+	for _, p := range pools.Items {
+		if c := apimeta.FindStatusCondition(p.Status.Conditions, v1alpha1.PoolAllocationPaused); c != nil {
+			return fmt.Errorf("pool %s, timeline %d: %s", p.Name, p.Status.Timeline, c.Message)
+		}
+		if !apimeta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.PoolReady) {
+			return fmt.Errorf("pool %s is not ready", p.Name)
+		}
+		for _, n := range nodes.Items {
+			if n.Status.Timeline != p.Status.Timeline {
+				return fmt.Errorf("node %s is on timeline %d, pool %s on %d", n.Name, n.Status.Timeline, p.Name, p.Status.Timeline)
+			}
+		}
+	}
+	reported := 0
+	for _, n := range nodes.Items {
+		if n.Status.RenewTime.After(since) {
+			reported++
+		}
+	}
+	running := 0
+	for _, n := range w.allNodes() {
+		if n.agent.up() {
+			running++
+		}
+	}
+	if reported < running {
+		return fmt.Errorf("%d of %d nodes have reported since", reported, running)
 	}
 	return nil
 }
@@ -181,7 +216,7 @@ func deleteDefinitions(w *world, rng *rand.Rand) {
 	})
 	w.forgotten()
 	w.starts.Add(1) // have it listed
-	for _, pool := range []*v1alpha1.MacPool{mainPool(), tightPool()} {
+	for _, pool := range pools() {
 		w.must("making a pool again", func() error { return ignoreExists(w.admin.Create(w.ctx, pool.DeepCopy())) })
 	}
 	if err := w.awaitAllocation(before); err != nil {

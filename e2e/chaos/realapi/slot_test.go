@@ -41,6 +41,8 @@ type slot struct {
 
 	pod     *corev1.Pod
 	made    time.Time // when the pod was
+	since   time.Time // when it was attached last
+	only    *node     // the node on which it must run; nil: any
 	node    *node
 	box     *sandbox
 	lease   *agentapi.Lease
@@ -131,6 +133,9 @@ func (s *slot) create() {
 		s.n++
 	}
 	s.node = s.w.nodes[s.rng.IntN(len(s.w.nodes))]
+	if s.only != nil {
+		s.node = s.only
+	}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: s.ns, Name: s.name(),
@@ -267,7 +272,7 @@ func (s *slot) try() error {
 		return errGiveUp // the power went
 	}
 	s.w.count.adds.Add(1)
-	s.address = lease.Name
+	s.address, s.since = lease.Name, s.w.clock.Now()
 	s.w.history.Claim(lease.Name, s.identity(), s.made, s.w.clock.Now())
 	if gone {
 		s.mayRelease(s.pod, s.address)

@@ -86,14 +86,19 @@ func (w *world) kill(u *unit, hold time.Duration, meanwhile func()) bool {
 			meanwhile()
 		}
 		w.pause(hold)
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		u.down = false
-		if !u.gone && w.ctx.Err() == nil {
-			w.startLocked(u)
-		}
+		w.revive(u)
 	})
 	return true
+}
+
+// revive starts a process that was killed, if nobody has yet.
+func (w *world) revive(u *unit) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.down && !u.gone && w.ctx.Err() == nil {
+		u.down = false
+		w.startLocked(u)
+	}
 }
 
 // stop pauses the process with SIGSTOP for a while.

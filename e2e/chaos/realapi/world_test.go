@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -65,13 +66,16 @@ type world struct {
 	background sync.WaitGroup
 	cancel     context.CancelFunc
 
-	slots   []*slot
-	planes  atomic.Int64 // how often etcd or the API server was killed
-	starts  atomic.Int64 // how often the API server was started
-	blind   atomic.Bool  // the log may lack something, and the API was not listed since
-	editing atomic.Int32 // pools that are being edited
-	count   counters
-	begin   time.Time
+	slots []*slot
+	// far are slots with nodes of their own.
+	far      []*slot
+	farNodes []*node
+	planes   atomic.Int64 // how often etcd or the API server was killed
+	starts   atomic.Int64 // how often the API server was started
+	blind    atomic.Bool  // the log may lack something, and the API was not listed since
+	editing  atomic.Int32 // pools that are being edited
+	count    counters
+	begin    time.Time
 
 	// quiet: no faults and no changes any more; settleBy is when all must be at rest.
 	quiet    atomic.Bool
@@ -128,8 +132,8 @@ func newWorld(t *testing.T, seed uint64, o worldOptions) *world {
 }
 
 type worldOptions struct {
-	nodes, managers int
-	leaderElect     bool
+	nodes, farNodes, managers int
+	leaderElect               bool
 }
 
 func (w *world) start(o worldOptions) error {
@@ -177,6 +181,14 @@ func (w *world) start(o worldOptions) error {
 			return err
 		}
 		w.nodes = append(w.nodes, n)
+	}
+	for i := range o.farNodes {
+		n, err := w.newNode(w.ctx, fmt.Sprintf("far-%d", i+1))
+		if err != nil {
+			return err
+		}
+		n.far = true
+		w.farNodes = append(w.farNodes, n)
 	}
 	for range o.managers {
 		if _, err := w.addManager(o.leaderElect); err != nil {
@@ -232,7 +244,7 @@ func (w *world) furnish() error {
 			return err
 		}
 	}
-	for _, pool := range []*v1alpha1.MacPool{mainPool(), tightPool()} {
+	for _, pool := range pools() {
 		if err := w.admin.Create(w.ctx, pool); err != nil {
 			return err
 		}
@@ -258,6 +270,8 @@ const (
 	tightSize = 8
 )
 
+func pools() []*v1alpha1.MacPool { return []*v1alpha1.MacPool{mainPool(), tightPool(), quickPool()} }
+
 func mainPool() *v1alpha1.MacPool { return newPool("main", 50, "10.50.0.20", "10.50.1.243") }
 
 func tightPool() *v1alpha1.MacPool { return newPool("tight", 51, "10.51.0.20", "10.51.0.27") }
@@ -277,6 +291,8 @@ func newPool(name string, vlan int32, start, end v1alpha1.IPAddress) *v1alpha1.M
 		},
 	}
 }
+
+func (w *world) allNodes() []*node { return append(slices.Clone(w.nodes), w.farNodes...) }
 
 // readAudit feeds the log to the ledger as it comes.
 func (w *world) readAudit() {
@@ -514,7 +530,7 @@ func (w *world) end() {
 	for _, m := range w.managers {
 		w.retire(m.unit)
 	}
-	for _, n := range w.nodes {
+	for _, n := range w.allNodes() {
 		w.retire(n.agent)
 		if n.disk != "" {
 			_ = os.RemoveAll(n.disk)
