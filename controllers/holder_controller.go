@@ -38,8 +38,8 @@ type HolderReconciler struct {
 	Recorder  events.EventRecorder
 	// Clock must be monotonic, as time.Now is.
 	Clock clock.PassiveClock
-	// Gate, if it is set, is asked with the pool before a hold is ended on evidence; its error keeps from that.
-	Gate func(ctx context.Context, pool string) error
+	// Gate keeps from ending holds on evidence while the API server may be behind.
+	Gate Gate
 	// Grace is the least time between the two looks that end a hold; 10 s if zero.
 	Grace time.Duration
 	// Patience is how long a ready node may keep an interface whose pod is gone, before somebody is told; 10 min if zero.
@@ -95,11 +95,8 @@ func (r *HolderReconciler) judge(ctx context.Context, seen *v1alpha1.MacClaim) (
 	if verdict.End.Reason == "" {
 		return r.again(verdict), r.suspect(ctx, claim, verdict)
 	}
-	if r.Gate != nil {
-		if err := r.Gate(ctx, claim.Spec.PoolRef.Name); err != nil {
-			ctrl.LoggerFrom(ctx).Info("Kept a holder although it is over", "reason", verdict.End.Reason, "cause", err.Error())
-			return ctrl.Result{RequeueAfter: retryProblem}, nil
-		}
+	if wait, err := r.Gate.closed(ctx, claim.Spec.PoolRef.Name); wait > 0 || err != nil {
+		return ctrl.Result{RequeueAfter: wait}, err
 	}
 	_, err = r.end(ctx, claim, verdict.End)
 	return ctrl.Result{}, err

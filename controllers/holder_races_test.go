@@ -12,7 +12,6 @@ import (
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -139,7 +138,7 @@ func TestPodIsThereAgain(t *testing.T) {
 // A cache that has lost sight of a pod says nothing, whatever it says, and for however long (M11).
 func TestStaleCacheEndsNothing(t *testing.T) {
 	var lost atomic.Bool
-	h := newHold(t, managerOptions{cached: func(next client.Client) client.Client { return blind{next, &lost} }})
+	h := newHold(t, managerOptions{cached: func(next client.Client) client.Client { return emptyClient{next, emptyReader{next, &lost}} }})
 	lost.Store(true)
 	h.ready(h.node, corev1.ConditionUnknown)
 	h.fence(h.node)
@@ -148,20 +147,6 @@ func TestStaleCacheEndsNothing(t *testing.T) {
 	h.remove(h.node)
 	h.goesOn()
 	h.trusted()
-}
-
-// blind is a cache that has lost all pods.
-type blind struct {
-	client.Client
-
-	lost *atomic.Bool
-}
-
-func (b blind) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
-	if _, isPod := object.(*corev1.Pod); isPod && b.lost.Load() {
-		return apierrors.NewNotFound(schema.GroupResource{Resource: "pods"}, key.Name)
-	}
-	return b.Client.Get(ctx, key, object, options...)
 }
 
 // A namespace that is deleted: its pods go first, its claims when nothing holds them any more, and each lease says why (F23). The

@@ -23,13 +23,17 @@ import (
 // orphanAfter is short, and long enough for a bind that is under way.
 const orphanAfter = 1500 * time.Millisecond
 
-// strayLease makes a lease of 192.168.50.200 by hand, leased an hour ago.
+// strayLease makes a lease of 192.168.50.200 by hand, leased for longer than a bind takes, and not so long that it looks restored from a backup.
 func (w *world) strayLease(pool *v1alpha1.MacPool, claim *v1alpha1.MacClaim) *v1alpha1.MacLease {
 	w.t.Helper()
-	const address = "192.168.50.200"
+	return w.strayLeaseAt(pool, "192.168.50.200", claim)
+}
+
+func (w *world) strayLeaseAt(pool *v1alpha1.MacPool, address v1alpha1.IPAddress, claim *v1alpha1.MacClaim) *v1alpha1.MacLease {
+	w.t.Helper()
 	lease := &v1alpha1.MacLease{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: binding.SegmentOf(pool) + "." + address,
+			Name: binding.SegmentOf(pool) + "." + string(address),
 			Labels: map[string]string{
 				v1alpha1.LabelSegment: binding.SegmentOf(pool), v1alpha1.LabelIdentity: binding.IdentityLabel(claim.Namespace, claim.Name),
 			},
@@ -37,7 +41,7 @@ func (w *world) strayLease(pool *v1alpha1.MacPool, claim *v1alpha1.MacClaim) *v1
 		Spec: v1alpha1.MacLeaseSpec{
 			PoolName: pool.Name, MAC: "02:32:00:a8:32:c8", IPs: []v1alpha1.IPAddress{address},
 			ClaimRef: v1alpha1.ClaimRef{Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID},
-			LeasedAt: metav1.NewTime(time.Now().Add(-time.Hour)),
+			LeasedAt: metav1.NewTime(time.Now().Add(-2 * time.Minute)),
 		},
 	}
 	w.create(lease)

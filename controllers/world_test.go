@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -31,6 +32,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/controllers"
+	"github.com/macpool/macpool/internal/audit"
 	"github.com/macpool/macpool/internal/binding"
 	"github.com/macpool/macpool/internal/view"
 )
@@ -113,6 +115,8 @@ type managerOptions struct {
 	grace, patience time.Duration
 	// silence is that of MacNodeReconciler; holdGrace if zero.
 	silence time.Duration
+	// audit gets the manager's audit lines.
+	audit io.Writer
 	// live wraps what reconcilers read live by, cached what they read from the cache and write by.
 	live   func(client.Reader) client.Reader
 	cached func(client.Client) client.Client
@@ -148,6 +152,9 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 	}
 	feed = view.NewFeed()
 	binder := &binding.Binder{Client: live, Index: feed.Index, Clock: o.clock}
+	if o.audit != nil {
+		binder.Audit = audit.New(o.audit)
+	}
 	apiReader, cached := mgr.GetAPIReader(), mgr.GetClient()
 	if o.live != nil {
 		apiReader = o.live(apiReader)
