@@ -94,6 +94,14 @@ func (l *Ledger) Expect(lease, identity, who string, at time.Time) {
 	l.expects = append(l.expects, expectation{lease, identity, who, at})
 }
 
+// Unsure takes back what was expected of a time in which the API was being brought up to what nodes know: what is attached may be attached
+// again then, before its lease is there again.
+func (l *Ledger) Unsure(from, to time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expects = slices.DeleteFunc(l.expects, func(x expectation) bool { return !x.at.Before(from) && !x.at.After(to) })
+}
+
 // Reset forgets all, as when the API server has gone back in time. What is there then comes by Seed.
 func (l *Ledger) Reset() {
 	l.mu.Lock()

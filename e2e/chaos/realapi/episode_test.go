@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,8 @@ type episode struct {
 	run  func(w *world, rng *rand.Rand)
 	// alone: nothing else is done meanwhile.
 	alone bool
+	// rare: it brings everything to a stop for a while, and is done in every fourth pass.
+	rare bool
 }
 
 // episodes are all of them. Crash points come on top.
@@ -30,7 +33,7 @@ func episodes() []episode {
 		{name: "an agent is killed at some time", run: killAgent},
 		{name: "power goes while the journal is written", run: tearJournal},
 		{name: "a node loses its power", run: powerLoss},
-		{name: "all nodes lose their power", run: rebootStorm, alone: true},
+		{name: "all nodes lose their power", run: rebootStorm, alone: true, rare: true},
 		{name: "a node is cut off", run: cutOff(faultproxy.Refused, time.Second, 6*time.Second)},
 		{name: "a node hears nothing", run: cutOff(faultproxy.Silent, time.Second, 8*time.Second)},
 		{name: "a node is cut off for longer than its window", run: cutOff(faultproxy.Refused, 21*time.Second, 26*time.Second)},
@@ -58,8 +61,8 @@ func episodes() []episode {
 		{name: "a pool is exhausted", run: exhaust},
 		{name: "a namespace is deleted", run: deleteNamespace},
 		{name: "a quota refuses claims", run: quota},
-		{name: "etcd is restored to the past", run: goBack, alone: true},
-		{name: "the definitions are deleted", run: deleteDefinitions, alone: true},
+		{name: "etcd is restored to the past", run: goBack, alone: true, rare: true},
+		{name: "the definitions are deleted", run: deleteDefinitions, alone: true, rare: true},
 	}
 	return all
 }
@@ -91,6 +94,7 @@ func (w *world) strike(rng *rand.Rand, until time.Time, crashes int) {
 		}
 		rng.Shuffle(len(plane), func(i, j int) { plane[i], plane[j] = plane[j], plane[i] })
 		list = append(list, plane[:min(crashes, len(plane))]...)
+		list = slices.DeleteFunc(list, func(e episode) bool { return e.rare && pass%4 != 0 })
 		rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 		begin := w.clock.Now()
 		w.passEpisodes(rng, list, until, pass == 0)

@@ -34,6 +34,7 @@ func goBack(w *world, rng *rand.Rand) {
 	}
 	w.pause(w.between(rng, time.Second, 5*time.Second))
 	before := w.clock.Now()
+	defer w.recovering(before)()
 	if err := w.restorePlane("snapshot"); err != nil {
 		w.violation(oracle.Violation{Kind: "driver", Text: "restoring: " + err.Error()})
 		return
@@ -55,6 +56,18 @@ func goBack(w *world, rng *rand.Rand) {
 		w.violation(oracle.Violation{Kind: "stuck", Text: err.Error()})
 	}
 }
+
+// recovering holds the ledger's judgement until the API is what the nodes know.
+func (w *world) recovering(since time.Time) (done func()) {
+	w.unsure.Store(true)
+	return func() {
+		w.ledger.Unsure(since.Add(-settleLog), w.clock.Now())
+		w.unsure.Store(false)
+	}
+}
+
+// settleLog is how far behind the ledger is: it may not have judged yet what was before.
+const settleLog = 5 * time.Second
 
 // restorePlane stops etcd and the API server, and starts them with a snapshot.
 func (w *world) restorePlane(name string) error {
@@ -201,6 +214,7 @@ func (w *world) allocates(since time.Time) error {
 func deleteDefinitions(w *world, rng *rand.Rand) {
 	w.awaitPlane()
 	before := w.clock.Now()
+	defer w.recovering(before)()
 	w.blind.Store(true)
 	crds := filepath.Join(w.plane.root, "config", "crd")
 	w.inject("F27", "definitions deleted", "m5-m6")

@@ -73,6 +73,7 @@ type world struct {
 	planes   atomic.Int64 // how often etcd or the API server was killed
 	starts   atomic.Int64 // how often the API server was started
 	blind    atomic.Bool  // the log may lack something, and the API was not listed since
+	unsure   atomic.Bool  // the API is being brought up to what the nodes know
 	editing  atomic.Int32 // pools that are being edited
 	count    counters
 	begin    time.Time
@@ -449,7 +450,7 @@ func (w *world) progress(every time.Duration) {
 	requests, took := w.upstream.Load()
 	for w.pause(time.Second) {
 		now := w.clock.Now()
-		if !w.blind.Load() {
+		if !w.blind.Load() && !w.unsure.Load() {
 			w.ledger.Advance(now)
 		}
 		w.truth.Forget(now.Add(-2 * time.Minute))
