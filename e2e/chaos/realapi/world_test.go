@@ -70,6 +70,7 @@ type world struct {
 	// far are slots with nodes of their own.
 	far      []*slot
 	farNodes []*node
+	away     atomic.Bool  // one of these is
 	planes   atomic.Int64 // how often etcd or the API server was killed
 	starts   atomic.Int64 // how often the API server was started
 	blind    atomic.Bool  // the log may lack something, and the API was not listed since
