@@ -158,10 +158,10 @@ func awaitPolicy(ctx context.Context, c client.Client) error {
 }
 
 // client is the administrator's client.
-func (c *ControlPlane) client() (client.Client, error) { return c.watchClient() }
+func (c *ControlPlane) client() (client.Client, error) { return c.WatchClient() }
 
-// watchClient is a client of the administrator that can also watch.
-func (c *ControlPlane) watchClient() (client.WithWatch, error) {
+// WatchClient is a client of the administrator that can also watch.
+func (c *ControlPlane) WatchClient() (client.WithWatch, error) {
 	scheme := k8sruntime.NewScheme()
 	for _, add := range []func(*k8sruntime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, nadv1.AddToScheme} {
 		if err := add(scheme); err != nil {

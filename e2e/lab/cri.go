@@ -293,6 +293,42 @@ func (c *CRI) restartMultus(running bool) {
 	}
 }
 
+// AgainDEL detaches a sandbox once more, whatever the runtime thinks, with an empty namespace.
+func (c *CRI) AgainDEL(s *PodSandbox) error {
+	var errs []error
+	for _, net := range s.Networks {
+		_, err := c.node.call(c.node.lab.ctx, c.node.immortal, c.node.cache, Call{Command: "DEL", Sandbox: s, Network: net})
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Lose takes a sandbox away without a word to any plugin: its DEL is lost for ever (F20).
+func (c *CRI) Lose(s *PodSandbox) error {
+	s.busy.Lock()
+	defer s.busy.Unlock()
+	c.forget(s)
+	return s.destroy()
+}
+
+// Leak forgets a sandbox whose namespace stays as it is, until Destroy (F34).
+func (c *CRI) Leak(s *PodSandbox) {
+	s.busy.Lock()
+	defer s.busy.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.sandboxes, s.ID)
+	c.leaked = append(c.leaked, s)
+	s.set(func(s *PodSandbox) { s.ready = false })
+}
+
+// Leaked are the sandboxes that the runtime has forgotten and whose namespaces are there.
+func (c *CRI) Leaked() []*PodSandbox {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(c.leaked), func(s *PodSandbox) bool { return s.netnsPath() == "" })
+}
+
 // LoseMultusCache removes what Multus has written down about a sandbox (M29).
 func (c *CRI) LoseMultusCache(s *PodSandbox) {
 	common := multusCommon{node: c.node}

@@ -73,7 +73,7 @@ func (crio) stop(ctx context.Context, c *CRI, by *caller, s *PodSandbox) {
 	for _, net := range c.networksOf(s) {
 		if err := net.del(ctx, by, s); err != nil {
 			if !by.isDead() {
-				s.dropResults()
+				s.LoseResults()
 			}
 			break
 		}
@@ -168,8 +168,8 @@ func (c *CRI) confSnapshot() map[string]string {
 	return maps.Clone(c.confs)
 }
 
-// dropResults removes libcni's results of a sandbox.
-func (s *PodSandbox) dropResults() {
+// LoseResults removes libcni's results of a sandbox.
+func (s *PodSandbox) LoseResults() {
 	files, _ := filepath.Glob(filepath.Join(s.Node.cache, "results", "*-"+s.ID+"-*"))
 	for _, file := range files {
 		_ = os.Remove(file)

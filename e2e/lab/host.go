@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"github.com/vishvananda/netlink"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // Host is a node with all that runs on it. It can be cut off and lose its power.
@@ -30,6 +32,63 @@ func (n *Node) NewHost(p Personality, scale float64) (*Host, error) {
 	var err error
 	h.Kubelet, err = n.NewKubelet(h.Runtime, scale)
 	return h, err
+}
+
+// AddBridge makes a bridge on the node with the parent link of a VLAN as a port, for networks of the plugin bridge. It says nothing
+// itself.
+func (n *Node) AddBridge(name string, vid int) error {
+	return within(n.ns, func() error {
+		parent, err := netlink.LinkByName(parentName(vid))
+		if err != nil {
+			return fmt.Errorf("looking up %s: %w", parentName(vid), err)
+		}
+		br := &netlink.Bridge{
+			// Fixed, as that of the switch is.
+			LinkAttrs: netlink.LinkAttrs{Name: name, HardwareAddr: parent.Attrs().HardwareAddr},
+			// It would tell the VLAN which groups it listens to.
+			MulticastSnooping: new(false),
+		}
+		if err := netlink.LinkAdd(br); err != nil {
+			return fmt.Errorf("adding bridge %s: %w", name, err)
+		}
+		if err := netlink.LinkSetMaster(parent, br); err != nil {
+			return fmt.Errorf("plugging %s into %s: %w", parentName(vid), name, err)
+		}
+		return setUp(name)
+	})
+}
+
+// IsParentMAC tells whether a MAC is that of the node's trunk or of one of its parent links, by which its agent asks.
+func (n *Node) IsParentMAC(mac string) bool {
+	found := false
+	_ = within(n.ns, func() error {
+		links, err := netlink.LinkList()
+		for _, l := range links {
+			name := l.Attrs().Name
+			found = found || (name == trunkName || strings.HasPrefix(name, "eth0.")) && l.Attrs().HardwareAddr.String() == mac
+		}
+		return err
+	})
+	return found
+}
+
+// ReportReady writes the condition Ready of the node's object: true as its kubelet does, false as the control plane does that has
+// not heard of the kubelet for a while.
+func (n *Node) ReportReady(ctx context.Context, ready bool) error {
+	node := &corev1.Node{}
+	if err := n.lab.Client.Get(ctx, client.ObjectKey{Name: n.Name}, node); err != nil {
+		return fmt.Errorf("reading node %s: %w", n.Name, err)
+	}
+	condition := corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady"}
+	if !ready {
+		condition.Status, condition.Reason = corev1.ConditionUnknown, "NodeStatusUnknown"
+	}
+	patch := client.MergeFrom(node.DeepCopy())
+	node.Status.Conditions = []corev1.NodeCondition{condition}
+	if err := n.lab.Client.Status().Patch(ctx, node, patch); err != nil {
+		return fmt.Errorf("reporting node %s: %w", n.Name, err)
+	}
+	return nil
 }
 
 // PowerOff cuts the power: nothing is sent any more, no process is left, and no network namespace of a pod. What is on the disk

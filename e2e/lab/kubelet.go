@@ -58,7 +58,7 @@ const (
 
 // NewKubelet gives the node a kubelet, which does not run yet.
 func (n *Node) NewKubelet(runtime *CRI, scale float64) (*Kubelet, error) {
-	c, err := n.lab.API.watchClient()
+	c, err := n.lab.API.WatchClient()
 	if err != nil {
 		return nil, err
 	}

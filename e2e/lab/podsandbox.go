@@ -136,6 +136,9 @@ func (s *PodSandbox) Interfaces() ([]Interface, error) {
 	return all, nil
 }
 
+// Destroy takes the namespace of a sandbox away that was leaked.
+func (s *PodSandbox) Destroy() error { return s.destroy() }
+
 // destroy takes the namespace away without telling any plugin. Its links go first, one by one: the kernel removes a namespace some
 // time after its last user went, and a runtime's is gone when it says so.
 func (s *PodSandbox) destroy() error {

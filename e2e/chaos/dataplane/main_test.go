@@ -24,6 +24,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -37,7 +38,8 @@ var (
 	seedFlag     = flag.Uint64("seed", 1, "what is done")
 	durationFlag = flag.Duration("duration", 45*time.Second, "how long pods come and go, without the start and the quiesce")
 	actorsFlag   = flag.Int("actors", 42, "pods at a time, about")
-	pauseFlag    = flag.Duration("pause", 300*time.Millisecond, "mean time between two faults on a node")
+	pauseFlag    = flag.Duration("pause", time.Second, "mean time between two faults of a kind")
+	strikersFlag = flag.Int("strikers", 2, "how many nodes at most something is done to as a whole at a time")
 	calmFlag     = flag.Bool("calm", false, "no faults: how fast the machine is")
 	verboseFlag  = flag.Bool("verbose", false, "say what is done, and show macpool's logs at the end")
 )
@@ -53,9 +55,31 @@ func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard()) // envtest's
 	go lab.ReapOrphans(context.Background())
 	var err error
-	if options, err = lab.OptionsFromEnv(); err != nil {
+	if options, err = lab.OptionsFromEnv(); err == nil {
+		err = ownBinaries()
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	os.Exit(m.Run()) // and everything ends with it
+}
+
+// ownBinaries has macpool's programs in a place of the run's own: the plugin is replaced while it runs.
+func ownBinaries() error {
+	dir := filepath.Join(isolation.Dir, "bin")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	for _, name := range []string{"manager", "agent", "macpool"} {
+		content, err := os.ReadFile(filepath.Join(options.Bin, name))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o700); err != nil {
+			return err
+		}
+	}
+	options.Bin = dir
+	return nil
 }

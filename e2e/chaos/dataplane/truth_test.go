@@ -6,12 +6,17 @@ package dataplane_test
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/macpool/macpool/e2e/lab"
 )
@@ -24,6 +29,10 @@ type truth struct {
 	attempts map[attemptKey]*attempt // those whose namespace is there, and those that went a moment ago
 	byMAC    map[string][]*attempt   // those of them that were answered
 	given    map[string]*given       // identity -> what it was given first (I4)
+	owners   map[netip.Addr]string   // address -> the identity that was given it last
+	flights  map[*lab.Call]*attempt  // calls that are under way
+	refusals map[string]int64        // code -> how many ADDs failed with it
+	ofPod    map[types.UID][]string  // pod -> with what its ADDs failed
 	adds     int64
 	failed   int64
 	dels     int64
@@ -47,6 +56,7 @@ type attempt struct {
 	detach   time.Time // the first DEL began
 	detached bool      // a DEL succeeded
 	gone     time.Time // the namespace went
+	fenced   bool      // its interface is to be removed under it
 }
 
 // given is what an identity was given.
@@ -56,7 +66,10 @@ type given struct {
 }
 
 func newTruth(w *world) *truth {
-	return &truth{w: w, attempts: map[attemptKey]*attempt{}, byMAC: map[string][]*attempt{}, given: map[string]*given{}}
+	return &truth{
+		w: w, attempts: map[attemptKey]*attempt{}, byMAC: map[string][]*attempt{}, given: map[string]*given{},
+		flights: map[*lab.Call]*attempt{}, owners: map[netip.Addr]string{}, refusals: map[string]int64{}, ofPod: map[types.UID][]string{},
+	}
 }
 
 // identityOf is the claim that an interface of a pod uses.
@@ -79,6 +92,9 @@ func (t *truth) Began(c *lab.Call) func(*types100.Result, error) {
 	case c.Command == "DEL" && a != nil && a.detach.IsZero():
 		a.detach = now
 	}
+	if a != nil {
+		t.flights[c] = a
+	}
 	return func(result *types100.Result, err error) { t.ended(c, a, result, err) }
 }
 
@@ -86,10 +102,13 @@ func (t *truth) ended(c *lab.Call, a *attempt, result *types100.Result, err erro
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	delete(t.flights, c)
 	switch c.Command {
 	case "ADD":
 		if a.ended = now; err != nil {
 			t.failed++
+			t.refusals[codeOf(err)]++
+			t.ofPod[a.sandbox.UID] = append(t.ofPod[a.sandbox.UID], codeOf(err))
 			t.w.say("ADD of %s on %s failed after %s: %v", a.identity, a.host.Name, now.Sub(a.began).Round(time.Millisecond), err)
 			return
 		}
@@ -105,6 +124,20 @@ func (t *truth) ended(c *lab.Call, a *attempt, result *types100.Result, err erro
 		if a != nil {
 			a.detached = a.detached || err == nil
 		}
+	}
+}
+
+var problemCode = regexp.MustCompile(`MP[0-9]{3}`)
+
+// codeOf is the entry of macpool's catalogue that an error is, or what else it is in a word.
+func codeOf(err error) string {
+	switch code := problemCode.FindString(err.Error()); {
+	case code != "":
+		return code
+	case strings.Contains(err.Error(), "killed"):
+		return "killed"
+	default:
+		return "other"
 	}
 }
 
@@ -124,6 +157,9 @@ func (t *truth) enter(a *attempt, result *types100.Result) {
 	if a.mac == "" || len(a.ips) != 2 {
 		t.w.violate(other, "ADD of %s has answered %+v", a.identity, result)
 		return
+	}
+	for _, ip := range a.ips {
+		t.owners[ip] = a.identity
 	}
 	t.byMAC[a.mac] = append(t.byMAC[a.mac], a)
 	before := t.given[a.identity]
@@ -175,6 +211,13 @@ func (a *attempt) live() bool { return a.answered && a.detach.IsZero() && a.gone
 // gone, since an ADD whose caller was killed goes on.
 func (a *attempt) mayBeUp(at time.Time, slack time.Duration) bool {
 	return !at.Before(a.began.Add(-slack)) && (a.gone.IsZero() || !at.After(a.gone.Add(slack)))
+}
+
+// refused is how many ADDs failed with which code.
+func (t *truth) refused() map[string]int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.refusals)
 }
 
 // snapshot is a copy of the attempts for which keep is true.

@@ -6,11 +6,13 @@ package dataplane_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -78,6 +80,10 @@ func newNetwork(name string, vlan, size int, bridge bool) *network {
 
 func (n *network) pool() *v1alpha1.MacPool {
 	last := n.all[len(n.all)-2]
+	takeover := v1alpha1.TakeoverProbe
+	if n.name == "strict" {
+		takeover = v1alpha1.TakeoverStrict
+	}
 	return &v1alpha1.MacPool{
 		ObjectMeta: metav1.ObjectMeta{Name: n.name},
 		Spec: v1alpha1.MacPoolSpec{
@@ -92,6 +98,7 @@ func (n *network) pool() *v1alpha1.MacPool {
 				},
 				{CIDR: v1alpha1.CIDR(fmt.Sprintf("fd00:%d::/64", n.vlan))},
 			},
+			Takeover: takeover,
 			Cooldown: &metav1.Duration{Duration: cooldown},
 			Retain:   &metav1.Duration{},
 			History:  &metav1.Duration{Duration: 10 * time.Minute},
@@ -157,17 +164,26 @@ func (h *host) domain() string {
 type world struct {
 	*testing.T
 
-	ctx    context.Context //nolint:containedctx // the run's life
-	lab    *lab.Lab
-	api    client.WithWatch
-	seed   uint64
-	begin  time.Time
-	hosts  []*host
-	nets   []*network
-	sets   []*appsv1.StatefulSet
-	truth  *truth
-	leases *leaseTable
-	prober *lab.Prober
+	ctx   context.Context //nolint:containedctx // the run's life
+	lab   *lab.Lab
+	api   client.WithWatch
+	seed  uint64
+	begin time.Time
+	hosts []*host // on which pods come and go
+	// victims are those that are cut off for long.
+	victims []*host
+	strict  *network // whose addresses are never taken over
+	split0  *appsv1.StatefulSet
+	nets    []*network
+	sets    []*appsv1.StatefulSet
+	truth   *truth
+	leases  *leaseTable
+	scan    *scanner
+	wire    *wireJudge
+	asker   *asker
+	prober  *lab.Prober
+	// managers are two, without leader election (R-K1).
+	managers []*lab.Process
 
 	background sync.WaitGroup
 
@@ -191,7 +207,7 @@ func newWorld(t *testing.T, hosts int) *world {
 	// Not the test's own: what is under way when a test has failed is to be seen to its end.
 	w := &world{T: t, ctx: context.WithoutCancel(t.Context()), seed: *seedFlag, begin: time.Now()}
 	w.report = report.Report{Harness: "dataplane", Seed: w.seed, Scale: scale, Figures: map[string]float64{}}
-	w.truth = newTruth(w)
+	w.truth, w.scan, w.asker = newTruth(w), newScanner(w), newAsker(w)
 	if err := w.start(hosts); err != nil {
 		w.showLogs()
 		t.Fatal(err)
@@ -208,13 +224,17 @@ func (w *world) start(hosts int) error {
 	if w.api, err = w.lab.API.WatchClient(); err != nil {
 		return err
 	}
-	if err := w.lab.StartManager(w.ctx); err != nil {
-		return err
+	for range 2 {
+		if err := w.lab.StartManager(w.ctx); err != nil {
+			return err
+		}
+		w.managers = append(w.managers, w.lab.Manager)
 	}
 	if err := w.api.Create(w.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: load}}); err != nil {
 		return err
 	}
-	w.nets = []*network{newNetwork("vlan", 50, 64, false), newNetwork("bridged", 60, 48, true)}
+	w.strict = newNetwork("strict", 70, 16, false)
+	w.nets = []*network{newNetwork("vlan", 50, 64, false), newNetwork("bridged", 60, 48, true), w.strict}
 	var vlans []int
 	for _, n := range w.nets {
 		vlans = append(vlans, n.vlan)
@@ -222,18 +242,39 @@ func (w *world) start(hosts int) error {
 			return err
 		}
 	}
-	if err := w.addSets(); err != nil {
+	if err := errors.Join(w.addSets(), w.splitSet()); err != nil {
 		return err
 	}
 	w.leases = newLeaseTable(w)
 	for i := range hosts {
-		if err := w.addHost(fmt.Sprintf("node-%d", i), personalities[i%len(personalities)], vlans); err != nil {
+		h, err := w.addHost(fmt.Sprintf("node-%d", i), personalities[i%len(personalities)], vlans)
+		if err != nil {
 			return err
 		}
+		w.hosts = append(w.hosts, h)
+	}
+	for i := range victims {
+		h, err := w.addHost(fmt.Sprintf("victim-%d", i), personalities[i], vlans)
+		if err != nil {
+			return err
+		}
+		w.victims = append(w.victims, h)
 	}
 	if w.prober, err = w.lab.NewProber([]byte{0x02, 0xaa, 0, 0, 0, 0x01}); err != nil {
 		return err
 	}
+	if w.wire, err = newWireJudge(w); err != nil {
+		return err
+	}
+	go w.scan.run()
+	go w.wire.run()
+	go w.asker.run(100 * time.Millisecond)
+	go func() {
+		for w.ctx.Err() == nil {
+			time.Sleep(5 * time.Second)
+			w.truth.forget()
+		}
+	}()
 	return nil
 }
 
@@ -276,33 +317,35 @@ func (w *world) addSets() error {
 	return nil
 }
 
-func (w *world) addHost(name string, p lab.Personality, vlans []int) error {
+func (w *world) addHost(name string, p lab.Personality, vlans []int) (*host, error) {
 	node, err := w.lab.AddNode(w.ctx, name, vlans...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, n := range w.nets {
 		if n.bridge {
 			if err := node.AddBridge(fmt.Sprintf("br%d", n.vlan), n.vlan); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
 	if err := node.StartAgent(w.ctx); err != nil {
-		return err
+		return nil, err
 	}
 	h := &host{}
 	if h.Host, err = node.NewHost(p, scale); err != nil {
-		return err
+		return nil, err
 	}
 	h.set(func(h *host) { h.on, h.plugged = true, true })
 	if err := node.ReportReady(w.ctx, true); err != nil {
-		return err
+		return nil, err
 	}
 	h.Kubelet.Start()
-	w.hosts = append(w.hosts, h)
-	return nil
+	return h, nil
 }
+
+// everywhere are all hosts.
+func (w *world) everywhere() []*host { return slices.Concat(w.hosts, w.victims) }
 
 // await polls until f has nothing to complain about.
 func (w *world) await(what string, patience time.Duration, f func() error) error {

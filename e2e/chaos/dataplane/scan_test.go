@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build chaos
+
+package dataplane_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/macpool/macpool/e2e/lab"
+)
+
+// scanner looks at the interfaces of all sandboxes, ten times a second.
+type scanner struct {
+	w *world
+
+	mu sync.Mutex
+	// up are the sandboxes in which a MAC was up at the last look.
+	up map[string][]*lab.PodSandbox
+	// split are identities that may have two holders until then: they are cut off from each other, or were healed a moment ago.
+	split map[string]time.Time
+
+	looks, namespaces int64
+	spent             time.Duration
+	apart             int64 // looks that saw two holders in two layer 2 domains
+}
+
+// holding is an address at an interface that is up.
+type holding struct {
+	host    *host
+	sandbox *lab.PodSandbox
+	iface   lab.Interface
+}
+
+func (h holding) String() string {
+	return fmt.Sprintf("%s of pod %s/%s, container %.8s on %s", h.iface.Name, h.sandbox.Name, h.sandbox.UID, h.sandbox.ID, h.host.Name)
+}
+
+func newScanner(w *world) *scanner {
+	return &scanner{w: w, up: map[string][]*lab.PodSandbox{}, split: map[string]time.Time{}}
+}
+
+func (s *scanner) run() {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for range ticker.C {
+		if s.w.ctx.Err() != nil {
+			return
+		}
+		start := time.Now()
+		s.look()
+		s.mu.Lock()
+		s.looks++
+		s.spent += time.Since(start)
+		s.mu.Unlock()
+	}
+}
+
+func (s *scanner) look() {
+	holders := map[string][]holding{} // a MAC or an IP -> who has it
+	up := map[string][]*lab.PodSandbox{}
+	for _, h := range s.w.everywhere() {
+		for _, sandbox := range h.Runtime.Namespaces() {
+			interfaces, err := sandbox.Interfaces()
+			if err != nil {
+				continue // a dump that was interrupted; there is another one soon
+			}
+			s.namespaces++
+			for _, i := range interfaces {
+				if !i.Up {
+					continue
+				}
+				has := holding{h, sandbox, i}
+				holders[i.MAC] = append(holders[i.MAC], has)
+				up[i.MAC] = append(up[i.MAC], sandbox)
+				for _, ip := range i.IPs {
+					holders[ip.String()] = append(holders[ip.String()], has)
+				}
+			}
+		}
+	}
+	s.mu.Lock()
+	s.up = up
+	s.mu.Unlock()
+	for address, all := range holders {
+		for i, a := range all {
+			for _, b := range all[i+1:] {
+				s.judge(address, a, b)
+			}
+		}
+	}
+}
+
+// judge is called with two holders of an address. The look was not at one moment: they are looked at again, one after the other and
+// the first once more, so that both are known to be up at one.
+func (s *scanner) judge(address string, a, b holding) {
+	if !a.still(address) || !b.still(address) || !a.still(address) {
+		return
+	}
+	identity := ""
+	for _, net := range a.sandbox.Networks {
+		if net.Interface == a.iface.Name {
+			identity = identityOf(a.sandbox, net)
+		}
+	}
+	if sameIdentity(a, b) && s.contested(identity) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if a.host.domain() != b.host.domain() {
+			s.apart++
+		}
+		return
+	}
+	s.w.violate(duplicate, "%s is up twice: %s, and %s (I1)", address, a, b)
+}
+
+func sameIdentity(a, b holding) bool {
+	return a.sandbox.Name == b.sandbox.Name && a.sandbox.Namespace == b.sandbox.Namespace && a.iface.Name == b.iface.Name
+}
+
+// still tells whether the interface is up with the address now.
+func (h holding) still(address string) bool {
+	interfaces, err := h.sandbox.Interfaces()
+	if err != nil {
+		return true
+	}
+	for _, i := range interfaces {
+		if i.Name != h.iface.Name || !i.Up {
+			continue
+		}
+		if i.MAC == address {
+			return true
+		}
+		for _, ip := range i.IPs {
+			if ip.String() == address {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// upWith are the sandboxes in which the MAC is up now, in words.
+func (w *world) upWith(mac string) []string {
+	w.scan.mu.Lock()
+	sandboxes := w.scan.up[mac]
+	w.scan.mu.Unlock()
+	var all []string
+	for _, s := range sandboxes {
+		interfaces, err := s.Interfaces()
+		if err != nil {
+			continue
+		}
+		for _, i := range interfaces {
+			if i.MAC == mac && i.Up {
+				all = append(all, fmt.Sprintf("%s of pod %s/%s, container %.8s on %s", i.Name, s.Name, s.UID, s.ID, s.Node.Name))
+			}
+		}
+	}
+	return all
+}
+
+// ours tells whether the MAC is one that a pool makes.
+func (w *world) ours(mac string) *network {
+	for _, n := range w.nets {
+		if strings.HasPrefix(mac, n.prefix) {
+			return n
+		}
+	}
+	return nil
+}
