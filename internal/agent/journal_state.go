@@ -59,7 +59,7 @@ func (s *journalState) revert(k attemptKey, before *attempt) {
 	}
 }
 
-// ofClaim are the attempts of a claim. A tombstone of an unknown container has no claim, so the zero claim has none.
+// ofClaim are the attempts of a claim, in order. A tombstone of an unknown container has no claim, so the zero claim has none.
 func (s *journalState) ofClaim(claim agentapi.ClaimRef) []*attempt {
 	if claim == (agentapi.ClaimRef{}) {
 		return nil
@@ -68,6 +68,9 @@ func (s *journalState) ofClaim(claim agentapi.ClaimRef) []*attempt {
 	for k := range s.byClaim[claim] {
 		all = append(all, s.attempts[k])
 	}
+	slices.SortFunc(all, func(a, b *attempt) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ContainerID, b.ContainerID), cmp.Compare(a.Interface, b.Interface))
+	})
 	return all
 }
 

@@ -3,9 +3,12 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,6 +46,11 @@ type questionKey struct {
 
 func keyOfQuestion(q *v1alpha1.WireQuestion) questionKey {
 	return questionKey{q.LeaseName, q.AskedAt.Unix()}
+}
+
+// compareQuestions orders questions by age: the oldest has waited longest.
+func compareQuestions(a, b questionKey) int {
+	return cmp.Or(cmp.Compare(a.askedAt, b.askedAt), cmp.Compare(a.lease, b.lease))
 }
 
 func newAsker(a *Agent) *asker {
@@ -97,7 +105,8 @@ func (k *asker) due(asked map[questionKey]*v1alpha1.WireQuestion) []*v1alpha1.Wi
 	}
 	var all []*v1alpha1.WireQuestion
 	now := k.clock.Now()
-	for key, q := range asked {
+	for _, key := range slices.SortedFunc(maps.Keys(asked), compareQuestions) {
+		q := asked[key]
 		if again, ok := k.settled[key]; ok && (again.IsZero() || now.Before(again)) {
 			continue
 		}
