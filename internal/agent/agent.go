@@ -66,11 +66,7 @@ type Agent struct {
 
 // New makes an agent that talks to the API as config says. It does nothing yet, and needs no API to be made.
 func New(config *rest.Config, options Options) (*Agent, error) {
-	return newAgent(options, Parts{}, func(contact *contact, nodeName string) (*cluster, error) {
-		config := rest.CopyConfig(config)
-		config.Wrap(contact.Wrap)
-		return newCluster(config, nodeName)
-	})
+	return NewOn(config, Parts{}, options)
 }
 
 func newAgent(options Options, parts Parts, reach func(*contact, string) (*cluster, error)) (*Agent, error) {

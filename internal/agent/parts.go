@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -40,6 +41,15 @@ func NewWith(parts Parts, options Options) (*Agent, error) {
 			return nil, err
 		}
 		return &cluster{Client: parts.Client, cache: caches}, nil
+	})
+}
+
+// NewOn makes an agent that talks to the API as config says, and touches the rest of the world by parts.
+func NewOn(config *rest.Config, parts Parts, options Options) (*Agent, error) {
+	return newAgent(options, parts, func(contact *contact, nodeName string) (*cluster, error) {
+		config := rest.CopyConfig(config)
+		config.Wrap(contact.Wrap)
+		return newCluster(config, nodeName)
 	})
 }
 
