@@ -105,7 +105,8 @@ func TestClaimDeletedByForce(t *testing.T) {
 				t.Errorf("evidence %q, want %q", evidence, tc.want)
 			}
 			// No node has said that its interface is gone: it cools for long, although the pool's cooldown is 0.
-			w.refused(ns, stranger.Name, "AddressCooling")
+			later := w.claim(ns, "later", pool, v1alpha1.IPAddress(claim.Status.IPs[0]))
+			w.refused(ns, later.Name, "AddressCooling")
 			w.never("it was given to a stranger at once (I6)", func() bool { return w.lease(claim.Status.LeaseName).Spec.ReusableAt != nil })
 		})
 	}
@@ -199,5 +200,26 @@ func TestLeaseOfDeletedClaimCools(t *testing.T) {
 	w.refused(ns, "b", "AddressCooling")
 	if lease := w.lease(name); lease.Spec.ReusableAt != nil || !lease.Spec.History[0].To.Equal(lease.Spec.ReleasedAt) {
 		t.Errorf("lease %v", lease.Spec)
+	}
+}
+
+// A lease whose claim and pod are gone is kept while its node does not answer: it may run what the API has forgotten (R-G4, M15).
+func TestClaimDeletedByForceOnASilentNode(t *testing.T) {
+	w := newWorld(t)
+	w.withoutAgents()
+	node := w.node("node-1")
+	w.startManager(managerOptions{orphanAfter: orphanAfter})
+	ns, pool := w.namespace(), w.pool("192.168.50.0/24", cooling(0, time.Hour))
+	pod, claim := w.attached(ns, pool)
+	w.mirrored(claim)
+	w.ready(node, corev1.ConditionUnknown)
+	w.removeByForce(claim)
+	w.remove(pod)
+	w.kept(claim)
+	w.kept(claim)
+	w.fence(node)
+	w.within(time.Minute, func(g gomega.Gomega) { g.Expect(w.lease(claim.Status.LeaseName).Spec.ReleasedAt).NotTo(gomega.BeNil()) })
+	if past := w.lease(claim.Status.LeaseName).Spec.History[0]; past.PodName != pod.Name || past.NodeName != node.Name || past.Reason != v1alpha1.EndPodsGone {
+		t.Errorf("remembered is %+v", past)
 	}
 }

@@ -41,7 +41,7 @@ func TestPoolIsCounted(t *testing.T) {
 	}
 	w.expectStatus(pool, want)
 
-	t.Run("after an edit", func(t *testing.T) {
+	t.Run("after an edit (R-P1)", func(t *testing.T) {
 		change(w, pool, func(p *v1alpha1.MacPool) { p.Spec.Subnets[0].Ranges = p.Spec.Subnets[0].Ranges[1:] })
 		want.Capacity, want.Leased, want.OutOfRange, want.Available = ptr.To[int64](4), ptr.To[int64](1), ptr.To[int64](1), ptr.To[int64](0)
 		w.expectStatus(pool, want)
