@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -29,12 +31,14 @@ func main() {
 }
 
 func run() error {
-	options := agent.Options{Metrics: ctrlmetrics.Registry, Audit: audit.New(os.Stdout)}
+	options := agent.Options{Version: version(), Metrics: ctrlmetrics.Registry, Audit: audit.New(os.Stdout)}
 	flag.StringVar(&options.NodeName, "node-name", os.Getenv("NODE_NAME"), "the node that this agent serves; default $NODE_NAME")
 	flag.StringVar(&options.Socket, "socket", agentapi.DefaultSocket, "the UNIX socket to listen on, in a directory of its own")
 	flag.StringVar(&options.StateDir, "state-dir", agentapi.DefaultStateDir, "the directory of the journal and the spool")
 	flag.DurationVar(&options.FencingWindow, "fencing-window", 20*time.Second,
 		"how long after the last contact with the API an ADD is answered from the caches; others count on no more than the default")
+	flag.DurationVar(&options.Times.Renew, "renew-interval", 10*time.Second,
+		"the longest time between two reports of the node; after the API server was away, and when they start, others wait for up to that long for its word")
 	metricsAddress := flag.String("metrics-bind-address", "0", "where to serve metrics, such as :9479; 0 for nowhere")
 	probeAddress := flag.String("health-probe-bind-address", "0", "where to serve /healthz and /readyz, such as 127.0.0.1:9478; 0 for nowhere")
 	verbosity := flag.Int("v", 0, "how much to log: 0 what matters, 1 every request")
@@ -65,6 +69,21 @@ func run() error {
 	group.Go(func() error { return serveProbes(ctx, *probeAddress, a) })
 	group.Go(func() error { return serveMetrics(ctx, *metricsAddress, config) })
 	return group.Wait()
+}
+
+// version is what the program was built from, as far as that is known: the release, or the commit.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	text := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && !strings.Contains(text, s.Value[:min(12, len(s.Value))]) {
+			text += " " + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return text[:min(64, len(text))]
 }
 
 // pingOften has a connection given up within seconds that a partition has cut, and not after the 45 seconds of client-go's
