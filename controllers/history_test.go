@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	testclock "k8s.io/utils/clock/testing"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+)
+
+// lines are what was written, a line each. Safe for concurrent use.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// of are the audit records of an event about a lease, in order.
+func (l *lines) of(t *testing.T, event, lease string) []map[string]any {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var records []map[string]any
+	for line := range strings.Lines(l.text.String()) {
+		record := map[string]any{}
+		if err := json.Unmarshal([]byte(line), &record); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if record["event"] == event && record["lease"] == lease {
+			records = append(records, record)
+		}
+	}
+	return records
+}
+
+// One address, three claims after one another that end in different ways. The lease tells who had it, from when to when, on which node
+// and on what evidence it was given back, until spec.history is over; the audit tells the same for ever (R-O2).
+func TestHistoryOfAnAddress(t *testing.T) {
+	w := newWorld(t)
+	now := testclock.NewFakePassiveClock(time.Now().Truncate(time.Second))
+	out := &lines{}
+	w.startManager(managerOptions{clock: now, audit: out})
+	ns := w.namespace()
+	pool := w.pool("192.168.50.0/24", ranged("192.168.50.100", "192.168.50.100"), cooling(0, time.Hour))
+	w.network(ns, "iot", pool.Name)
+	nodes := []*corev1.Node{w.node("node-1"), w.node("node-2")}
+	name := pool.Spec.Segment + ".192.168.50.100"
+	looked := 0
+	look := func() { // the manager does not know that its clock was moved
+		looked++
+		change(w, w.lease(name), func(l *v1alpha1.MacLease) { l.Annotations = map[string]string{"looked": strconv.Itoa(looked)} })
+	}
+	reusable := func() {
+		w.eventually(func(g gomega.Gomega) {
+			now.SetTime(now.Now().Add(11 * time.Minute))
+			look()
+			g.Expect(w.lease(name).Spec.ReusableAt).NotTo(gomega.BeNil())
+		})
+	}
+	begin := func(pod string, node *corev1.Node) *hold {
+		h := &hold{world: w, ns: ns, pool: pool, node: node, pod: w.pod(ns, pod, "iot", on(node.Name))}
+		h.claim = w.held(w.bound(ns, pod+"."+pool.Name+".net1"), h.pod)
+		now.SetTime(now.Now().Add(time.Minute))
+		return h
+	}
+
+	first := begin("camera", nodes[0])
+	w.remove(first.pod)
+	w.detach(first.now())
+	w.released(name)
+	reusable()
+
+	second := begin("door", nodes[1])
+	w.remove(second.pod)
+	w.ready(nodes[1], corev1.ConditionUnknown)
+	second.suspected(v1alpha1.ClaimReasonNodeSilent)
+	w.fence(nodes[1])
+	w.eventually(func(g gomega.Gomega) {
+		now.SetTime(now.Now().Add(time.Second))
+		change(w, nodes[1], func(n *corev1.Node) { n.Labels = map[string]string{"at": strconv.Itoa(int(now.Now().Unix()))} })
+		g.Expect(w.lease(name).Spec.ReleasedAt).NotTo(gomega.BeNil())
+	})
+	reusable()
+
+	third := begin("lock", nodes[0])
+	third.force("sold")
+	third.ended()
+	w.remove(third.pod)
+	w.eventually(func(g gomega.Gomega) { g.Expect(w.lease(name).Spec.ReleasedAt).NotTo(gomega.BeNil()) })
+
+	type entry struct {
+		claim, pod, node string
+		reason           v1alpha1.EndReason
+	}
+	var got []entry
+	past := w.lease(name).Spec.History
+	for i, h := range past {
+		got = append(got, entry{h.Claim, h.PodName, h.NodeName, h.Reason})
+		if h.Namespace != ns || h.Evidence == "" || h.To.Before(&h.From) || h.To.Equal(&h.From) {
+			t.Errorf("entry %d: %+v", i, h)
+		}
+		if i > 0 && h.To.After(past[i-1].From.Time) {
+			t.Errorf("entry %d ended after the next began: %+v", i, h)
+		}
+	}
+	want := []entry{
+		{third.claim.Name, "lock", "node-1", v1alpha1.EndForced},
+		{second.claim.Name, "door", "node-2", v1alpha1.EndOutOfService},
+		{first.claim.Name, "camera", "node-1", v1alpha1.EndAgentReport},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(entry{})); diff != "" {
+		t.Error(diff)
+	}
+
+	// Every release has its line, with the same evidence.
+	released := out.of(t, "released", name)
+	slices.Reverse(released)
+	for i, record := range released {
+		since, err := time.Parse(time.RFC3339, record["since"].(string))
+		if err != nil || record["evidence"] != past[i].Evidence || record["reason"] != string(past[i].Reason) || !since.Equal(past[i].From.Time) {
+			t.Errorf("audit line %v, history %+v, %v", record, past[i], err)
+		}
+	}
+	if n := len(released); n != len(past) {
+		t.Errorf("%d releases were written down, want %d", n, len(past))
+	}
+	if held := out.of(t, "held", name); len(held) != 3 || held[1]["pod"] != "door" || held[1]["node"] != "node-2" {
+		t.Errorf("held were %v", held)
+	}
+
+	// It survives until its time is over, and that is written down too.
+	reusable()
+	w.never("the record went before its time", func() bool { return w.lease(name) == nil })
+	last := w.lease(name)
+	now.SetTime(last.Spec.ReleasedAt.Add(time.Hour))
+	look()
+	w.gone(&v1alpha1.MacLease{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	w.eventually(func(g gomega.Gomega) {
+		g.Expect(out.of(t, "forgotten", name)).To(gomega.HaveLen(1))
+		g.Expect(out.of(t, "reusable", name)).To(gomega.HaveLen(3))
+	})
+}
