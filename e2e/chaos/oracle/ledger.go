@@ -49,7 +49,9 @@ type leaseRecord struct {
 	// releasedAt is the earliest time of the last release, lastOwner whose it was.
 	releasedAt time.Time
 	lastOwner  string
-	past       []leaseState
+	// stamp is the releasedAt that the last release wrote.
+	stamp string
+	past  []leaseState
 }
 
 // leaseState is a state that the lease was in, since some moment between first and certain.
@@ -291,9 +293,11 @@ func (l *Ledger) leaseLocked(e *Event) {
 		}
 	}
 	switch {
+	case was != "" && is == "" && e.Lease != nil && e.Lease.At == r.stamp:
+		// A bind that came to nothing has put back the record that it took: released when it was, and cooled since.
 	case was != "" && is == "" && e.Lease != nil:
 		l.stats.Releases++
-		r.releasedAt, r.lastOwner = e.Received, was
+		r.releasedAt, r.lastOwner, r.stamp = e.Received, was, e.Lease.At
 		if l.released != nil {
 			l.released(e.Name, was, e.Completed)
 		}

@@ -238,6 +238,21 @@ func TestViolations(t *testing.T) {
 	}
 }
 
+// A bind that takes a cooled record and comes to nothing puts it back: nobody had it meanwhile, and it need not cool again.
+func TestUndoneBind(t *testing.T) {
+	w := newWorld(t)
+	w.lease(1, "create", "ns/a", "")
+	w.attach(2, "ns/a", "pod-1")
+	w.truth.Detach("pod-1-c", at(3))
+	w.history.MayRelease(address, "ns/a", at(3))
+	w.lease(4, "update", "ns/a", "four")
+	w.lease(20, "update", "ns/b", "")
+	w.lease(20.1, "update", "ns/a", "four")
+	w.lease(20.2, "update", "ns/c", "")
+	w.attach(21, "ns/c", "pod-2")
+	w.judge()
+}
+
 // A log that lacks a write, because the API server was killed before it wrote it, accuses nobody and is counted.
 func TestGap(t *testing.T) {
 	w := newWorld(t)

@@ -163,7 +163,7 @@ func (w *world) outOfService(old, next *node) {
 	w.setReady(old, corev1.ConditionUnknown)
 	w.taint(old, []corev1.Taint{{Key: corev1.TaintNodeOutOfService, Value: "nodeshutdown", Effect: corev1.TaintEffectNoExecute}})
 	w.inject("F22", "node out of service", "m8-m9")
-	w.moveTo(w.far, next, 60*time.Second)
+	w.moveTo(w.far, next, 3*takeoverAfter)
 	w.taint(old, nil)
 	w.setReady(old, corev1.ConditionTrue)
 	old.repair()
