@@ -109,7 +109,7 @@ func (f *Feed) Listen(ctx context.Context, listener Listener) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.listeners[&listener] = struct{}{}
-	for pool := range f.segments {
+	for _, pool := range slices.Sorted(maps.Keys(f.segments)) {
 		listener(pool, PoolChanged)
 	}
 	context.AfterFunc(ctx, func() {
@@ -177,8 +177,8 @@ func (f *Feed) leaseChanged(lease *v1alpha1.MacLease) {
 
 // tellLocked tells the listeners of all pools of a segment: pools share its addresses.
 func (f *Feed) tellLocked(segment string, cause Cause) {
-	for pool, of := range f.segments {
-		if of != segment {
+	for _, pool := range slices.Sorted(maps.Keys(f.segments)) {
+		if f.segments[pool] != segment {
 			continue
 		}
 		for listener := range f.listeners {
