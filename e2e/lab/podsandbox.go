@@ -136,6 +136,20 @@ func (s *PodSandbox) Interfaces() ([]Interface, error) {
 	return all, nil
 }
 
+// SetDown sets an interface of the sandbox down.
+func (s *PodSandbox) SetDown(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.space == nil {
+		return fmt.Errorf("%s is gone", s.path)
+	}
+	link, err := s.handle.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("looking up %s: %w", name, err)
+	}
+	return s.handle.LinkSetDown(link)
+}
+
 // Destroy takes the namespace of a sandbox away that was leaked.
 func (s *PodSandbox) Destroy() error { return s.destroy() }
 

@@ -50,6 +50,7 @@ func TestDataPlane(t *testing.T) {
 	}
 	w.quiesce(c)
 	w.finish()
+	w.proveJudges(c)
 }
 
 // startStrikers has things done: to calls and pods on every host, to some hosts as a whole, and to all at once.

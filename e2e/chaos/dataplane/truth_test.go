@@ -78,8 +78,21 @@ func identityOf(s *lab.PodSandbox, net lab.Network) string {
 	return s.Namespace + "/" + s.Name + "." + pool + "." + net.Interface
 }
 
+// poolOf is the network of which an attachment is one; nil if it is none of macpool's.
+func (w *world) poolOf(net lab.Network) *network {
+	for _, n := range w.nets {
+		if net.Name == load+"/"+n.name {
+			return n
+		}
+	}
+	return nil
+}
+
 // Began implements lab.Witness.
 func (t *truth) Began(c *lab.Call) func(*types100.Result, error) {
+	if t.w.poolOf(c.Network) == nil {
+		return func(*types100.Result, error) {}
+	}
 	now := time.Now()
 	key := attemptKey{c.Sandbox.ID, c.Network.Interface}
 	t.mu.Lock()

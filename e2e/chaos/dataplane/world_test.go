@@ -188,6 +188,7 @@ type world struct {
 	background sync.WaitGroup
 
 	mu         sync.Mutex
+	caught     *caught // set when violations are wanted
 	report     report.Report
 	violations int
 }
@@ -382,6 +383,10 @@ func (w *world) violate(kind violation, format string, args ...any) {
 	text := fmt.Sprintf("%.3f s: %s", time.Since(w.begin).Seconds(), fmt.Sprintf(format, args...))
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.caught != nil {
+		w.caught.add(text)
+		return
+	}
 	switch kind {
 	case duplicate:
 		w.report.Duplicates++
