@@ -14,8 +14,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// renewTimeout bounds the filling of new caches.
-const renewTimeout = 30 * time.Second
+const (
+	// renewTimeout bounds the filling of new caches.
+	renewTimeout = 30 * time.Second
+	// awaitTurn is how long the same caches are waited for before it is looked whether they still are the ones.
+	awaitTurn = time.Second
+)
 
 var errNotFilled = errors.New("the caches were not filled in time")
 
@@ -63,12 +67,19 @@ func (c *caches) await(ctx context.Context) error {
 	if err := c.watch(ctx, c.now()); err != nil {
 		return err
 	}
-	for !c.now().WaitForCacheSync(ctx) {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+	// In turns: ones that were replaced meanwhile never fill.
+	for ctx.Err() == nil {
+		turn, cancel := context.WithTimeout(ctx, awaitTurn)
+		filled := c.now().WaitForCacheSync(turn)
+		if !filled {
+			<-turn.Done() // also if it gave up at once
+		}
+		cancel()
+		if filled {
+			return nil
 		}
 	}
-	return nil
+	return context.Cause(ctx)
 }
 
 // renew has the caches made anew. What is read meanwhile comes from the old ones.
