@@ -245,7 +245,7 @@ func TestProber(t *testing.T) {
 				}
 			}
 			started := time.Now()
-			prober, err := l.NewProber(net.HardwareAddr{2, 0, 0, 0xaa, 0, 1})
+			prober, err := l.NewProber([4]byte{2, 0, 0, 0xaa})
 			if err != nil {
 				t.Fatal(err)
 			}

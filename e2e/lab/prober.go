@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,8 +21,10 @@ import (
 // Prober is a neighbour at a port of its own that asks for addresses and counts who answers. Two answers to one question are two
 // holders, whether or not their MACs differ. It asks as any neighbour does, with an address of its own: to a probe from none, as
 // duplicate address detection sends it, others would take it for somebody who wants the address too.
+//
+// Each batch of questions has a MAC of its own, to which the answers go: one that comes late is none to the next batch.
 type Prober struct {
-	mac     net.HardwareAddr
+	mac     net.HardwareAddr // of the batch; its last two octets count
 	backend Backend
 	space   ns.NetNS
 	fd      int
@@ -34,9 +37,9 @@ type Prober struct {
 
 const proberPort = "prober"
 
-// NewProber plugs one in.
-func (l *Lab) NewProber(mac net.HardwareAddr) (*Prober, error) {
-	p := &Prober{mac: mac, backend: l.Backend}
+// NewProber plugs one in. Of its MAC the first four octets are given.
+func (l *Lab) NewProber(mac [4]byte) (*Prober, error) {
+	p := &Prober{mac: append(mac[:], 0, 0), backend: l.Backend}
 	var err error
 	if p.space, err = newNetNS(proberPort); err != nil {
 		return nil, err
@@ -77,6 +80,7 @@ func (p *Prober) Ask(vid int, sender netip.Addr, ips []netip.Addr, patience time
 	p.asking.Lock()
 	defer p.asking.Unlock()
 	p.mu.Lock()
+	binary.BigEndian.PutUint16(p.mac[4:], binary.BigEndian.Uint16(p.mac[4:])+1)
 	p.heard = make(map[netip.Addr][]string, len(ips))
 	for _, ip := range ips {
 		p.heard[ip] = nil
@@ -175,7 +179,7 @@ func (p *Prober) listen() {
 		}
 		if ip, mac, ok := answerOf(frame[:n]); ok {
 			p.mu.Lock()
-			if macs, asked := p.heard[ip]; asked {
+			if macs, asked := p.heard[ip]; asked && bytes.Equal(frame[:6], p.mac) {
 				p.heard[ip] = append(macs, mac)
 			}
 			p.mu.Unlock()

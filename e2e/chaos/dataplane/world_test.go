@@ -261,7 +261,7 @@ func (w *world) start(hosts int) error {
 		}
 		w.victims = append(w.victims, h)
 	}
-	if w.prober, err = w.lab.NewProber([]byte{0x02, 0xaa, 0, 0, 0, 0x01}); err != nil {
+	if w.prober, err = w.lab.NewProber([4]byte{0x02, 0xaa, 0, 0}); err != nil {
 		return err
 	}
 	if w.wire, err = newWireJudge(w); err != nil {
