@@ -6,15 +6,41 @@
 //
 // # Who writes what
 //
-//	MacPoolReconciler   MacPool status, all of it derived; with it, what is wrong with the networks that name the pool
+//	MacPoolReconciler   MacPool status, all of it derived; with it, what is wrong with the networks that name the pool, and
+//	                    what the VLAN is asked
 //	PodReconciler       MacClaim (create; delete of one whose pod asks for another address), its status.holder
 //	MacClaimReconciler  MacClaim status: lease, holder, conditions; delete of one whose workload is gone;
 //	                    MacLease: create, take (through binding.Binder)
-//	LeaseReconciler     MacLease: releasedAt, reusableAt, nodeName, delete
+//	HolderReconciler    MacClaim status: holder (clear), condition Suspect; the annotations of a forced release
+//	LeaseReconciler     MacLease: releasedAt, reusableAt, nodeName, podName, delete
+//	MacNodeReconciler   MacNode: delete of one whose Node is gone
 //	NADReconciler       events only, on the networks; a network has no status
 //
-// The agents of the nodes write too: claims and leases when the manager is away, and status.holder. Clearing a holder is
-// theirs alone.
+// What is left out here, because it is only done after the API server went back in time, is at Recovery. The agents of the nodes write
+// too: claims and leases when the manager is away, status.holder, and their MacNode's status.
+//
+// # Who ends a hold
+//
+// The agent of the holder's node, when it has seen the interface go. HolderReconciler only where no agent can say so any more:
+//
+//	pod       node      what is done (judgeHold)
+//	alive     any       nothing
+//	finished  ready     nothing: the agent has the word
+//	gone      ready     nothing: the agent has the word; Suspect=StillAttached after Patience (10 min)
+//	over      silent    nothing: Suspect=NodeSilent
+//	over      fenced    ended as OutOfService, at the second of two looks Grace (10 s) apart
+//	over      deleted   Suspect=NodeDeleted, and the pool asks the VLAN; ended as NodeDeleted when two other ready nodes have heard
+//	                    nothing in three rounds each, at the second look
+//	any       any       and the claim is annotated with force-release: ended as Forced
+//
+// A pod is the holder's by the UID that the runtime knows (binding.PodUID), a Node by its UID, if the holder has one; over is finished or gone.
+// A fence is the taint out-of-service on a node that is not ready. All is read live, after the claim, and the claim is written as it was read: what
+// was written to it since voids the evidence. Answers of the VLAN are to a question about this pod's hold, which is good for five
+// minutes; one that was heard counts until the node that heard it says otherwise.
+//
+// An address that was released without a node's word (EndReason.Attested) cools ten times as long, and for ten minutes at least. Of
+// releases and removals that rest on what a read did not find, at most max(10, 10 %) of a pool's leases go in a minute; if more are due, none
+// goes (Brake, condition ReleasesPaused).
 //
 // # Repair
 //
@@ -29,11 +55,12 @@
 //	 4a                    at once, if the event of its deletion was seen and C had no holder then
 //	 4b                    when no pod that C was named after is on a node, if no event was seen and L has no nodeName
 //	 4c                    when none was on a node at two looks OrphanAfter apart, if C had a holder at its deletion, or no event was
-//	                       seen and L has a nodeName: C was deleted by force, perhaps, and its pod may send frames (I2)
+//	                       seen and L has a nodeName: C was deleted by force, perhaps, and its pod may send frames (I2); and not
+//	                       while that node is silent
 //	 5       C -> (L)      deleted by hand: made again, if nobody has taken the name since
 //	 6  L -> D, C -> L     two claims name L, or D is gone and C names it still: reported on C, nothing is changed
 //	 7  L -> C -> L        with releasedAt, but C has not ended: edited by hand, or restored; taken back
-//	 8  L released         it cools; reusable when this process has seen it cooling for the pool's cooldown
+//	 8  L released         it cools; reusable when this process has seen it cooling for the pool's cooldown, or the longer one
 //	 9  L reusable         deleted when releasedAt is the pool's history ago
 //	10  L in conflict      left alone
 //

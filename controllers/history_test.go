@@ -4,6 +4,9 @@ package controllers_test
 
 import (
 	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,9 +18,12 @@ import (
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	testclock "k8s.io/utils/clock/testing"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/docs"
 )
 
 // lines are what was written, a line each. Safe for concurrent use.
@@ -156,4 +162,88 @@ func TestHistoryOfAnAddress(t *testing.T) {
 		g.Expect(out.of(t, "forgotten", name)).To(gomega.HaveLen(1))
 		g.Expect(out.of(t, "reusable", name)).To(gomega.HaveLen(3))
 	})
+}
+
+// The page about history is followed, command by command.
+func TestHistoryPage(t *testing.T) {
+	w := newWorld(t)
+	out := &lines{}
+	w.startManager(managerOptions{audit: out})
+	home := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "home"}}
+	w.create(home)
+	pool := w.pool("192.168.50.0/24", ranged("192.168.50.8", "192.168.50.8"), cooling(0, time.Hour), func(p *v1alpha1.MacPool) {
+		p.Name, p.Spec.Segment = "iot", ""
+	})
+	w.network(home.Name, "iot", pool.Name)
+	node := w.node("node-1")
+	camera := w.pod(home.Name, "camera", "iot", on(node.Name))
+	h := &hold{world: w, ns: home.Name, pool: pool, node: node, pod: camera, claim: w.held(w.bound(home.Name, "camera.iot.net1"), camera)}
+	w.remove(camera)
+	w.detach(h.now())
+	w.released(h.claim.Status.LeaseName)
+	w.eventually(func(g gomega.Gomega) {
+		g.Expect(w.lease(h.claim.Status.LeaseName).Spec.ReusableAt).NotTo(gomega.BeNil())
+	})
+	set := w.statefulSet(home.Name)
+	for range 2 {
+		h.pod = w.pod(home.Name, "db-0", "iot", ownedBy(set), on(node.Name))
+		h.claim = w.held(w.bound(home.Name, "db-0.iot.net1"), h.pod)
+		w.remove(h.pod)
+		if len(h.claim.Status.PreviousHolders) == 0 {
+			w.detach(h.claim)
+		}
+	}
+	w.ready(node, corev1.ConditionUnknown)
+	h.suspected(v1alpha1.ClaimReasonNodeSilent)
+	other := w.strayLeaseAt(pool, "192.168.50.9", &v1alpha1.MacClaim{ObjectMeta: metav1.ObjectMeta{Namespace: home.Name, Name: "old", UID: "0-0"}})
+	released := metav1.Now()
+	change(w, other, func(l *v1alpha1.MacLease) {
+		l.Spec.ReleasedAt = &released
+		l.Spec.History = []v1alpha1.LeaseHistory{{Namespace: home.Name, Claim: "old", From: l.Spec.LeasedAt, To: released, Reason: v1alpha1.EndForced}}
+	})
+
+	scripts, err := docs.Scripts(filepath.Join("..", "docs", "history.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"db-0.iot.net1", "home/camera.iot.net1  camera  node-1  AgentReport: ", "vlan-50.192.168.50.8", "db-0  " + string(h.pod.UID) + "  node-1",
+		"vlan-50.192.168.50.9", "home/db-0.iot.net1  pod db-0",
+	}
+	if len(scripts) != len(want) {
+		t.Fatalf("the page has %d commands, want %d", len(scripts), len(want))
+	}
+	for i, script := range scripts {
+		got, err := w.shell(script.Text)
+		if err != nil || !strings.Contains(got, want[i]) {
+			t.Errorf("%s\nprinted %q, %v; want %q in it", script.Text, got, err, want[i])
+		}
+		t.Logf("%s\n%s", script.Text, got)
+	}
+	w.fence(node)
+	h.ended()
+	for _, event := range []string{"leased", "held", "unheld", "released", "reusable"} {
+		if len(out.of(t, event, "vlan-50.192.168.50.8")) == 0 {
+			t.Errorf("no line says %q", event)
+		}
+	}
+	t.Log(out.text.String())
+}
+
+// shell runs a command of a page, as an administrator with kubectl.
+func (w *world) shell(command string) (string, error) {
+	w.t.Helper()
+	config := clientcmdapi.NewConfig()
+	config.Clusters["test"] = &clientcmdapi.Cluster{Server: adminConfig.Host, CertificateAuthorityData: adminConfig.CAData}
+	config.AuthInfos["admin"] = &clientcmdapi.AuthInfo{ClientCertificateData: adminConfig.CertData, ClientKeyData: adminConfig.KeyData}
+	config.Contexts["test"] = &clientcmdapi.Context{Cluster: "test", AuthInfo: "admin"}
+	config.CurrentContext = "test"
+	file := filepath.Join(w.t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, file); err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(w.t.Context(), "sh", "-c", command)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+file, "PATH="+os.Getenv("KUBEBUILDER_ASSETS")+":"+os.Getenv("PATH"))
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }

@@ -122,7 +122,7 @@ var (
 		Code: "MP216", Reason: "ClaimInUse", CNI: 216,
 		Sentence:    "claim %s/%s is in use by pod %s on node %s",
 		Fix:         "Delete that pod, or scale its workload down; the claim can be deleted as soon as the agent of that node has seen the interface go.",
-		Explanation: "An admission policy, macpool-claim-in-use, refuses to delete a MacClaim that has a holder: its address would be given away while something still sends frames with it. If the node is gone for good, make sure that it is off, then clear the holder: kubectl patch macclaim NAME -n NAMESPACE --subresource=status --type=merge -p '{\"status\":{\"holder\":null}}'. The policy binds only while there is an agent, that is, while the DaemonSet macpool-agent exists, so that a cluster without macpool is never held up by it.",
+		Explanation: "An admission policy, macpool-claim-in-use, refuses to delete a MacClaim that has a holder: its address would be given away while something still sends frames with it. If the node is gone for good, delete the Node, or give it the taint node.kubernetes.io/out-of-service; if you know that the interface is gone, and nothing else will say so: kubectl annotate macclaim NAME -n NAMESPACE macpool.dev/force-release='REASON'. The policy binds only while there is an agent, that is, while the DaemonSet macpool-agent exists, so that a cluster without macpool is never held up by it.",
 	})
 	PoolInUse = add(&Kind{
 		Code: "MP217", Reason: "PoolInUse", CNI: 217,
@@ -190,7 +190,7 @@ var (
 	ReleasesPaused = add(&Kind{
 		Code: "MP308", Reason: "ReleasesPaused", CNI: 308,
 		Sentence:    "%d leases of pool %s would be released at once without a node's word, more than %d, and none of them is",
-		Fix:         "See that the API server shows all pods and claims that there should be. If it does, annotate the pool with macpool.dev/releases=resumed.",
+		Fix:         "See that the API server shows all pods and claims that there should be. If it does, annotate the pool with macpool.dev/releases=resumed, and remove the annotation when they are made: it switches the brake off.",
 		Explanation: "An API server that answers with fewer objects than there are would otherwise have addresses taken from running pods.",
 	})
 
