@@ -66,6 +66,7 @@ type Truth struct {
 	byKey    map[string][]*Attachment // an IP or a MAC -> what is attached with it
 	past     map[string][]*Attachment // lease -> attachments, the latest last
 	pinned   map[string]string        // identity -> the lease that it must keep
+	loose    bool                     // the API has forgotten; what no node has attached when it reports is not made again
 }
 
 // NewTruth reports violations to report as they happen.
@@ -108,6 +109,16 @@ func (t *Truth) Detach(container string, now time.Time) {
 	}
 	a.To = now
 	t.dropLocked(a)
+	if t.loose {
+		delete(t.pinned, a.Identity)
+	}
+}
+
+// Loose tells whether what ends now may have another address next time.
+func (t *Truth) Loose(loose bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.loose = loose
 }
 
 func (t *Truth) dropLocked(a *Attachment) {

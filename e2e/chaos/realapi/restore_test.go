@@ -60,7 +60,9 @@ func goBack(w *world, rng *rand.Rand) {
 // recovering holds the ledger's judgement until the API is what the nodes know.
 func (w *world) recovering(since time.Time) (done func()) {
 	w.unsure.Store(true)
+	w.truth.Loose(true)
 	return func() {
+		w.truth.Loose(false)
 		w.ledger.Unsure(since.Add(-settleLog), w.clock.Now())
 		w.unsure.Store(false)
 	}
