@@ -146,7 +146,8 @@ func (r *LeaseReconciler) verify(ctx context.Context, lease *v1alpha1.MacLease) 
 // releaseOrphan is the end of cases 2 and 3: what the cache says is asked again, the lease first.
 func (r *LeaseReconciler) releaseOrphan(ctx context.Context, seen *v1alpha1.MacLease) error {
 	lease, err := r.live(ctx, seen)
-	if lease == nil || lease.Spec.ReleasedAt != nil || lease.Spec.Conflict != nil || lease.Spec.ClaimRef != seen.Spec.ClaimRef {
+	if lease == nil || lease.Spec.ReleasedAt != nil || lease.Spec.Conflict != nil || lease.Spec.ClaimRef != seen.Spec.ClaimRef ||
+		!lease.Spec.LeasedAt.Equal(&seen.Spec.LeasedAt) {
 		return err // the event of what has happened is on its way
 	}
 	claim, err := claimOf(ctx, r.APIReader, lease)
@@ -158,7 +159,7 @@ func (r *LeaseReconciler) releaseOrphan(ctx context.Context, seen *v1alpha1.MacL
 	switch {
 	case claim.Status.LeaseName == "":
 		// Whoever made the lease may only be slow, and still about to record it. With a newer version of the claim that
-		// write cannot succeed, and finds the lease released.
+		// write cannot succeed, and finds the lease released. Who reads the claim after this writes the lease first.
 		claim.Status.Generation++
 		if err := r.Client.Status().Update(ctx, claim); err != nil {
 			return fmt.Errorf("voiding the bind of claim %s: %w", client.ObjectKeyFromObject(claim), err)
@@ -169,7 +170,7 @@ func (r *LeaseReconciler) releaseOrphan(ctx context.Context, seen *v1alpha1.MacL
 	default:
 		return nil
 	}
-	if err := r.Binder.Release(ctx, lease.Name, ref.UID, entry); err != nil {
+	if err := r.Binder.ReleaseAsRead(ctx, lease, entry); err != nil {
 		return err
 	}
 	ctrl.LoggerFrom(ctx).Info("Released a lease that no claim names", "claimNamespace", ref.Namespace, "claim", ref.Name, "evidence", entry.Evidence)

@@ -124,7 +124,9 @@ func (b *Binder) record(
 	err := b.Client.Get(ctx, client.ObjectKeyFromObject(claim), live)
 	switch {
 	case apierrors.IsNotFound(err), err == nil && live.UID != claim.UID:
-		b.undo(ctx, lease)
+		if !lease.picked {
+			b.undo(ctx, lease)
+		} // else another bind may have recorded it before the claim went, and its pod have come and gone: it has to cool
 		return nil, problem.ClaimDeleting.New(claim.Namespace, claim.Name)
 	case err != nil:
 		// The lease stays: a later call finds it by the claim's UID, and if none comes the manager's repair does.
@@ -145,18 +147,20 @@ func (b *Binder) record(
 type acquired struct {
 	*v1alpha1.MacLease
 
-	// created: this call created the object. It alone may delete it: a lease that an earlier call made may be on its way
-	// into the claim by another hand.
+	// created: this call created the object. It may delete it while nobody else has written it: a lease that was written
+	// may be on its way into the claim by another hand.
 	created bool
 	// before is the released record that this call took, as it was.
 	before *v1alpha1.MacLease
+	// picked: this call has found it, and written it. It may delete it when the claim has another one.
+	picked bool
 }
 
 // undo gives back what this call took, if it is unchanged. What cannot be given back now is an orphan, which the manager's
 // repair releases.
 func (b *Binder) undo(ctx context.Context, lease *acquired) {
 	switch {
-	case lease.created:
+	case lease.created, lease.picked:
 		err := b.Client.Delete(ctx, lease.MacLease, client.Preconditions{UID: &lease.UID, ResourceVersion: &lease.ResourceVersion})
 		if err == nil || apierrors.IsNotFound(err) {
 			b.Index.DeleteLease(lease.MacLease)

@@ -27,17 +27,10 @@ func (b *Binder) Release(ctx context.Context, name string, claim types.UID, entr
 			b.Index.SetLease(lease)
 			return nil
 		}
-		now := metav1.NewTime(b.Clock.Now())
-		lease.Spec.History = historyAfter(&lease.Spec, entry, now)
-		lease.Spec.ReleasedAt = &now
-		lease.Spec.ReusableAt = nil
-		lease.Spec.NodeName, lease.Spec.PodName = "", ""
+		b.end(lease, entry)
 		err := b.Client.Update(ctx, lease)
 		if err == nil {
-			b.Index.SetLease(lease)
-			record := audit.OfLease(audit.Released, lease)
-			record.Reason, record.Evidence, record.Since = entry.Reason, entry.Evidence, lease.Spec.LeasedAt.Time
-			b.Audit.Write(ctx, record)
+			b.released(ctx, lease, entry)
 			return nil
 		}
 		if isRefusal(err) {
@@ -46,6 +39,23 @@ func (b *Binder) Release(ctx context.Context, name string, claim types.UID, entr
 		// Overtaken, or the answer was lost: the next read says which.
 	}
 	return fmt.Errorf("releasing lease %s: %w", name, errOvertaken)
+}
+
+// end has the lease cool from now on.
+func (b *Binder) end(lease *v1alpha1.MacLease, entry v1alpha1.LeaseHistory) {
+	now := metav1.NewTime(b.Clock.Now())
+	lease.Spec.History = historyAfter(&lease.Spec, entry, now)
+	lease.Spec.ReleasedAt = &now
+	lease.Spec.ReusableAt = nil
+	lease.Spec.NodeName, lease.Spec.PodName = "", ""
+}
+
+// released notes that a lease was written as released.
+func (b *Binder) released(ctx context.Context, lease *v1alpha1.MacLease, entry v1alpha1.LeaseHistory) {
+	b.Index.SetLease(lease)
+	record := audit.OfLease(audit.Released, lease)
+	record.Reason, record.Evidence, record.Since = entry.Reason, entry.Evidence, lease.Spec.LeasedAt.Time
+	b.Audit.Write(ctx, record)
 }
 
 // historyAfter is the history of a lease whose claim has it no more from now on. Who does not know the last pod and its node has

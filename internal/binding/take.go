@@ -46,7 +46,7 @@ func (t *taker) earlier(ctx context.Context) (*acquired, error) {
 	if err != nil || lease == nil || !t.isOurs(lease) {
 		return nil, err
 	}
-	return &acquired{MacLease: lease}, nil
+	return t.pickUp(ctx, lease)
 }
 
 // insists is the slot that the claim asks for, or that the pool reserves for it.
@@ -193,8 +193,9 @@ func (t *taker) create(ctx context.Context, address allocator.Address) (*acquire
 		case err != nil:
 			return nil, fmt.Errorf("reading lease %s after %w: %w", address.Name, createErr, err)
 		case live != nil && t.isOurs(live):
-			t.commit(live)
-			return &acquired{MacLease: live}, nil
+			if picked, err := t.pickUp(ctx, live); picked != nil || err != nil {
+				return picked, err
+			}
 		case live != nil:
 			return t.take(ctx, live, address)
 		case !apierrors.IsAlreadyExists(createErr):
@@ -235,8 +236,10 @@ func (t *taker) take(ctx context.Context, record *v1alpha1.MacLease, address all
 		case err != nil:
 			return nil, fmt.Errorf("reading lease %s after %w: %w", address.Name, updateErr, err)
 		case live != nil && t.isOurs(live):
-			t.commit(live)
-			return &acquired{MacLease: live}, nil
+			if picked, err := t.pickUp(ctx, live); picked != nil || err != nil {
+				return picked, err
+			}
+			return nil, errTaken
 		case live == nil:
 			return nil, errTaken
 		case !apierrors.IsConflict(updateErr) && !apierrors.IsNotFound(updateErr):
