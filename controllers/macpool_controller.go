@@ -59,6 +59,8 @@ type MacPoolReconciler struct {
 	mu sync.Mutex
 	// counted : pool -> when its counts were written last.
 	counted map[string]time.Time
+	// judged : pool -> when its conditions were written last.
+	judged map[string]time.Time
 	// asked : pool -> lease -> when the VLAN was asked about it last.
 	asked map[string]map[string]time.Time
 	// announced : pool -> the version of it for which all waiting claims were woken.
@@ -89,7 +91,8 @@ func (r *MacPoolReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manag
 			return fmt.Errorf("registering metrics: %w", err)
 		}
 	}
-	r.counted, r.announced, r.asked = map[string]time.Time{}, map[string]poolVersion{}, map[string]map[string]time.Time{}
+	r.counted, r.judged = map[string]time.Time{}, map[string]time.Time{}
+	r.announced, r.asked = map[string]poolVersion{}, map[string]map[string]time.Time{}
 	return ctrl.NewControllerManagedBy(mgr).Named("macpool").
 		WatchesRawSource(poolSource{synced{r.Feed}}).
 		WatchesRawSource(brakeSource{r.Brake}).
@@ -168,24 +171,34 @@ func (r *MacPoolReconciler) judge(ctx context.Context, pool *v1alpha1.MacPool) (
 }
 
 // notBefore is how long to wait before the status may be written: a pool whose leases churn is not written with each of
-// them. Conditions do not wait.
+// them. A condition waits only for conditions that were written before: a replica whose watch lags takes what another has
+// written for wrong, and two that correct each other must not do it as fast as the API server answers.
 func (r *MacPoolReconciler) notBefore(from, to *v1alpha1.MacPool) time.Duration {
-	if !sameConditions(from.Status.Conditions, to.Status.Conditions) {
-		return 0
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return max(0, countInterval-r.Clock.Since(r.counted[from.Name]))
+	last := r.counted[from.Name]
+	if !sameConditions(from.Status.Conditions, to.Status.Conditions) {
+		last = r.judged[from.Name]
+	}
+	return max(0, countInterval-r.Clock.Since(last))
 }
 
 func (r *MacPoolReconciler) writeStatus(ctx context.Context, from, to *v1alpha1.MacPool) error {
 	if err := r.Client.Status().Patch(ctx, to, client.MergeFromWithOptions(from, client.MergeFromWithOptimisticLock{})); err != nil {
 		return fmt.Errorf("writing the status of pool %s: %w", from.Name, err)
 	}
+	r.wrote(from, to)
+	return nil
+}
+
+// wrote notes what was written.
+func (r *MacPoolReconciler) wrote(from, to *v1alpha1.MacPool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.counted[from.Name] = r.Clock.Now()
-	return nil
+	if !sameConditions(from.Status.Conditions, to.Status.Conditions) {
+		r.judged[from.Name] = r.Clock.Now()
+	}
 }
 
 func (r *MacPoolReconciler) forget(name string) {
@@ -193,6 +206,7 @@ func (r *MacPoolReconciler) forget(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.counted, name)
+	delete(r.judged, name)
 	delete(r.announced, name)
 	delete(r.asked, name)
 }
