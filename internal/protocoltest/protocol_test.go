@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build property
+
+package protocoltest
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	"pgregory.net/rapid"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/macpool/macpool/e2e/chaos/report"
+)
+
+const (
+	// stepsEnv is how many steps are taken; the seed is rapid's own -rapid.seed.
+	stepsEnv = "MACPOOL_PROPERTY_STEPS"
+	// verboseEnv has every change of the API written down, for one failure.
+	verboseEnv = "MACPOOL_PROPERTY_VERBOSE"
+
+	// traceEnv is a file to which all runs append all that happens.
+	traceEnv = "MACPOOL_PROPERTY_TRACE"
+
+	defaultSteps = 20_000
+	// stepsOfRun is the mean of a run.
+	stepsOfRun = 100
+)
+
+func run(m *testing.M) int {
+	flag.Parse()
+	ctrl.SetLogger(logr.Discard())
+	klog.SetLogger(logr.Discard())
+	// One goroutine at a time, so that the same draws lead to the same run.
+	runtime.GOMAXPROCS(1)
+	return m.Run()
+}
+
+// TestProtocol is the harness: whatever happens, in whatever order, the invariants hold after each step, and at the end of each run all pods
+// are attached, and all addresses free when they are gone.
+func TestProtocol(t *testing.T) {
+	steps := defaultSteps
+	if text := os.Getenv(stepsEnv); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatalf("%s: %v", stepsEnv, err)
+		}
+		steps = n
+	}
+	for name, value := range map[string]int{"rapid.checks": max(1, steps/stepsOfRun), "rapid.steps": stepsOfRun} {
+		if flag.Lookup(name).Value.String() == flag.Lookup(name).DefValue {
+			if err := flag.Set(name, strconv.Itoa(value)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s, start := newStats(), time.Now()
+	defer func() {
+		s.Seconds = time.Since(start).Seconds()
+		t.Logf("%.0f steps/s\n%s", float64(s.Steps)/s.Seconds, s)
+		s.Replay = fmt.Sprintf("%s=%d go test -tags property ./internal/protocoltest -run TestProtocol -rapid.seed=%d", stepsEnv, steps, s.Seed)
+		if t.Failed() {
+			s.Violations = append(s.Violations, "see the log of TestProtocol")
+		}
+		if err := s.Write(os.Getenv(report.DirEnv), "properties"); err != nil {
+			t.Error(err)
+		}
+	}()
+	rapid.Check(t, func(rt *rapid.T) {
+		s.runs++
+		dir, err := os.MkdirTemp(scratch(), "macpool-property")
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		rapid.SyncTest(rt, func(rt *rapid.T) { play(rt, s, dir) })
+	})
+}
+
+// play is one run.
+func play(t *rapid.T, s *stats, dir string) {
+	w := newWorld(t, s, dir)
+	defer w.close()
+	w.verbose = os.Getenv(verboseEnv) != ""
+	if path := os.Getenv(traceEnv); path != "" {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		w.must(err)
+		defer func() { _ = f.Close() }()
+		w.trace, w.verbose = f, true
+	}
+	w.settings = drawSettings(t)
+	w.startManager(0)
+	w.makeNamespaces()
+	w.makePool(poolNames[0], 8, 4)
+	w.makePool(poolNames[1], 10, 4)
+	for range rapid.IntRange(2, 3).Draw(t, "nodes") {
+		n := w.newNode()
+		n.register()
+		n.boot()
+	}
+	w.pass(3 * time.Second)
+	t.Repeat(w.machine())
+	w.t = t
+	w.quiesce()
+}
