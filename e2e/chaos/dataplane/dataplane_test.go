@@ -29,6 +29,7 @@ func TestDataPlane(t *testing.T) {
 	defer cancel()
 	begin, cpu, by := time.Now(), cpuSeconds(), cpuOf()
 	c := w.startChurn(ctx, *actorsFlag)
+	go w.progress(ctx)
 	var strikers sync.WaitGroup
 	if !*calmFlag {
 		w.startStrikers(ctx, c, &strikers)
@@ -53,17 +54,39 @@ func TestDataPlane(t *testing.T) {
 	w.proveJudges(c)
 }
 
+// progress says how far it is.
+func (w *world) progress(ctx context.Context) {
+	for {
+		select {
+		case <-time.After(10 * time.Second):
+		case <-ctx.Done():
+			return
+		}
+		w.truth.mu.Lock()
+		adds, dels := w.truth.adds, w.truth.dels
+		w.truth.mu.Unlock()
+		w.mu.Lock()
+		faults := int64(0)
+		for _, f := range w.report.Faults {
+			faults += f.Count
+		}
+		violations := w.violations
+		w.mu.Unlock()
+		fmt.Fprintf(os.Stderr, "%.0f s: %d ADD, %d DEL, %d faults, %d violations\n", time.Since(w.begin).Seconds(), adds, dels, faults, violations)
+	}
+}
+
 // startStrikers has things done: to calls and pods on every host, to some hosts as a whole, and to all at once.
 func (w *world) startStrikers(ctx context.Context, c *churn, all *sync.WaitGroup) {
 	counts := &tally{count: map[*strike]map[string]int{}}
 	striker := func(name string) *striker {
 		return &striker{world: w, ctx: ctx, rng: w.rng(name), churn: c, counts: counts}
 	}
-	for _, h := range w.hosts {
-		s := striker("light " + h.Name)
-		all.Go(func() { s.strikeHost(h, *pauseFlag) })
+	for i := range *strikersFlag {
+		s := striker(fmt.Sprintf("light %d", i))
+		all.Go(func() { s.strikeCalls(*pauseFlag / 4) })
 	}
-	// To the last host address are taken over: it remembers for how long others have been silent.
+	// To the last host addresses are taken over: it remembers for how long others have been silent.
 	for i := range *strikersFlag {
 		s := striker(fmt.Sprintf("heavy %d", i))
 		all.Go(func() { s.strikeWhole(*pauseFlag) })

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -140,10 +139,10 @@ var heavy = []*strike{
 		s.startAgent(h)
 		return m
 	}},
-	{id: "F12", class: "agent SIGSTOP for up to 5 s", moments: everywhere, whole: true, do: func(s *striker, h *host, _ flight, m string) string {
+	{id: "F12", class: "agent SIGSTOP", moments: everywhere, whole: true, do: func(s *striker, h *host, _ flight, m string) string {
 		h.set(func(h *host) { h.paused = true })
 		h.Agent.Pause()
-		s.pause(s.upTo(5 * time.Second))
+		s.pause(s.hold(3 * time.Second))
 		h.Agent.Resume()
 		h.set(func(h *host) { h.paused = false })
 		return m
@@ -156,14 +155,14 @@ var heavy = []*strike{
 	}},
 	{id: "F14", class: "node cut off from the API", moments: everywhere, whole: true, do: func(s *striker, h *host, _ flight, m string) string {
 		h.API.Cut()
-		s.pause(s.upTo(6 * time.Second))
+		s.pause(s.hold(3 * time.Second))
 		h.API.Heal()
 		return m
 	}},
 	{id: "F15", class: "node cut off altogether", moments: everywhere, whole: true, do: func(s *striker, h *host, _ flight, m string) string {
 		h.API.Cut()
 		s.unplug(h)
-		s.pause(s.upTo(6 * time.Second))
+		s.pause(s.hold(3 * time.Second))
 		s.plug(h)
 		h.API.Heal()
 		return m
@@ -203,6 +202,15 @@ var heavy = []*strike{
 		h.Runtime.LoseConfs(false)
 		return m
 	}},
+}
+
+// hold is how long something lasts: short most often, sometimes longer than an agent believes its caches.
+func (s *striker) hold(short time.Duration) time.Duration {
+	const long = 25 * time.Second
+	if left, ok := s.ctx.Deadline(); ok && time.Until(left) > 4*long && s.rng.IntN(25) == 0 {
+		return long
+	}
+	return s.upTo(short)
 }
 
 // upTo is a time at random.
@@ -263,7 +271,7 @@ func (t *tally) next(rng *rand.Rand, among []*strike) (*strike, string) {
 
 // strikeOn does one strike to a host at a moment.
 func (s *striker) strikeOn(h *host, k *strike, m string) {
-	const limit = 3 * time.Second
+	const limit = 2 * time.Second
 	var f flight
 	switch m {
 	case running:
@@ -296,20 +304,15 @@ func (s *striker) strikeOn(h *host, k *strike, m string) {
 	}
 }
 
-// Strikers at work.
-var strikersBusy atomic.Int64
-
-// strikeHost does light things to one host, again and again.
-func (s *striker) strikeHost(h *host, mean time.Duration) {
+// strikeCalls does light things, one after the other, on whichever host.
+func (s *striker) strikeCalls(mean time.Duration) {
 	for s.ctx.Err() == nil {
 		s.pause(time.Duration(s.rng.ExpFloat64() * float64(mean)))
 		if s.ctx.Err() != nil {
 			return
 		}
 		k, m := s.counts.next(s.rng, light)
-		strikersBusy.Add(1)
-		s.strikeOn(h, k, m)
-		strikersBusy.Add(-1)
+		s.strikeOn(s.hosts[s.rng.IntN(len(s.hosts))], k, m)
 	}
 }
 

@@ -36,10 +36,10 @@ import (
 
 var (
 	seedFlag     = flag.Uint64("seed", 1, "what is done")
-	durationFlag = flag.Duration("duration", 45*time.Second, "how long pods come and go, without the start and the quiesce")
+	durationFlag = flag.Duration("duration", 60*time.Second, "how long pods come and go, without the start and the quiesce")
 	actorsFlag   = flag.Int("actors", 42, "pods at a time, about")
-	pauseFlag    = flag.Duration("pause", time.Second, "mean time between two faults of a kind")
-	strikersFlag = flag.Int("strikers", 2, "how many nodes at most something is done to as a whole at a time")
+	pauseFlag    = flag.Duration("pause", 500*time.Millisecond, "mean time between two things that are done to a node as a whole; to calls and pods four are done in it")
+	strikersFlag = flag.Int("strikers", 3, "to how many nodes at most something is done as a whole at a time, and to how many calls")
 	calmFlag     = flag.Bool("calm", false, "no faults: how fast the machine is")
 	verboseFlag  = flag.Bool("verbose", false, "say what is done, and show macpool's logs at the end")
 )

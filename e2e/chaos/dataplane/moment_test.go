@@ -103,10 +103,11 @@ func (w *world) catch(h *host, moment string, limit time.Duration) (flight, bool
 				return f, true
 			}
 		}
+		// Some moments last for a millisecond or two.
 		if len(flights) == 0 {
 			time.Sleep(2 * time.Millisecond)
 		} else {
-			time.Sleep(100 * time.Microsecond)
+			time.Sleep(300 * time.Microsecond)
 		}
 	}
 	return flight{}, false
