@@ -297,3 +297,46 @@ func TestProber(t *testing.T) {
 		})
 	}
 }
+
+// TestWatchOutlivesCable: who watches a port hears it again after its cable was out.
+func TestWatchOutlivesCable(t *testing.T) {
+	l := newWires(t, BackendPlain, "node-a")
+	n := l.Nodes[0]
+	heard := make(chan string, 100)
+	captures, err := n.Watch(func(f *Frame) {
+		select {
+		case heard <- f.Source:
+		default:
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, c := range captures {
+			if _, err := c.Stop(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for _, do := range []func() error{n.Unplug, n.Plug} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := attachStatic(t.Context(), t, n, "one", netip.MustParsePrefix("192.168.50.11/24"))
+	link, err := s.Link("net1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for timeout := time.After(20 * time.Second); ; {
+		select {
+		case mac := <-heard:
+			if mac == link.MAC {
+				return
+			}
+		case <-timeout:
+			t.Fatal("nothing is heard after the cable was in again")
+		}
+	}
+}

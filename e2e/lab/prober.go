@@ -168,7 +168,7 @@ func (p *Prober) listen() {
 	frame := make([]byte, 2048)
 	for {
 		n, _, _, from, err := unix.Recvmsg(p.fd, frame, nil, 0)
-		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) || errors.Is(err, unix.ENETDOWN) {
 			continue
 		}
 		if err != nil {

@@ -132,6 +132,9 @@ func (c *Capture) run() {
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 			continue
 		}
+		if errors.Is(err, unix.ENETDOWN) && c.see != nil {
+			continue // said once when the port goes down; it is heard again when it is up
+		}
 		if err != nil {
 			c.fail(fmt.Errorf("capturing at %s: %w", c.port, err))
 			return

@@ -77,7 +77,7 @@ func (a *asker) ask(n *network, ips []netip.Addr) map[netip.Addr][]string {
 		a.asked++
 		a.answered += int64(len(macs))
 		switch {
-		case len(macs) > 1 && a.w.ofOnePod(macs):
+		case len(macs) > 1 && a.w.scan.ofOnePod(macs):
 			a.flux++
 		case len(macs) > 1 && a.w.contestedIP(ip):
 		case len(macs) > 1:
@@ -132,31 +132,6 @@ func (a *asker) who(ip netip.Addr) string {
 		all = append(all, at.String())
 	}
 	return "given to " + strings.Join(all, ", and to ")
-}
-
-// ofOnePod tells whether the MACs are different ones of interfaces of one sandbox, as the kernel has it.
-func (w *world) ofOnePod(macs []string) bool {
-	if slices.Sort(macs); len(slices.Compact(slices.Clone(macs))) != len(macs) {
-		return false
-	}
-	for _, h := range w.everywhere() {
-		for _, sandbox := range h.Runtime.Namespaces() {
-			interfaces, err := sandbox.Interfaces()
-			if err != nil {
-				continue
-			}
-			has := 0
-			for _, i := range interfaces {
-				if slices.Contains(macs, i.MAC) {
-					has++
-				}
-			}
-			if has == len(macs) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // contestedIP tells whether an address is one of an identity that may have two holders now.

@@ -23,7 +23,7 @@ import (
 const (
 	// settling is for how long at most everything may take to come to rest once nothing is done any more: the time in which a holder
 	// that was left over is looked at twice, and one restart of an agent.
-	settling = 60 * time.Second
+	settling = 2 * time.Minute
 )
 
 // quiesce is called when nothing is done any more. Every pod that is in the API must run, with the address that it was given; what

@@ -6,6 +6,7 @@ package dataplane_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +21,8 @@ type scanner struct {
 	mu sync.Mutex
 	// up are the sandboxes in which a MAC was up at the last look.
 	up map[string][]*lab.PodSandbox
+	// lately is when a MAC was up in a sandbox last, some seconds back.
+	lately map[string]map[*lab.PodSandbox]time.Time
 	// split are identities that may have two holders until then: they are cut off from each other, or were healed a moment ago.
 	split map[string]time.Time
 
@@ -40,7 +43,7 @@ func (h holding) String() string {
 }
 
 func newScanner(w *world) *scanner {
-	return &scanner{w: w, up: map[string][]*lab.PodSandbox{}, split: map[string]time.Time{}}
+	return &scanner{w: w, up: map[string][]*lab.PodSandbox{}, lately: map[string]map[*lab.PodSandbox]time.Time{}, split: map[string]time.Time{}}
 }
 
 func (s *scanner) run() {
@@ -84,6 +87,7 @@ func (s *scanner) look() {
 	}
 	s.mu.Lock()
 	s.up = up
+	s.remember(up)
 	s.mu.Unlock()
 	for address, all := range holders {
 		for i, a := range all {
@@ -92,6 +96,45 @@ func (s *scanner) look() {
 			}
 		}
 	}
+}
+
+// remember notes who was up, with the lock held.
+func (s *scanner) remember(up map[string][]*lab.PodSandbox) {
+	const long = 5 * time.Second
+	now := time.Now()
+	for mac, all := range up {
+		if s.lately[mac] == nil {
+			s.lately[mac] = map[*lab.PodSandbox]time.Time{}
+		}
+		for _, sandbox := range all {
+			s.lately[mac][sandbox] = now
+		}
+	}
+	for mac, all := range s.lately {
+		for sandbox, at := range all {
+			if now.Sub(at) > long {
+				delete(all, sandbox)
+			}
+		}
+		if len(all) == 0 {
+			delete(s.lately, mac)
+		}
+	}
+}
+
+// ofOnePod tells whether the MACs are different ones, and were up in one sandbox a moment ago.
+func (s *scanner) ofOnePod(macs []string) bool {
+	if slices.Sort(macs); len(slices.Compact(slices.Clone(macs))) != len(macs) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for sandbox := range s.lately[macs[0]] {
+		if !slices.ContainsFunc(macs[1:], func(mac string) bool { return s.lately[mac][sandbox].IsZero() }) {
+			return true
+		}
+	}
+	return false
 }
 
 // judge is called with two holders of an address. The look was not at one moment: they are looked at again, one after the other and
