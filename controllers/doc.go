@@ -58,7 +58,8 @@
 //	                       seen and L has a nodeName: C was deleted by force, perhaps, and its pod may send frames (I2); and not
 //	                       while that node is silent
 //	 5       C -> (L)      deleted by hand: made again, if nobody has taken the name since
-//	 6  L -> D, C -> L     two claims name L, or D is gone and C names it still: reported on C, nothing is changed
+//	 6  L -> D, C -> L     two claims name L, or D is gone and C names it still: reported on C while something holds it, and nothing
+//	                       is changed; else C is unbound, and bound anew
 //	 7  L -> C -> L        with releasedAt, but C has not ended: edited by hand, or restored; taken back
 //	 8  L released         it cools; reusable when this process has seen it cooling for the pool's cooldown, or the longer one
 //	 9  L reusable         deleted when releasedAt is the pool's history ago

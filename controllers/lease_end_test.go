@@ -9,6 +9,7 @@ import (
 
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 )
@@ -176,6 +177,14 @@ func TestDisputedLeaseOutlastsItsClaim(t *testing.T) {
 	w.claim(ns, "a", pool)
 	a := w.bound(ns, "a")
 	lease := w.lease(a.Status.LeaseName)
+	w.node("node-1")
+	pod := w.pod(ns, "pod", "", on("node-1"))
+	changeStatus(w, a, func(c *v1alpha1.MacClaim) {
+		c.Status.Generation = 1
+		c.Status.Holder = &v1alpha1.Holder{
+			PodName: pod.Name, PodUID: pod.UID, NodeName: "node-1", Interface: "net1", Generation: 1, Since: metav1.Now(),
+		}
+	})
 	change(w, lease, func(l *v1alpha1.MacLease) { l.Spec.ClaimRef = v1alpha1.ClaimRef{Namespace: ns, Name: "b", UID: "0-0"} })
 	w.refused(ns, "a", "LeaseLost")
 	for until := time.Now().Add(2 * orphanAfter); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
@@ -183,7 +192,7 @@ func TestDisputedLeaseOutlastsItsClaim(t *testing.T) {
 			t.Fatal("it was released")
 		}
 	}
-	w.remove(a)
+	w.detach(w.claimNow(ns, "a")) // by which it gets another
 	w.released(lease.Name)
 }
 

@@ -95,6 +95,9 @@ func (r *MacClaimReconciler) serve(ctx context.Context, claim *v1alpha1.MacClaim
 	changed, err := r.writeStatus(ctx, claim, updated)
 	var result ctrl.Result
 	switch {
+	case trouble != nil && trouble.Kind == problem.AllocationPaused:
+		// The gate may have looked just before the pool went on, whose waiting claims were woken then.
+		result.RequeueAfter = retryClosed
 	case trouble != nil && changed:
 		// What cures it may have come before the condition by which waiting claims are found and woken.
 		result.RequeueAfter = retryNew

@@ -160,6 +160,14 @@ func TestRepairCase6(t *testing.T) {
 	w.claim(ns, "b", pool)
 	a, b := w.bound(ns, "a"), w.bound(ns, "b")
 	lease := w.lease(a.Status.LeaseName)
+	w.node("node-1")
+	pod := w.pod(ns, "pod", "", on("node-1"))
+	changeStatus(w, a, func(c *v1alpha1.MacClaim) {
+		c.Status.Generation = 1
+		c.Status.Holder = &v1alpha1.Holder{
+			PodName: pod.Name, PodUID: pod.UID, NodeName: "node-1", Interface: "net1", Generation: 1, Since: metav1.Now(),
+		}
+	})
 	change(w, lease, func(l *v1alpha1.MacLease) { l.Spec.ClaimRef = v1alpha1.ClaimRef{Namespace: ns, Name: "b", UID: b.UID} })
 	changeStatus(w, b, func(c *v1alpha1.MacClaim) {
 		c.Status.LeaseName, c.Status.IPs, c.Status.MAC = a.Status.LeaseName, a.Status.IPs, a.Status.MAC
@@ -171,6 +179,17 @@ func TestRepairCase6(t *testing.T) {
 		t.Errorf("the claim was changed: %v", now.Status)
 	}
 	w.never("the lease was released", func() bool { return w.lease(lease.Name).Spec.ReleasedAt != nil })
+
+	// When nothing holds it any more it gets another address (R-B1).
+	w.detach(w.claimNow(ns, "a"))
+	w.eventually(func(g gomega.Gomega) {
+		now := w.claimNow(ns, "a")
+		g.Expect(now.Status.LeaseName).NotTo(gomega.BeElementOf("", lease.Name))
+		g.Expect(w.lease(now.Status.LeaseName).Spec.ClaimRef.UID).To(gomega.Equal(a.UID))
+	})
+	if now := w.lease(lease.Name); now.Spec.ClaimRef.UID != b.UID || now.Spec.ReleasedAt != nil {
+		t.Errorf("the other's lease is %v", now.Spec)
+	}
 }
 
 func TestRepairCase7(t *testing.T) {

@@ -5,6 +5,7 @@ package controllers_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -34,6 +35,7 @@ import (
 	"github.com/macpool/macpool/controllers"
 	"github.com/macpool/macpool/internal/audit"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/timeline"
 	"github.com/macpool/macpool/internal/view"
 )
 
@@ -115,6 +117,8 @@ type managerOptions struct {
 	grace, patience time.Duration
 	// silence is that of MacNodeReconciler; holdGrace if zero.
 	silence time.Duration
+	// recovery, if not zero, is the grace of a Recovery, by which the gate is closed while the API may be behind.
+	recovery time.Duration
 	// audit gets the manager's audit lines.
 	audit io.Writer
 	// live wraps what reconcilers read live by, cached what they read from the cache and write by.
@@ -152,6 +156,16 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 	}
 	feed = view.NewFeed()
 	binder := &binding.Binder{Client: live, Index: feed.Index, Clock: o.clock}
+	var gate controllers.Gate
+	var recovery *controllers.Recovery
+	if o.recovery > 0 {
+		g := timeline.New(live, clock.RealClock{}, timeline.Times{Silence: time.Second, Empty: time.Second, Fresh: 100 * time.Millisecond})
+		binder.Gate, gate = g.Check, g.Check
+		recovery = &controllers.Recovery{
+			Client: mgr.GetClient(), Reader: live, Binder: binder, Gate: g, Recorder: mgr.GetEventRecorder("macpool-manager"),
+			Clock: clock.RealClock{}, Grace: o.recovery,
+		}
+	}
 	if o.audit != nil {
 		binder.Audit = audit.New(o.audit)
 	}
@@ -173,14 +187,15 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 		SetupWithManager(context.Context, ctrl.Manager) error
 	}{
 		feed,
+		optional{recovery},
 		// Its clock only spaces its writes.
-		&controllers.MacPoolReconciler{Client: cached, APIReader: apiReader, Feed: feed, Clock: clock.RealClock{}, Wake: wake, Metrics: o.metrics, Brake: brake},
-		&controllers.MacClaimReconciler{Client: cached, APIReader: apiReader, Binder: binder, Feed: feed, Recorder: recorder, Clock: o.clock, Wake: wake, Brake: brake},
-		&controllers.PodReconciler{Client: cached, Binder: binder, Recorder: recorder, Clock: clock.RealClock{}},
-		&controllers.LeaseReconciler{Client: cached, APIReader: apiReader, Binder: binder, Clock: o.clock, Wake: wake, OrphanAfter: o.orphanAfter, Brake: brake},
+		&controllers.MacPoolReconciler{Client: cached, APIReader: apiReader, Feed: feed, Clock: clock.RealClock{}, Wake: wake, Metrics: o.metrics, Brake: brake, Recovery: recovery},
+		&controllers.MacClaimReconciler{Client: cached, APIReader: apiReader, Binder: binder, Feed: feed, Recorder: recorder, Clock: o.clock, Wake: wake, Brake: brake, Gate: gate},
+		&controllers.PodReconciler{Client: cached, Binder: binder, Recorder: recorder, Clock: clock.RealClock{}, Gate: gate},
+		&controllers.LeaseReconciler{Client: cached, APIReader: apiReader, Binder: binder, Clock: o.clock, Wake: wake, OrphanAfter: o.orphanAfter, Brake: brake, Gate: gate},
 		&controllers.HolderReconciler{
 			Client: cached, APIReader: apiReader, Binder: binder, Recorder: recorder, Clock: o.clock,
-			Grace: cmp.Or(o.grace, holdGrace), Patience: cmp.Or(o.patience, time.Hour),
+			Grace: cmp.Or(o.grace, holdGrace), Patience: cmp.Or(o.patience, time.Hour), Gate: gate,
 		},
 		&controllers.MacNodeReconciler{
 			Client: cached, APIReader: apiReader, Clock: o.clock, Silence: cmp.Or(o.silence, holdGrace),
@@ -197,13 +212,23 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 	stop = func() {
 		cancel()
 		if stopped.CompareAndSwap(false, true) {
-			if err := <-done; err != nil {
+			if err := <-done; err != nil && !errors.Is(err, controllers.ErrWentBack) {
 				w.t.Errorf("the manager ended with: %v", err)
 			}
 		}
 	}
 	w.t.Cleanup(stop)
 	return feed, stop
+}
+
+// optional is a Recovery, or none.
+type optional struct{ recovery *controllers.Recovery }
+
+func (o optional) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	if o.recovery == nil {
+		return nil
+	}
+	return o.recovery.SetupWithManager(ctx, mgr)
 }
 
 type counting struct {
