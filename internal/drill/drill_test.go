@@ -368,11 +368,16 @@ func (d *drill) checkAttached(when string) {
 	}
 }
 
-// orphans ends the sandboxes of pods that the API does not know, as their kubelets do.
+// endUnknown ends the sandboxes of pods that the API does not know, as their kubelets do. The storm may go on meanwhile, and adds
+// pods to the list.
 func (d *drill) endUnknown() (ended int) {
 	d.t.Helper()
-	kept := d.pods[:0]
-	for _, p := range d.pods {
+	d.mu.Lock()
+	pods := d.pods
+	d.pods = nil
+	d.mu.Unlock()
+	var kept []*pod
+	for _, p := range pods {
 		known := false
 		d.eventually("pod "+p.key(), func(ctx context.Context) (err error) {
 			known, err = d.isKnown(ctx, p)
@@ -385,7 +390,9 @@ func (d *drill) endUnknown() (ended int) {
 		d.detach(d.t.Context(), p)
 		ended++
 	}
-	d.pods = kept
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.pods = append(d.pods, kept...)
 	return ended
 }
 
