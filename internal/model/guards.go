@@ -91,7 +91,7 @@ var guardTexts = [nGuards]guardText{
 	FencingWindow:      {"FencingWindow", "an agent without contact for 20 s answers nothing from its caches", "agent.contact.cachesHold"},
 	WindowAgain:        {"WindowAgain", "it looks at that again after the journal is written", "agent.addition.enter"},
 	FenceOnHeal:        {"FenceOnHeal", "an agent that is back removes what has lost its address, before it serves", "agent.fence.all"},
-	FenceReleased:      {"FenceReleased", "that a claim is gone and its lease released counts as lost, too", "agent.judgeLease"},
+	FenceReleased:      {"FenceReleased", "that a claim is gone and its lease released counts as lost, too (**the code does not do this yet**)", "agent.judgeLease"},
 	KeepOutside:        {"KeepOutside", "an edit of the pool releases nothing", "controllers.LeaseReconciler.verify"},
 
 	HealTogether:  {"HealTogether", "API and VLAN of a node that was cut off come back within seconds of each other", ""},
@@ -169,7 +169,7 @@ func Assumptions() []Case {
 		{Off: []Guard{HealTogether}, Scope: pair("one", 1), Invariant: "I1"},
 		{Off: []Guard{StayConnected}, Scope: two, Invariant: "I2"},
 		{Off: []Guard{TakeOverFast}, Scope: three, Invariant: "I2"},
-		{Off: []Guard{AddsEnd}, Scope: two, Invariant: "I2"},
+		{Off: []Guard{AddsEnd}, Scope: two, Invariant: "I1"},
 	}
 }
 
