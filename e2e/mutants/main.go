@@ -80,11 +80,17 @@ func run(ctx context.Context, ids string, list, sound bool) error {
 		r.Replay += " -ids " + ids
 	}
 	var survived []string
+	var errs []error
 	for _, m := range chosen {
+		if ctx.Err() != nil {
+			return errors.Join(append(errs, context.Cause(ctx))...)
+		}
 		start := clk.Now()
 		by, err := w.try(ctx, m)
 		if err != nil {
-			return fmt.Errorf("%s: %w", m.id, err)
+			errs = append(errs, fmt.Errorf("%s: %w", m.id, err))
+			_, _ = fmt.Fprintf(os.Stdout, "%-5s ERROR, see below: %s\n", m.id, m.bug)
+			continue
 		}
 		seen := report.Mutant{ID: m.id, Killed: by != "", By: by, Seconds: clk.Since(start).Seconds()}
 		r.Mutants = append(r.Mutants, seen)
@@ -96,14 +102,14 @@ func run(ctx context.Context, ids string, list, sound bool) error {
 		}
 	}
 	r.Seconds = clk.Since(began).Seconds()
-	_, _ = fmt.Fprintf(os.Stdout, "killed: %d of %d\n", len(chosen)-len(survived), len(chosen))
+	_, _ = fmt.Fprintf(os.Stdout, "killed: %d of %d\n", len(r.Mutants)-len(survived), len(chosen))
 	if ids == "" {
 		printUnexpressed()
 	}
 	if len(survived) > 0 {
-		err = fmt.Errorf("%w: %s", errSurvived, strings.Join(survived, ", "))
+		errs = append(errs, fmt.Errorf("%w: %s", errSurvived, strings.Join(survived, ", ")))
 	}
-	return errors.Join(err, r.Write(os.Getenv(report.DirEnv), reportName(ids)))
+	return errors.Join(append(errs, r.Write(os.Getenv(report.DirEnv), reportName(ids)))...)
 }
 
 // reportName is another one for each choice, so that a run may be done in parts.

@@ -115,6 +115,6 @@ var states = []mutant{
 			"if !sameIdentity || ref.UID == t.claim.UID {\n\t\t\treturn false, nil",
 			"if !sameIdentity || ref.UID == t.claim.UID {\n\t\t\treturn true, nil",
 		}},
-		pkg: "internal/binding", tests: []string{"TestFrozenCaches"},
+		pkg: "internal/binding", tests: []string{"TestExactlyAsManyAddressesAsClaims", "TestReusableRecordIsTakenOnce"},
 	},
 }

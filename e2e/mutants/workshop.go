@@ -15,6 +15,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // testTimeout ends a mutant that hangs.
@@ -106,6 +108,10 @@ func (w *workshop) test(ctx context.Context, pkg string, tests []string, flags .
 	args = append(args, "-run", "^("+strings.Join(tests, "|")+")$", "./"+pkg)
 	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the table names them
 	cmd.Dir, cmd.Env = w.tree, w.env
+	// The test is a child of go test's, and goes with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return out, fmt.Errorf("go %s: %w", strings.Join(args, " "), err)
