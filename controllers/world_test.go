@@ -119,6 +119,8 @@ type managerOptions struct {
 	silence time.Duration
 	// recovery, if not zero, is the grace of a Recovery, by which the gate is closed while the API may be behind.
 	recovery time.Duration
+	// restoreGrace is that of LeaseReconciler.
+	restoreGrace time.Duration
 	// audit gets the manager's audit lines.
 	audit io.Writer
 	// live wraps what reconcilers read live by, cached what they read from the cache and write by.
@@ -192,7 +194,7 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 		&controllers.MacPoolReconciler{Client: cached, APIReader: apiReader, Feed: feed, Clock: clock.RealClock{}, Wake: wake, Metrics: o.metrics, Brake: brake, Recovery: recovery},
 		&controllers.MacClaimReconciler{Client: cached, APIReader: apiReader, Binder: binder, Feed: feed, Recorder: recorder, Clock: o.clock, Wake: wake, Brake: brake, Gate: gate},
 		&controllers.PodReconciler{Client: cached, Binder: binder, Recorder: recorder, Clock: clock.RealClock{}, Gate: gate},
-		&controllers.LeaseReconciler{Client: cached, APIReader: apiReader, Binder: binder, Clock: o.clock, Wake: wake, OrphanAfter: o.orphanAfter, Brake: brake, Gate: gate},
+		&controllers.LeaseReconciler{Client: cached, APIReader: apiReader, Binder: binder, Clock: o.clock, Wake: wake, OrphanAfter: o.orphanAfter, Brake: brake, Gate: gate, RestoreGrace: o.restoreGrace},
 		&controllers.HolderReconciler{
 			Client: cached, APIReader: apiReader, Binder: binder, Recorder: recorder, Clock: o.clock,
 			Grace: cmp.Or(o.grace, holdGrace), Patience: cmp.Or(o.patience, time.Hour), Gate: gate,
