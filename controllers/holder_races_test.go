@@ -55,10 +55,10 @@ func TestPausedBetweenReadAndWrite(t *testing.T) {
 	taken := make(chan error, 1)
 	mu.Lock()
 	order = nil
+	key, holder, of := keyOf(h.claim), *h.claim.Status.Holder, binding.AgentReport(h.node.Name)
 	onPod = func() {
 		onPod = nil
-		key, holder := keyOf(h.claim), h.claim.Status.Holder
-		err := agent.ClearHolder(context.Background(), key, holder.PodUID, holder.Generation, binding.AgentReport(h.node.Name))
+		err := agent.ClearHolder(context.Background(), key, holder.PodUID, holder.Generation, of)
 		if err == nil {
 			claim := &v1alpha1.MacClaim{}
 			if err = h.Get(context.Background(), key, claim); err == nil {

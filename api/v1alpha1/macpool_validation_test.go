@@ -152,6 +152,7 @@ func TestMacPoolCreate(t *testing.T) {
 	}
 }
 
+// TestMacPoolUpdate: what leases are made from cannot change, all else can (R-P3).
 func TestMacPoolUpdate(t *testing.T) {
 	pool := validPool()
 	pool.Spec.Segment = "vlan-50" // the default, spelled out

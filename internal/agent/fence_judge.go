@@ -78,10 +78,10 @@ func (f *fence) movedTo(ctx context.Context, entry *attempt) (string, error) {
 	}
 	lease := &v1alpha1.MacLease{}
 	err = f.cluster.Get(ctx, types.NamespacedName{Name: entry.Lease.Name}, lease)
-	if apierrors.IsNotFound(err) {
-		return "", nil
-	}
-	if err != nil {
+	switch {
+	case apierrors.IsNotFound(err):
+		lease = nil
+	case err != nil:
 		return "", fmt.Errorf("reading lease %s: %w", entry.Lease.Name, err)
 	}
 	// Again: a claim that was made again between the two reads is in step with the lease only now.

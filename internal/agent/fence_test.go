@@ -200,17 +200,6 @@ func TestFenceSpares(t *testing.T) {
 			claim.Status.Holder = nil
 			f.must(t, f.Status().Update(t.Context(), claim))
 		},
-		"claim and lease are gone": func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {
-			t.Helper()
-			f.must(t, f.Delete(t.Context(), f.claimOf(t, pod)))
-			f.must(t, f.Delete(t.Context(), &f.leases(t)[0]))
-		},
-		"the lease was released": func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {
-			t.Helper()
-			claim := f.claimOf(t, pod)
-			f.must(t, f.Delete(t.Context(), claim))
-			f.must(t, f.binder().Release(t.Context(), claim.Status.LeaseName, claim.UID, v1alpha1.LeaseHistory{Reason: v1alpha1.EndPodsGone}))
-		},
 		"the API went back to when another pod held the claim": func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {
 			t.Helper()
 			claim := f.claimOf(t, pod)
@@ -278,6 +267,31 @@ func TestFenceByLease(t *testing.T) {
 	n.agent.fence.touched(lease.Claim)
 	removed.await(t, link(lease))
 	awaitDeleted(t, n, "c1")
+}
+
+// TestFenceOfWhatWasReleased: the claim is gone and the lease was released, or even its record is gone. The address is anybody's
+// when it has cooled, so the interface goes before that (I2).
+func TestFenceOfWhatWasReleased(t *testing.T) {
+	for name, after := range map[string]func(*fixture){
+		"it cools":                func(*fixture) {},
+		"its record is gone, too": func(f *fixture) { f.must(t, f.Delete(t.Context(), &f.leases(t)[0])) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, n := newFixture(t), newNode(t)
+			removed := record(n)
+			n.start(t)
+			n.awaitReady(t)
+			pod := f.newPod(t, "db-0", n.name, "db")
+			lease := f.attach(t, n, "c1", pod)
+			claim := f.claimOf(t, pod)
+			f.must(t, f.Delete(t.Context(), claim))
+			f.must(t, f.binder().Release(t.Context(), claim.Status.LeaseName, claim.UID, v1alpha1.LeaseHistory{Reason: v1alpha1.EndPodsGone}))
+			after(f)
+			n.agent.fence.touched(lease.Claim)
+			removed.await(t, link(lease))
+			awaitDeleted(t, n, "c1")
+		})
+	}
 }
 
 // TestFenceBySuccessor: the claim was deleted by force and made again, and the successor is held by another pod.

@@ -55,9 +55,13 @@ func judgeClaim(entry *attempt, claim *v1alpha1.MacClaim) (v verdict, to string)
 }
 
 // judgeLease judges an attached entry by the lease that it was given, nil if there is none, and by the claim of its name as
-// it was read after the lease. A lease that is missing or released may have been so before it was given to this entry.
+// it was read after the lease. A claim that is gone, with a lease that was released, or whose record has been deleted since, has lost
+// the address for its pod: it cools, or is anybody's already. While there is a claim of the name, it may be about to take it back.
 func judgeLease(entry *attempt, lease *v1alpha1.MacLease, claim *v1alpha1.MacClaim) (v verdict, to string) {
 	if lease == nil || lease.Spec.ReleasedAt != nil {
+		if claim == nil {
+			return loses, "nobody (its claim is gone, and its lease was released)"
+		}
 		return keeps, ""
 	}
 	ref := lease.Spec.ClaimRef

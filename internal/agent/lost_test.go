@@ -117,8 +117,10 @@ func TestJudgeByLease(t *testing.T) {
 		want   verdict
 		wantTo string
 	}{
-		"there is none":                                  {entryOf(), nil, nil, keeps, ""},
-		"released":                                       {entryOf(), released, nil, keeps, ""},
+		"there is none, and no claim":                    {entryOf(), nil, nil, loses, "nobody"},
+		"there is none, the claim was made again":        {entryOf(), nil, madeAgain(claimWith(nil)), keeps, ""},
+		"released, and no claim":                         {entryOf(), released, nil, loses, "nobody"},
+		"released, the claim was made again":             {entryOf(), released, madeAgain(claimWith(nil)), keeps, ""},
 		"its own claim's, which is gone":                 {entryOf(), lease("db-0", "c"), nil, keeps, ""},
 		"its own claim's, which names another":           {entryOf(), lease("db-0", "c"), withOtherLease(claimWith(nil)), keeps, ""},
 		"another claim's":                                {entryOf(), lease("web", "w"), nil, loses, "claim ns/web"},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -35,6 +36,10 @@ type recovery struct {
 	total atomic.Int64 // how often the API was found to have gone back
 
 	mu sync.Mutex
+	// next is the look that waits for the one under way.
+	next *look
+	// good is the last look that found nothing.
+	good goodLook
 	// compared is the silence after which the API was last found to know what this node knows.
 	compared int
 	// why says by what the API was found to have gone back, until the node has reported what is attached on it.
@@ -54,31 +59,86 @@ func (r *recovery) away() { r.gate.Doubt() }
 func (r *recovery) back() { r.contact.back() }
 
 // look compares the API with what this node knows. why is empty unless it has gone back. node is this node's MacNode, nil if there is
-// none.
+// none. Everybody who asks while one look is under way shares the next: what that reads is newer than their questions, and a storm of
+// ADDs does not wait in line.
 func (r *recovery) look(ctx context.Context) (node *v1alpha1.MacNode, why string, err error) {
+	r.mu.Lock()
+	l := r.next
+	if l == nil {
+		l = &look{done: make(chan struct{})}
+		r.next = l
+		go r.runLook(context.WithoutCancel(ctx), l) // whoever asked first may hang up
+	}
+	r.mu.Unlock()
 	select {
-	case r.busy <- struct{}{}:
-		defer func() { <-r.busy }()
+	case <-l.done:
+		return l.node.DeepCopy(), l.why, l.err
 	case <-ctx.Done():
 		return nil, "", context.Cause(ctx)
 	}
-	silence := r.contact.silence()
-	if why = r.found(); why == "" {
-		// The mark first: the reporter raises it after the API has taken the report.
-		known, ok := r.marks.get()
-		if node, err = r.own(ctx); err != nil {
-			return nil, "", err
-		}
-		if why, err = r.compare(ctx, node, known, ok, silence); err != nil {
-			return nil, "", err
-		}
-		if why != "" {
-			r.wentBack(why)
-		}
+}
+
+// look is one comparison, for all who have asked for it before it began.
+type look struct {
+	done chan struct{} // closed when the rest is there
+	node *v1alpha1.MacNode
+	why  string
+	err  error
+}
+
+// runLook does a look when the one before has ended.
+func (r *recovery) runLook(ctx context.Context, l *look) {
+	r.busy <- struct{}{}
+	defer func() { <-r.busy }()
+	r.mu.Lock()
+	r.next = nil // who asks from here on needs one that begins later
+	r.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, clearTimeout)
+	defer cancel()
+	l.node, l.why, l.err = r.lookNow(ctx)
+	close(l.done)
+}
+
+func (r *recovery) lookNow(ctx context.Context) (node *v1alpha1.MacNode, why string, err error) {
+	began, silence := r.clock.Now(), r.contact.silence()
+	if why = r.found(); why != "" {
+		node, err = r.own(ctx)
+		return node, why, err
+	}
+	// The mark first: the reporter raises it after the API has taken the report.
+	known, ok := r.marks.get()
+	if node, err = r.own(ctx); err != nil {
+		return nil, "", err
+	}
+	if why, err = r.compare(ctx, node, known, ok, silence); err != nil {
+		return nil, "", err
+	}
+	if why != "" {
+		r.wentBack(why)
 		return node, why, nil
 	}
-	node, err = r.own(ctx)
-	return node, why, err
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.good = goodLook{began: began, silence: silence}
+	return node, "", nil
+}
+
+// goodLook is a look by which the API knows what this node knows.
+type goodLook struct {
+	began   time.Time
+	silence int
+}
+
+// lookFresh is how long a good look answers for the next: less than it takes to stop an API server, to put its data back
+// and to start it, of which the contact hears besides.
+const lookFresh = 500 * time.Millisecond
+
+// isFresh tells whether a good look has just been done, and the API server has not been away since.
+func (r *recovery) isFresh() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.why == "" && r.good.silence == r.contact.silence() && !r.good.began.IsZero() &&
+		elapsed(r.clock.Now(), r.good.began) < lookFresh
 }
 
 // own reads this node's MacNode; nil if there is none.
@@ -179,6 +239,9 @@ func (r *recovery) reported(ctx context.Context, silence int, doubt uint64, hadM
 // mayGive tells whether the API may be believed about addresses of the pool: nil if so, else AllocationPaused, a
 // timeline.Unsettled, or what the API answered. It is the binder's gate.
 func (r *recovery) mayGive(ctx context.Context, pool string) error {
+	if r.isFresh() { // a bind tries one address after another in a pool that is nearly full
+		return r.gate.Check(ctx, pool)
+	}
 	_, why, err := r.look(ctx)
 	if err != nil {
 		return err

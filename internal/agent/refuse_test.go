@@ -15,7 +15,8 @@ import (
 	"github.com/macpool/macpool/internal/problem"
 )
 
-// TestAddRefuses proves that each refusal has its code, comes before anything is leased, and leaves nothing behind.
+// TestAddRefuses proves that each refusal has its code, comes before anything is leased, and leaves nothing behind: of a pod that
+// the API does not know or that is another node's (R-C10), that uses the host's network (R-C18), that has finished, and others.
 func TestAddRefuses(t *testing.T) {
 	n := startNode(t)
 	tests := map[string]struct {

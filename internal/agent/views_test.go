@@ -18,7 +18,7 @@ import (
 )
 
 // TestLastAddress proves that agents without a manager lease a pool to its last address, tell the next one in time that there is none
-// (R-A6), and lease an address again when its record is free to take.
+// (R-A6, F25), and lease an address again when its record is free to take.
 func TestLastAddress(t *testing.T) {
 	const addresses, agents = 60, 4
 	f := newFixture(t, v1alpha1.Subnet{

@@ -118,7 +118,7 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// F15: the first probe is lost, its holder answers the second.
+// F33: the first probe is lost, its holder answers the second.
 func TestAnswerInALaterRound(t *testing.T) {
 	l := newLAN(t)
 	asker, other := l.newHost(t), l.newHost(t)
@@ -149,7 +149,7 @@ func TestAnswerInALaterRound(t *testing.T) {
 	}
 }
 
-// R-L1: of two that probe for one address at the same time at least one hears the other, so that at most one may have it. Two
+// R-L1, F32: of two that probe for one address at the same time at least one hears the other, so that at most one may have it. Two
 // questions at the same time do not, and neither does a probe hear a question.
 func TestTwoAskAtOnce(t *testing.T) {
 	type outcome struct {

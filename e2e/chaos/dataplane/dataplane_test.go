@@ -21,7 +21,9 @@ import (
 	"github.com/macpool/macpool/e2e/chaos/report"
 )
 
-// TestDataPlane breaks everything while pods come and go.
+// TestDataPlane breaks everything while pods come and go: plugins and their callers (F1, F2), agents (F3, F12), nodes and cables (F4,
+// F14, F15, F39), pods and their DELs (F16…F21), the journal (F37), and the binaries, which are replaced while ADDs run (R-C20, F40). The
+// report counts them by moment.
 func TestDataPlane(t *testing.T) {
 	w := newWorld(t, len(personalities)+1)
 	w.say("started")

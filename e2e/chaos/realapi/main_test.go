@@ -60,7 +60,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestChaos does everything to a cluster, and judges it: outages first, then all episodes of the fault matrix and all crash points
-// while pods come and go, as long as the time lasts and at least once.
+// while pods come and go, as long as the time lasts and at least once: F1…F12, F14…F28, F35…F37, F39 and F40, with R-K4 and
+// R-K5 among what is shown. The report counts them by moment.
 func TestChaos(t *testing.T) {
 	w := newWorld(t, *seedFlag, worldOptions{nodes: *nodesFlag, farNodes: 2, managers: 1})
 	defer w.end()
