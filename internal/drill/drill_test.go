@@ -45,6 +45,8 @@ type drill struct {
 	wide, tight string
 	wire        *wire
 	refusals    counts
+	// givenUp is a node that is off for good.
+	givenUp string
 
 	mu   sync.Mutex
 	pods []*pod
@@ -411,7 +413,15 @@ func (d *drill) close() {
 			return err
 		}
 		for i := range claims.Items {
-			if claims.Items[i].Status.Holder != nil {
+			if holder := claims.Items[i].Status.Holder; holder != nil {
+				if holder.NodeName == d.givenUp && claims.Items[i].Annotations[v1alpha1.AnnotationForceRelease] == "" {
+					// Nobody can say that the interface is gone, so that a person does.
+					before := claims.Items[i].DeepCopy()
+					metav1.SetMetaDataAnnotation(&claims.Items[i].ObjectMeta, v1alpha1.AnnotationForceRelease, "the node is off")
+					if err := d.w.Patch(ctx, &claims.Items[i], client.MergeFrom(before)); err != nil {
+						return err
+					}
+				}
 				return fmt.Errorf("claim %s is held by %+v", claims.Items[i].Name, claims.Items[i].Status.Holder)
 			}
 			if err := d.w.Delete(ctx, &claims.Items[i]); client.IgnoreNotFound(err) != nil {

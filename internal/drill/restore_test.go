@@ -182,6 +182,7 @@ func (d *drill) withoutNode(back bool) {
 	resurrected := d.goBack(away.stop)
 	if !back {
 		d.switchOff(away)
+		d.givenUp = away.name
 	}
 	for i := len(resurrected) - 1; i >= 0; i-- {
 		if resurrected[i].node == away {
