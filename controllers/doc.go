@@ -31,7 +31,7 @@
 //	over      fenced    ended as OutOfService, at the second of two looks Grace (10 s) apart
 //	over      deleted   Suspect=NodeDeleted, and the pool asks the VLAN; ended as NodeDeleted when two other ready nodes have heard
 //	                    nothing in three rounds each, at the second look
-//	any       any       and the claim is annotated with force-release: ended as Forced
+//	any pod   any node  and the claim is annotated with force-release: ended as Forced
 //
 // A pod is the holder's by the UID that the runtime knows (binding.PodUID), a Node by its UID, if the holder has one; over is finished or gone.
 // A fence is the taint out-of-service on a node that is not ready. All is read live, after the claim, and the claim is written as it was read: what

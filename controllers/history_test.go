@@ -139,7 +139,8 @@ func TestHistoryOfAnAddress(t *testing.T) {
 	released := out.of(t, "released", name)
 	slices.Reverse(released)
 	for i, record := range released {
-		since, err := time.Parse(time.RFC3339, record["since"].(string))
+		text, _ := record["since"].(string)
+		since, err := time.Parse(time.RFC3339, text)
 		if err != nil || record["evidence"] != past[i].Evidence || record["reason"] != string(past[i].Reason) || !since.Equal(past[i].From.Time) {
 			t.Errorf("audit line %v, history %+v, %v", record, past[i], err)
 		}

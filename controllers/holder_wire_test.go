@@ -17,9 +17,9 @@ import (
 )
 
 // orphanedHold is a hold whose pod and Node are gone, with three other nodes whose agents report.
-func orphanedHold(t *testing.T, o managerOptions, change ...func(*v1alpha1.MacPool)) *hold {
+func orphanedHold(t *testing.T, change ...func(*v1alpha1.MacPool)) *hold {
 	t.Helper()
-	h := newHold(t, o, change...)
+	h := newHold(t, managerOptions{}, change...)
 	for _, name := range []string{"node-2", "node-3", "node-4"} {
 		h.world.node(name)
 		h.create(&v1alpha1.MacNode{ObjectMeta: metav1.ObjectMeta{Name: name}})
@@ -31,7 +31,7 @@ func orphanedHold(t *testing.T, o managerOptions, change ...func(*v1alpha1.MacPo
 
 // A node that was deleted may run on. The VLAN is asked, and two nodes that hear nothing in three rounds each end the hold (R-G4).
 func TestWireEndsAHold(t *testing.T) {
-	h := orphanedHold(t, managerOptions{}, cooling(0, time.Hour))
+	h := orphanedHold(t, cooling(0, time.Hour))
 	if message := h.suspected(v1alpha1.ClaimReasonNodeDeleted); !strings.Contains(message, "is being asked") {
 		t.Errorf("message %q", message)
 	}
@@ -77,7 +77,7 @@ func TestWireEndsAHold(t *testing.T) {
 
 // One answer outweighs any silence, and is told (R-G4, M24).
 func TestWireAnswers(t *testing.T) {
-	h := orphanedHold(t, managerOptions{})
+	h := orphanedHold(t)
 	q := h.question()
 	h.answers("node-2", q, 3, "")
 	h.answers("node-4", q, 1, h.claim.Status.MAC)
@@ -110,7 +110,7 @@ func TestWireAnswers(t *testing.T) {
 
 // The pod is there after all, or the Node: nothing is asked any more, and what was answered is void (R-G3).
 func TestQuestionIsWithdrawn(t *testing.T) {
-	h := orphanedHold(t, managerOptions{})
+	h := orphanedHold(t)
 	q := h.question()
 	h.answers("node-2", q, 3, "")
 	h.detach(h.now())
@@ -122,7 +122,7 @@ func TestQuestionIsWithdrawn(t *testing.T) {
 
 // A manager that starts anew goes on with the question that stands, and with its own grace (R-G8).
 func TestManagerThatStartsGoesOnAsking(t *testing.T) {
-	h := orphanedHold(t, managerOptions{})
+	h := orphanedHold(t)
 	q := h.question()
 	h.startManager(managerOptions{}) // beside the other one, which does not matter
 	h.goesOn()

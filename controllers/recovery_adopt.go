@@ -80,7 +80,7 @@ func (r *Recovery) adopt(ctx context.Context, nodes []v1alpha1.MacNode, pools []
 		return failed
 	}
 	for name, pool := range byName {
-		note := fmt.Sprintf("Allocation goes on on timeline %d; written again: %d, in conflict: %d", pool.Status.Timeline, written[name], unwritten[name])
+		note := fmt.Sprintf("Allocation goes on, on timeline %d; written again: %d, in conflict: %d", pool.Status.Timeline, written[name], unwritten[name])
 		r.Recorder.Eventf(pool, nil, corev1.EventTypeNormal, "AllocationResumed", "Recover", "%s", note)
 		ctrl.LoggerFrom(ctx).Info("Recovered a pool after the API server went back in time", "pool", name,
 			"timeline", pool.Status.Timeline, "written", written[name], "conflicts", unwritten[name])

@@ -116,7 +116,7 @@ func (b *Brake) state(pool string) (due, limit int, held bool) {
 
 // limit is how many releases of a pool at once are not too many: max(10, 10 %).
 func (b *Brake) limit(pool string) int {
-	return max(minBrake, int(min(b.Leased(pool)/10, 1<<24)))
+	return max(minBrake, int(min(b.Leased(pool)/10, 1<<24))) //nolint:gosec // G115: bounded
 }
 
 // poolLocked is what is kept of a pool, without what was let go before the last round. The caller holds the lock.

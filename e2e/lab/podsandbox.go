@@ -55,7 +55,7 @@ func newPodSandbox(n *Node, pod *corev1.Pod, nets []Network) (*PodSandbox, error
 		return nil, err
 	}
 	s.path = s.space.Path()
-	if s.handle, err = netlink.NewHandleAt(netns.NsHandle(int(s.space.Fd())), unix.NETLINK_ROUTE); err != nil { //nolint:gosec // a descriptor
+	if s.handle, err = netlink.NewHandleAt(netns.NsHandle(int(s.space.Fd())), unix.NETLINK_ROUTE); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening netlink in %s: %w", s.path, err), removeNetNS(s.space))
 	}
 	return s, nil

@@ -160,7 +160,7 @@ func checksum(b []byte) uint16 {
 	for sum > 0xffff {
 		sum = sum>>16 + sum&0xffff
 	}
-	return ^uint16(sum) //nolint:gosec // 16 bits are left
+	return ^uint16(sum)
 }
 
 // listen enters the answers, as long as the laboratory lives.

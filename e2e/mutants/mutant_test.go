@@ -106,7 +106,7 @@ func TestEveryRowIsThere(t *testing.T) {
 // What counts as seen is a test of the mutant's that fails, and not a mutant that is no Go, nor a control plane that does not start.
 func TestKiller(t *testing.T) {
 	for name, tt := range map[string]struct{ out, want string }{
-		"failed":       {"--- FAIL: TestX (0.01s)\n    x_test.go:1: no\nFAIL\nFAIL\tgithub.com/macpool/macpool/x\t0.1s\nFAIL\n", "TestX"},
+		"failed":       {"--- FAIL: TestX (0.01s)\n    x_test.go:1: no\n" + "FAIL\n" + "FAIL\tgithub.com/macpool/macpool/x\t0.1s\nFAIL\n", "TestX"},
 		"another one":  {"--- FAIL: TestXY (0.01s)\nFAIL\n", ""},
 		"a part of it": {"    --- FAIL: TestX/a (0.01s)\nFAIL\n", ""},
 		"not built":    {"# github.com/macpool/macpool/x\n./x.go:1:1: no\nFAIL\tgithub.com/macpool/macpool/x [build failed]\nFAIL\n", ""},

@@ -51,7 +51,7 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := markdown(tests)
-	for _, line := range strings.Split(page, "\n") {
+	for line := range strings.SplitSeq(page, "\n") {
 		if strings.Contains(line, "**none**") {
 			t.Errorf("neither a test nor a reason: %s", line)
 		}

@@ -92,7 +92,7 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 		a.netnsAlive = netnsAlive
 	}
 	if a.jitter == nil {
-		a.jitter = func(n time.Duration) time.Duration { return rand.N(n) }
+		a.jitter = rand.N[time.Duration]
 	}
 	if a.cluster, err = reach(a.contact, a.nodeName); err != nil {
 		return nil, err

@@ -14,7 +14,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/agentapi"
@@ -202,7 +201,7 @@ func (r *reporter) fill(ctx context.Context, status *v1alpha1.MacNodeStatus) {
 	status.Answers = status.Answers[:min(len(status.Answers), maxAnswers)]
 }
 
-func count(n int) *int32 { return ptr.To(int32(min(n, math.MaxInt32))) } //nolint:gosec // G115: bounded
+func count(n int) *int32 { return new(int32(min(n, math.MaxInt32))) } //nolint:gosec // G115: bounded
 
 // withFenced puts f before the others, once.
 func withFenced(all []v1alpha1.FencedInterface, f v1alpha1.FencedInterface) []v1alpha1.FencedInterface {

@@ -52,7 +52,8 @@ func TestOneLineARecord(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &got); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := time.Parse(time.RFC3339Nano, got["time"].(string)); err != nil {
+		text, _ := got["time"].(string)
+		if _, err := time.Parse(time.RFC3339Nano, text); err != nil {
 			t.Error(err)
 		}
 		delete(got, "time")

@@ -5,6 +5,7 @@ package binding
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -145,9 +146,7 @@ func mergeLabels(into, from map[string]string) map[string]string {
 	if into == nil {
 		return from
 	}
-	for key, value := range from {
-		into[key] = value
-	}
+	maps.Copy(into, from)
 	return into
 }
 

@@ -112,7 +112,9 @@ func attachUnderFault(again bool) func(t *testing.T, drop int64) int64 {
 		if h := bound.Status.Holder; h == nil || h.PodUID != "uid-1" || h.Generation != 1 {
 			t.Errorf("holder = %+v, want uid-1 with generation 1", h)
 		}
-		if err := retry(t, func() error { return b.ClearHolder(t.Context(), keyOf(bound), "uid-1", 1, binding.AgentReport("node-1")) }); err != nil {
+		if err := retry(t, func() error {
+			return b.ClearHolder(t.Context(), keyOf(bound), "uid-1", 1, binding.AgentReport("node-1"))
+		}); err != nil {
 			t.Fatalf("ClearHolder: %v", err)
 		}
 		return writes.Load()

@@ -47,7 +47,7 @@ func (t *taker) pickUp(ctx context.Context, lease *v1alpha1.MacLease) (*acquired
 			return nil, fmt.Errorf("reading lease %s after %w: %w", lease.Name, updateErr, err)
 		}
 		if err != nil || !t.isOurs(live) {
-			return nil, nil
+			return nil, nil //nolint:nilerr // it is not there, which is an answer
 		}
 		lease = live
 	}

@@ -76,8 +76,7 @@ func TestLateBindGivesNothingBack(t *testing.T) {
 	pool := newPool(t, c, v1alpha1.Subnet{CIDR: "10.12.0.0/28"})
 	claim := newClaim(t, c, pool, newNamespace(t, c), "db")
 	var lease string
-	var do func()
-	do = func() {
+	do := func() {
 		fast := newBinder(t, c, pool)
 		bound, err := fast.Bind(t.Context(), claim.DeepCopy(), pool, nil)
 		if err != nil {

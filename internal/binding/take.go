@@ -22,9 +22,9 @@ import (
 type taker struct {
 	*Binder
 
-	claim    *v1alpha1.MacClaim
-	pool     *v1alpha1.MacPool
-	plan     *allocator.Plan
+	claim *v1alpha1.MacClaim
+	pool  *v1alpha1.MacPool
+	plan  *allocator.Plan
 	// nodeName and podName are those of the holder that the claim gets along with the lease, if it gets one.
 	nodeName, podName string
 }

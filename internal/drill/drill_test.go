@@ -52,7 +52,7 @@ type drill struct {
 	pods []*pod
 }
 
-// counts counts by name.
+// counts are numbers by name.
 type counts struct {
 	mu sync.Mutex
 	of map[string]int

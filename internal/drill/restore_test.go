@@ -53,7 +53,7 @@ func TestDrills(t *testing.T) {
 	}
 	w := newWorld(t, 3)
 	for i := range *count {
-		number := *seed + uint64(i) //nolint:gosec // G115: a small number
+		number := *seed + uint64(i)
 		began := time.Now()
 		if !t.Run(fmt.Sprintf("seed %d", number), func(t *testing.T) {
 			w.t = t
@@ -165,7 +165,7 @@ func (d *drill) latest() int64 {
 func (d *drill) awaitRaised(before int64) {
 	d.t.Helper()
 	d.eventually("a later timeline", func(context.Context) error {
-		if now := d.latest(); now <= before {
+		if now := d.latest(); now <= before { //nolint:contextcheck // latest has a patience of its own
 			return fmt.Errorf("it is %d", now)
 		}
 		return nil
@@ -184,8 +184,8 @@ func (d *drill) withoutNode(back bool) {
 		d.switchOff(away)
 		d.givenUp = away.name
 	}
-	for i := len(resurrected) - 1; i >= 0; i-- {
-		if resurrected[i].node == away {
+	for i, v := range slices.Backward(resurrected) {
+		if v.node == away {
 			resurrected = slices.Delete(resurrected, i, i+1)
 		}
 	}
@@ -293,7 +293,7 @@ func (d *drill) definitionsDeleted() {
 	d.eventually("the definitions to be gone", func(ctx context.Context) error {
 		for _, crd := range crds {
 			if err := extensions.Get(ctx, client.ObjectKeyFromObject(crd), &apiextensionsv1.CustomResourceDefinition{}); !apierrors.IsNotFound(err) {
-				return fmt.Errorf("%s: %v", crd.Name, err)
+				return fmt.Errorf("%s: %w", crd.Name, err)
 			}
 		}
 		return nil

@@ -221,7 +221,7 @@ type node struct {
 
 func (w *world) newNode(name string) *node {
 	w.t.Helper()
-	dir, err := os.MkdirTemp("", "drill") //nolint:usetesting // t.TempDir is longer than a socket's path may be
+	dir, err := os.MkdirTemp("", "drill")
 	w.must(err)
 	w.t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	n := &node{name: name, socket: filepath.Join(dir, "run", "agent.sock"), state: filepath.Join(dir, "state"), world: w}
@@ -254,7 +254,7 @@ func (n *node) start() {
 			return nil
 		},
 	}, agent.Options{
-		NodeName: n.name, Socket: n.socket, StateDir: n.state, AllowedUID: uint32(os.Getuid()), Log: logger,
+		NodeName: n.name, Socket: n.socket, StateDir: n.state, AllowedUID: uint32(os.Getuid()), Log: logger, //nolint:gosec // G115: a uid
 		Times: agent.Times{
 			Heartbeat: 500 * time.Millisecond, Renew: renew, API: 3 * time.Second, ManagerWait: 100 * time.Millisecond,
 			Reap: time.Second, ReapGrace: 2 * time.Second, ClearRetry: time.Second, Spool: time.Second, Takeover: silence,

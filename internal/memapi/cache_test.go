@@ -153,7 +153,7 @@ func testCache(t *testing.T) {
 	v.expect(t, "a watch ends at a reset", nil)
 	v.Relist()
 	v.expect(t, "listed after it", []string{"added b of generation 2"}, "b-2")
-	if err := v.Cache.Get(ctx, client.ObjectKey{Name: "n"}, &corev1.Node{}); err == nil || apierrors.IsNotFound(err) {
+	if err := v.Get(ctx, client.ObjectKey{Name: "n"}, &corev1.Node{}); err == nil || apierrors.IsNotFound(err) {
 		t.Errorf("a kind that is not watched: %v", err)
 	}
 }

@@ -29,10 +29,10 @@ import (
 
 // TestSameAsTheRealServer: what the harnesses in memory rest on is what kube-apiserver does (M27).
 func TestSameAsTheRealServer(t *testing.T) {
-	real := realServer(t)
+	kube := realServer(t)
 	for _, name := range names() {
 		t.Run(name, func(t *testing.T) {
-			want, got := run(t, real, name), run(t, newServer(t), name)
+			want, got := run(t, kube, name), run(t, newServer(t), name)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("the real server has -, the one in memory +:\n%s", diff)
 			}

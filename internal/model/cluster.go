@@ -189,7 +189,7 @@ func (m *machine) breakages(s *state) {
 			t.node[n].lag = 1
 			m.emit(at(cacheLags, n, 0, 0), t)
 		}
-		if nd.silent == 0 && (nd.down != 0 || nd.net >= netNoAPI && !(s.isServing(n) && m.has(AddsEnd))) {
+		if nd.silent == 0 && (nd.down != 0 || nd.net >= netNoAPI && (!s.isServing(n) || !m.has(AddsEnd))) {
 			t := *s
 			t.node[n].silent = 1
 			for p := range t.box {
@@ -269,7 +269,7 @@ func (m *machine) isLeaving(s *state, a uint8) bool {
 			if b.link == 0 || b.addr != a+1 {
 				continue
 			}
-			p, k := uint8(p), uint8(k) //nolint:gosec // G115: small
+			p, k := uint8(p), uint8(k)
 			if b.journal != attached || s.reachesAPI(s.pod[p].node) && m.isDoomed(s, p, k) {
 				return true
 			}

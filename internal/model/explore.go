@@ -44,7 +44,7 @@ func (e explorer) run() (r Result) {
 	var first state
 	e.add(first.pack(e.withRestores()), 0)
 	levelEnd := 1
-	for i := 0; i < len(e.keys); i++ {
+	for i := range len(e.keys) {
 		if i == levelEnd {
 			r.Depth++
 			levelEnd = len(e.keys)
@@ -81,7 +81,7 @@ func (e *explorer) add(k key, parent int) int {
 	if len(e.keys)*2 >= len(e.slots) {
 		e.grow()
 	}
-	mask := uint64(len(e.slots) - 1)
+	mask := uint64(len(e.slots) - 1) //nolint:gosec // G115: a length
 	for h := k.hash() & mask; ; h = (h + 1) & mask {
 		at := e.slots[h]
 		if at == 0 {
@@ -98,13 +98,13 @@ func (e *explorer) add(k key, parent int) int {
 
 func (e *explorer) grow() {
 	e.slots = make([]uint32, 2*len(e.slots))
-	mask := uint64(len(e.slots) - 1)
+	mask := uint64(len(e.slots) - 1) //nolint:gosec // G115: a length
 	for i := range e.keys {
 		h := e.keys[i].hash() & mask
 		for e.slots[h] != 0 {
 			h = (h + 1) & mask
 		}
-		e.slots[h] = uint32(i + 1) //nolint:gosec // G115: bounded by memory
+		e.slots[h] = uint32(i + 1)
 	}
 }
 
@@ -132,7 +132,7 @@ func (e *explorer) stuck() int {
 	fill := append([]uint32(nil), into[:len(e.keys)]...)
 	for i := range e.keys {
 		for _, j := range e.mends[e.starts[i]:e.starts[i+1]] {
-			from[fill[j]] = uint32(i) //nolint:gosec // G115: bounded by memory
+			from[fill[j]] = uint32(i)
 			fill[j]++
 		}
 	}
@@ -142,7 +142,7 @@ func (e *explorer) stuck() int {
 		s := e.keys[i].unpack(e.withRestores())
 		if e.orphan(&s) == "" {
 			good[i] = true
-			queue = append(queue, uint32(i)) //nolint:gosec // G115: bounded by memory
+			queue = append(queue, uint32(i))
 		}
 	}
 	for len(queue) > 0 {
@@ -172,7 +172,7 @@ func (e *explorer) trace(to int) (lines []string, steps int) {
 	}
 	var s state
 	var read message
-	for i := len(walk) - 1; i >= 0; i-- {
+	for _, v := range slices.Backward(walk) {
 		var then state
 		var by []label
 		found := false
@@ -181,7 +181,7 @@ func (e *explorer) trace(to int) (lines []string, steps int) {
 			if !e.raw {
 				named.canonical()
 			}
-			if !found && named.pack(e.withRestores()) == e.keys[walk[i]] {
+			if !found && named.pack(e.withRestores()) == e.keys[v] {
 				found, by, then = true, slices.Clone(path), *t
 			}
 		})

@@ -91,7 +91,7 @@ func (m *machine) orphan(s *state) string {
 		switch {
 		case l.st == cooling:
 			return "a cooling lease"
-		case l.st == leased && (cl.exists == 0 || cl.uid != l.uid || cl.lease != uint8(a)+1): //nolint:gosec // G115: two addresses
+		case l.st == leased && (cl.exists == 0 || cl.uid != l.uid || cl.lease != uint8(a)+1):
 			return "a lease without claim"
 		}
 	}

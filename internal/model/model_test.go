@@ -101,7 +101,7 @@ func TestModel(t *testing.T) {
 func compare(t *testing.T, want string) {
 	t.Helper()
 	if *update {
-		if err := os.WriteFile(document, []byte(want), 0o644); err != nil { //nolint:gosec // G306: a document that everybody may read
+		if err := os.WriteFile(document, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -12,7 +12,7 @@ func (s *state) canonical() {
 // nodesReversed : the first pod that is somewhere is on the first node; without pods the nodes are ordered by what they are.
 func (s *state) nodesReversed() bool {
 	for p := range s.pod {
-		if s.pod[p].st != unborn && !s.isSpent(uint8(p)) { //nolint:gosec // G115: three pods
+		if s.pod[p].st != unborn && !s.isSpent(uint8(p)) {
 			return s.pod[p].node == 1
 		}
 	}
@@ -32,7 +32,7 @@ func (s *state) swapNodes() {
 	s.cache[0], s.cache[1] = s.cache[1], s.cache[0]
 	s.past.nodes[0], s.past.nodes[1] = s.past.nodes[1], s.past.nodes[0]
 	for p := range s.pod {
-		if s.pod[p].st != unborn && !s.isSpent(uint8(p)) { //nolint:gosec // G115: three pods
+		if s.pod[p].st != unborn && !s.isSpent(uint8(p)) {
 			s.pod[p].node ^= 1
 		}
 	}

@@ -98,7 +98,7 @@ func (g *Gate) Trust(ctx context.Context, doubt uint64) error {
 func (g *Gate) WentBack() <-chan struct{} { return g.wentBack }
 
 // Unsettled says that nobody knows yet whether the API has gone back. It passes by itself, within seconds.
-type Unsettled struct {
+type Unsettled struct { //nolint:errname // it says what is, and passes
 	// Pool is the pool that was asked about, if it was one.
 	Pool string
 	// Waiting are the nodes whose word is missing.

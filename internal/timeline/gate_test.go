@@ -35,10 +35,10 @@ type api struct {
 	err      error
 }
 
-func newAPI(pool string, nodes ...string) *api {
+func newAPI(nodes ...string) *api {
 	a := &api{
 		revision: 100, nodes: map[string]v1alpha1.MacNodeStatus{}, uids: map[string]types.UID{},
-		pools: map[string]v1alpha1.MacPoolStatus{pool: {}}, lists: map[string]int{},
+		pools: map[string]v1alpha1.MacPoolStatus{"iot": {}}, lists: map[string]int{},
 	}
 	for _, name := range nodes {
 		a.renew(name)
@@ -148,17 +148,25 @@ func TestGate(t *testing.T) {
 			{renew("a", "b"), "[a b]"}, {renew("a", "b"), "open"},
 		},
 		"a node that is away is not waited for": {
-			{nothing, "[a b]"}, {renew("a"), "[b]"}, {wait(37 * time.Second), "[b]"}, {wait(time.Second), "open"},
+			{nothing, "[a b]"},
+			{renew("a"), "[b]"},
+			{wait(37 * time.Second), "[b]"},
+			{wait(time.Second), "open"},
 			// It is known to be away the next time.
-			{renew("a"), "open"}, {doubt, "[a]"}, {renew("a"), "open"},
+			{renew("a"), "open"},
+			{doubt, "[a]"},
+			{renew("a"), "open"},
 			// And known to be back.
-			{renew("b"), "open"}, {doubt, "[a b]"}, {renew("a", "b"), "open"},
+			{renew("b"), "open"},
+			{doubt, "[a b]"},
+			{renew("a", "b"), "open"},
 		},
 		"a node that comes during the wait": {
 			{nothing, "[a b]"}, {renew("c"), "[a b]"}, {renew("a", "b"), "open"},
 		},
 		"a node that is deleted during the wait": {
-			{nothing, "[a b]"}, {func(a *api, _ *Gate) { delete(a.nodes, "b"); a.renew("a") }, "[b]"},
+			{nothing, "[a b]"},
+			{func(a *api, _ *Gate) { delete(a.nodes, "b"); a.renew("a") }, "[b]"},
 			{wait(40 * time.Second), "open"},
 		},
 		"a new doubt begins anew": {
@@ -171,12 +179,15 @@ func TestGate(t *testing.T) {
 			{func(a *api, _ *Gate) { clear(a.nodes) }, "nobody known"}, {renew("a"), "open"},
 		},
 		"the definitions are made again (F27): the nodes that were there are waited for": {
-			{renew("a", "b"), "[a b]"}, {renew("a", "b"), "open"},
+			{renew("a", "b"), "[a b]"},
+			{renew("a", "b"), "open"},
 			{func(a *api, g *Gate) { clear(a.nodes); g.Doubt() }, "[a b]"},
-			{renew("a"), "[b]"}, {renew("b"), "open"},
+			{renew("a"), "[b]"},
+			{renew("b"), "open"},
 		},
 		"a node finds that the API went back (F28)": {
-			{renew("a", "b"), "[a b]"}, {renew("a", "b"), "open"},
+			{renew("a", "b"), "[a b]"},
+			{renew("a", "b"), "open"},
 			{func(a *api, g *Gate) { a.on("a", 1); g.Doubt() }, "[a b]"},
 			{renew("a", "b"), "paused"}, // b is on the timeline before
 			{func(a *api, _ *Gate) { a.on("b", 1) }, "paused"},
@@ -184,22 +195,28 @@ func TestGate(t *testing.T) {
 			{func(a *api, _ *Gate) { a.pools["iot"] = v1alpha1.MacPoolStatus{Timeline: 1} }, "open"},
 		},
 		"a timeline that grows without a doubt": {
-			{renew("a", "b"), "[a b]"}, {renew("a", "b"), "open"},
+			{renew("a", "b"), "[a b]"},
+			{renew("a", "b"), "open"},
 			{func(a *api, _ *Gate) { a.on("a", 1); a.pools["iot"] = paused(1); time.Sleep(2 * time.Second) }, "[a b]"},
 			{func(a *api, _ *Gate) { a.on("a", 1); a.on("b", 1) }, "paused"},
 		},
 		"the revision goes back": {
-			{func(a *api, _ *Gate) { before = a.copy() }, "[a b]"}, {renew("a", "b"), "open"},
+			{func(a *api, _ *Gate) { before = a.copy() }, "[a b]"},
+			{renew("a", "b"), "open"},
 			{func(a *api, g *Gate) { a.restore(before, false); g.Doubt() }, "[a b]"},
-			{nothing, "[a b]"}, {renew("a", "b"), "open"},
+			{nothing, "[a b]"},
+			{renew("a", "b"), "open"},
 		},
 		"the revision jumps, the epochs go back": {
-			{func(a *api, _ *Gate) { before = a.copy() }, "[a b]"}, {renew("a", "b"), "open"},
+			{func(a *api, _ *Gate) { before = a.copy() }, "[a b]"},
+			{renew("a", "b"), "open"},
 			{func(a *api, g *Gate) { a.restore(before, true); g.Doubt() }, "[a b]"},
-			{nothing, "[a b]"}, {renew("a", "b"), "open"},
+			{nothing, "[a b]"},
+			{renew("a", "b"), "open"},
 		},
 		"a node whose disk was lost counts from one": {
-			{renew("a", "b"), "[a b]"}, {renew("a", "b"), "open"},
+			{renew("a", "b"), "[a b]"},
+			{renew("a", "b"), "open"},
 			{func(a *api, g *Gate) { delete(a.nodes, "b"); a.renew("b"); a.renew("a"); g.Doubt() }, "[a b]"},
 			{renew("a", "b"), "open"},
 		},
@@ -214,7 +231,8 @@ func TestGate(t *testing.T) {
 			{func(a *api, _ *Gate) { clear(a.pools) }, "[a b]"}, {renew("a", "b"), "open"},
 		},
 		"a pool that does not exist yet, after the API went back (F27)": {
-			{func(a *api, _ *Gate) { clear(a.pools) }, "[a b]"}, {func(a *api, _ *Gate) { a.on("a", 1); a.on("b", 1) }, "[a b]"},
+			{func(a *api, _ *Gate) { clear(a.pools) }, "[a b]"},
+			{func(a *api, _ *Gate) { a.on("a", 1); a.on("b", 1) }, "[a b]"},
 			{renew("a", "b"), "paused"},
 			{func(a *api, _ *Gate) { a.pools["iot"] = v1alpha1.MacPoolStatus{} }, "paused"},
 			{func(a *api, _ *Gate) { a.pools["iot"] = v1alpha1.MacPoolStatus{Timeline: 1} }, "open"},
@@ -226,7 +244,7 @@ func TestGate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := newAPI("iot", "a", "b")
+				a := newAPI("a", "b")
 				g := New(a, clock.RealClock{}, Times{})
 				for i, s := range steps {
 					s.do(a, g)
@@ -243,7 +261,7 @@ func TestGate(t *testing.T) {
 // TestGateTrusts proves that a process that can tell by itself need not wait, but for doubts that came later.
 func TestGateTrusts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("iot", "a", "b")
+		a := newAPI("a", "b")
 		g := New(a, clock.RealClock{}, Times{})
 		doubt := g.Doubts()
 		if err := g.Trust(t.Context(), doubt); err != nil {
@@ -280,7 +298,7 @@ func TestGateWentBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := newAPI("iot", "a", "b")
+				a := newAPI("a", "b")
 				before := a.copy()
 				a.renew("a")
 				a.renew("b")
@@ -309,7 +327,7 @@ func TestGateWentBack(t *testing.T) {
 // TestGateAsksLittle proves that an open gate costs a list of the pools every two seconds, if it is asked at all.
 func TestGateAsksLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("iot", "a", "b")
+		a := newAPI("a", "b")
 		g := New(a, clock.RealClock{}, Times{})
 		answer(t, g)
 		time.Sleep(time.Second)
@@ -335,7 +353,9 @@ func TestNames(t *testing.T) {
 		nodes []string
 		want  string
 	}{
-		{nil, "any node"}, {[]string{"a"}, "node a"}, {[]string{"b", "a"}, "a, b"},
+		{nil, "any node"},
+		{[]string{"a"}, "node a"},
+		{[]string{"b", "a"}, "a, b"},
 		{[]string{"a", "b", "c", "d", "e", "f", "g"}, "a, b, c, d, e and 2 more"},
 	} {
 		if got := Names(c.nodes); got != c.want {

@@ -89,7 +89,7 @@ var light = []*strike{
 			_ = h.Runtime.StopPodSandbox(context.Background(), f.a.sandbox.ID)
 		}
 		_ = h.Runtime.StopPodSandbox(context.Background(), "0123456789abcdef")
-		h.Runtime.AgainDEL(f.a.sandbox)
+		_ = h.Runtime.AgainDEL(f.a.sandbox)
 		return m
 	}},
 	{id: "F20", class: "DEL lost, pod gone", moments: []string{collecting}, do: func(s *striker, h *host, _ flight, m string) string {

@@ -163,7 +163,7 @@ func (w *world) leftOver(c *churn) error {
 	}
 	for _, h := range w.everywhere() {
 		if files, err := filepath.Glob(filepath.Join(h.StateDir(), "spool", "[^.]*@*")); err != nil || len(files) > 0 {
-			return fmt.Errorf("the spool of %s has %v, %v", h.Name, files, err)
+			return fmt.Errorf("the spool of %s has %v, %w", h.Name, files, err)
 		}
 	}
 	return nil

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
-
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/macpool/macpool/e2e/lab"

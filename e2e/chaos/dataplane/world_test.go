@@ -66,8 +66,8 @@ type network struct {
 func newNetwork(name string, vlan, size int, bridge bool) *network {
 	n := &network{
 		name: name, vlan: vlan, bridge: bridge, size: size, prefix: fmt.Sprintf("02:%02x:00:", vlan),
-		asker:  netip.AddrFrom4([4]byte{10, byte(vlan), 255, 250}),
-		first4: netip.AddrFrom4([4]byte{10, byte(vlan), 0, 10}),
+		asker:  netip.AddrFrom4([4]byte{10, byte(vlan), 255, 250}), //nolint:gosec // G115: some 50
+		first4: netip.AddrFrom4([4]byte{10, byte(vlan), 0, 10}),    //nolint:gosec // G115: some 50
 		first6: netip.MustParseAddr(fmt.Sprintf("fd00:%d::a", vlan)),
 	}
 	four, six := n.first4, n.first6
@@ -184,8 +184,6 @@ type world struct {
 	prober  *lab.Prober
 	// managers are two, without leader election (R-K1).
 	managers []*lab.Process
-
-	background sync.WaitGroup
 
 	mu         sync.Mutex
 	caught     *caught // set when violations are wanted

@@ -28,13 +28,18 @@ const (
 	Duplicate Kind = "duplicate"
 	// LateDuplicate sends it a second time a while after it was answered.
 	LateDuplicate Kind = "late duplicate"
-	// Conflict409, TooMany429, Error500, Unavailable503, Unauthorized401 and Gone410 answer in the API server's place.
-	Conflict409     Kind = "409"
-	TooMany429      Kind = "429"
-	Error500        Kind = "500"
-	Unavailable503  Kind = "503"
+	// Conflict409 answers so in the API server's place.
+	Conflict409 Kind = "409"
+	// TooMany429 answers so in the API server's place.
+	TooMany429 Kind = "429"
+	// Error500 answers so in the API server's place.
+	Error500 Kind = "500"
+	// Unavailable503 answers so in the API server's place.
+	Unavailable503 Kind = "503"
+	// Unauthorized401 answers so in the API server's place.
 	Unauthorized401 Kind = "401"
-	Gone410         Kind = "410"
+	// Gone410 answers so in the API server's place.
+	Gone410 Kind = "410"
 	// Truncate ends the answer early: its header promises more.
 	Truncate Kind = "truncated body"
 	// ResetRequest breaks the way to the API server in the middle of the request's body.

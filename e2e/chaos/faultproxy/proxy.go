@@ -255,7 +255,7 @@ func (p *Proxy) answer(w http.ResponseWriter, req *http.Request, r *Request, f *
 		reset(w)
 		return
 	}
-	switch f.Kind {
+	switch f.Kind { //nolint:exhaustive // the others need nothing here
 	case DropAfter:
 		p.plan.Injected(r, f)
 		reset(w)

@@ -67,7 +67,7 @@ func newServer(t *testing.T) *server {
 		}
 		s.served.Add(1)
 		if r.URL.Query().Get("watch") != "true" {
-			_, _ = fmt.Fprintf(w, "answer %d to %s %s", s.served.Load(), r.Method, body)
+			_, _ = fmt.Fprintf(w, "answer %d to %s %s", s.served.Load(), r.Method, body) //nolint:gosec // G705: nobody browses this
 			return
 		}
 		flow := http.NewResponseController(w)

@@ -119,9 +119,7 @@ type snapshot struct {
 
 func (s snapshot) head(w http.ResponseWriter) {
 	header := w.Header()
-	for k, v := range s.header {
-		header[k] = v
-	}
+	maps.Copy(header, s.header)
 	if s.body != nil {
 		header.Set("Content-Length", strconv.Itoa(len(s.body)))
 	}

@@ -5,6 +5,7 @@ package oracle
 import (
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"time"
 
@@ -150,14 +151,14 @@ func (h *History) Check(each time.Duration) (checked int64, violations []Violati
 
 // describe is the end of a history.
 func describe(ops []porcupine.Operation) string {
-	text := ""
+	var text strings.Builder
 	for _, op := range ops[max(0, len(ops)-40):] {
 		q, _ := op.Input.(question)
 		end := "?"
 		if op.Return != forever {
 			end = clockTime(time.Unix(0, op.Return))
 		}
-		text += fmt.Sprintf("\n\t%s–%s %s %s", clockTime(time.Unix(0, op.Call)), end, [...]string{"Claim", "Release", "Lookup"}[q.verb], q.owner)
+		fmt.Fprintf(&text, "\n\t%s–%s %s %s", clockTime(time.Unix(0, op.Call)), end, [...]string{"Claim", "Release", "Lookup"}[q.verb], q.owner)
 	}
-	return text
+	return text.String()
 }

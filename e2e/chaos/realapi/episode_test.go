@@ -46,11 +46,11 @@ func episodes() []episode {
 		{name: "an agent is upgraded", run: upgradeAgent},
 		{name: "a token is refused", run: storm("F35", 100, 3*time.Second, oneAgent, faultproxy.Unauthorized401)},
 		{name: "conflicts", run: storm("F7", 50, 4*time.Second, writes, faultproxy.Conflict409)},
-		{name: "too many requests", run: storm("F8", 70, 4*time.Second, any_, faultproxy.TooMany429)},
-		{name: "errors", run: storm("F5", 60, 4*time.Second, any_, faultproxy.Error500, faultproxy.Unavailable503)},
-		{name: "a slow API server", run: storm("R-K4", 90, 5*time.Second, any_, faultproxy.Delay, faultproxy.DelayAnswer)},
+		{name: "too many requests", run: storm("F8", 70, 4*time.Second, either, faultproxy.TooMany429)},
+		{name: "errors", run: storm("F5", 60, 4*time.Second, either, faultproxy.Error500, faultproxy.Unavailable503)},
+		{name: "a slow API server", run: storm("R-K4", 90, 5*time.Second, either, faultproxy.Delay, faultproxy.DelayAnswer)},
 		{name: "answers are lost", run: storm("F6", 60, 4*time.Second, writes, faultproxy.DropAfter, faultproxy.Timeout504, faultproxy.Truncate, faultproxy.ResetAnswer)},
-		{name: "requests are lost", run: storm("R-K4", 60, 4*time.Second, any_, faultproxy.DropBefore, faultproxy.ResetRequest)},
+		{name: "requests are lost", run: storm("R-K4", 60, 4*time.Second, either, faultproxy.DropBefore, faultproxy.ResetRequest)},
 		{name: "requests come twice", run: storm("F6", 50, 4*time.Second, writes, faultproxy.Duplicate, faultproxy.LateDuplicate)},
 		{name: "the spool is full while the agent is away", run: fullSpool},
 		{name: "the disk is full", run: fullDisk},
@@ -327,7 +327,7 @@ func upgradeAgent(w *world, rng *rand.Rand) {
 }
 
 // matches for storms.
-func any_(*rand.Rand, *world) func(*faultproxy.Request) bool {
+func either(*rand.Rand, *world) func(*faultproxy.Request) bool {
 	return func(r *faultproxy.Request) bool { return r.Verb != "watch" }
 }
 

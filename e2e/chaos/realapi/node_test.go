@@ -78,7 +78,7 @@ func (w *world) newNode(ctx context.Context, name string) (*node, error) {
 	}
 	n.uid = object.UID
 	var err error
-	if n.proxy, err = faultproxy.New(w.ctx, name, w.upstream, w.plan, w.clock); err != nil {
+	if n.proxy, err = faultproxy.New(w.ctx, name, w.upstream, w.plan, w.clock); err != nil { //nolint:contextcheck // it lives as long as the world
 		return nil, err
 	}
 	if err := w.plane.writeKubeconfig(ctx, n.kubeconfig(), n.proxy, "macpool-agent", name, n.uid); err != nil {
@@ -214,7 +214,7 @@ func (sb *sandbox) request(command agentapi.Command, pod *corev1.Pod, pool strin
 // ask puts a question to the agent as the plugin does. A caller that hangs up closes the connection after that time, or by its
 // call.
 func (n *node) ask(req *agentapi.Request, limit, hangUp time.Duration, calls ...*call) (*agentapi.Response, error) {
-	conn, err := net.DialTimeout("unix", n.socket(), limit)
+	conn, err := net.DialTimeout("unix", n.socket(), limit) //nolint:noctx // the limit is all
 	if err != nil {
 		return nil, err
 	}

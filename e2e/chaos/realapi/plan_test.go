@@ -196,7 +196,7 @@ func pick[T any](rng *rand.Rand, of ...T) T { return of[rng.IntN(len(of))] }
 // someFault is a fault of a kind, with its measures by chance.
 func someFault(rng *rand.Rand, kind faultproxy.Kind) *faultproxy.Fault {
 	f := &faultproxy.Fault{Kind: kind, Bytes: rng.IntN(600)}
-	switch kind {
+	switch kind { //nolint:exhaustive // the others need nothing here
 	case faultproxy.Delay, faultproxy.DelayAnswer:
 		f.For = time.Duration(rng.IntN(400)) * time.Millisecond
 		if rng.IntN(20) == 0 {
@@ -263,7 +263,7 @@ func gives(r *faultproxy.Request) bool {
 // momentOf is the moment at which a fault of a kind strikes the request.
 func (p *plan) momentOf(r *faultproxy.Request, kind faultproxy.Kind) string {
 	after := false
-	switch kind {
+	switch kind { //nolint:exhaustive // the others need nothing here
 	case faultproxy.DropAfter, faultproxy.Timeout504, faultproxy.Truncate, faultproxy.ResetAnswer, faultproxy.Duplicate, faultproxy.LateDuplicate,
 		faultproxy.DelayAnswer:
 		after = true

@@ -90,7 +90,7 @@ func startPlane(ctx context.Context, dir string, o lab.Options) (*plane, error) 
 }
 
 func freeAddress() (string, error) {
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	ln, err := net.Listen("tcp4", "127.0.0.1:0") //nolint:noctx // it does not wait
 	if err != nil {
 		return "", err
 	}
@@ -247,7 +247,7 @@ func copyDir(from, to string) error {
 	if err := os.RemoveAll(to); err != nil {
 		return err
 	}
-	if out, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil {
+	if out, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil { //nolint:noctx // it ends by itself
 		return fmt.Errorf("copying %s: %w: %s", from, err, bytes.TrimSpace(out))
 	}
 	return nil

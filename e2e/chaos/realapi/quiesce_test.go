@@ -47,7 +47,7 @@ func (w *world) settled(running interface{ Wait() }) {
 			w.logf("not in order yet: %v", last)
 		}
 		if w.clock.Now().After(w.settleBy) {
-			for _, text := range strings.Split(last.Error(), "\n") {
+			for text := range strings.SplitSeq(last.Error(), "\n") {
 				w.violation(oracle.Violation{Kind: oracle.Orphan, Text: "after quiesce: " + text})
 			}
 			break

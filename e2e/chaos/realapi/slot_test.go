@@ -19,7 +19,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
@@ -143,7 +142,7 @@ func (s *slot) create() {
 		},
 		Spec: corev1.PodSpec{
 			Containers:                    []corev1.Container{{Name: "app", Image: "app"}},
-			TerminationGracePeriodSeconds: ptr.To(int64(5)),
+			TerminationGracePeriodSeconds: new(int64(5)),
 		},
 	}
 	if s.set != nil {

@@ -139,7 +139,6 @@ func (w *world) cutAndReplace(old, next *node) {
 		}
 		took := w.clock.Since(healed)
 		if took > 2*fencedWithin { // this machine has better things to do as well; the figure says how long it was
-
 			w.violation(oracle.Violation{Kind: oracle.Duplicate, Text: fmt.Sprintf("%s has two live holders %s after its old node came back", name, took)})
 		}
 		w.figureMax("fencedAfterSeconds", took.Seconds())

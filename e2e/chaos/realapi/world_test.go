@@ -410,7 +410,7 @@ func (w *world) violation(v oracle.Violation) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	r := &w.report
-	switch v.Kind {
+	switch v.Kind { //nolint:exhaustive // the others are listed
 	case oracle.Duplicate:
 		r.Duplicates++
 	case oracle.FalseRelease:
@@ -498,7 +498,7 @@ func (w *world) showLogs() {
 	for _, pattern := range []string{"*.log", "plane/*.log"} {
 		logs, _ := filepath.Glob(filepath.Join(w.dir, pattern))
 		for _, path := range logs {
-			_ = exec.Command("cp", path, dir).Run()
+			_ = exec.Command("cp", path, dir).Run() //nolint:noctx // it ends by itself
 		}
 	}
 	w.t.Logf("the logs are in %s", dir)
