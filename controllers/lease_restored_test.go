@@ -11,7 +11,8 @@ import (
 	"github.com/macpool/macpool/api/v1alpha1"
 )
 
-// TestRestoredLeaseIsGivenBack proves that the grace of a restored lease ends, and that a lease which is no restored one has none.
+// TestRestoredLeaseIsGivenBack proves that the grace of a restored lease ends, and that a lease which is no restored one has none
+// (R-B2, F29).
 func TestRestoredLeaseIsGivenBack(t *testing.T) {
 	for name, c := range map[string]struct {
 		age   time.Duration // from its lease to its creation
