@@ -17,6 +17,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/problem"
 )
 
 const (
@@ -142,10 +143,10 @@ func (r *HolderReconciler) end(ctx context.Context, claim *v1alpha1.MacClaim, en
 	r.looks.forget(client.ObjectKeyFromObject(claim))
 	note := fmt.Sprintf("Pod %s on node %s holds %v (%s) no more: %s",
 		holder.PodName, holder.NodeName, claim.Status.IPs, claim.Status.MAC, end.Evidence)
-	r.Recorder.Eventf(claim, nil, corev1.EventTypeNormal, string(end.Reason), "Release", "%s", cut(note, maxNote))
+	r.Recorder.Eventf(claim, nil, corev1.EventTypeNormal, string(end.Reason), "Release", "%s", problem.Cut(note, problem.MaxNote))
 	pod, err := podOfHolder(ctx, r.APIReader, claim)
 	if err == nil && pod != nil {
-		r.Recorder.Eventf(pod, nil, corev1.EventTypeWarning, string(end.Reason), "Release", "%s", cut(note, maxNote))
+		r.Recorder.Eventf(pod, nil, corev1.EventTypeWarning, string(end.Reason), "Release", "%s", problem.Cut(note, problem.MaxNote))
 	}
 	ctrl.LoggerFrom(ctx).Info("Ended a hold", "pod", holder.PodName, "node", holder.NodeName, "generation", holder.Generation,
 		"reason", end.Reason, "evidence", end.Evidence)
@@ -170,7 +171,7 @@ type holdLook struct {
 	claim, pod types.UID
 	generation int64
 	podState   podState
-	node       nodeState
+	node       binding.NodeState
 }
 
 // seen is for how long it has been so.

@@ -36,8 +36,8 @@ func (r *HolderReconciler) factsOf(ctx context.Context, reader client.Reader, cl
 	if err != nil {
 		return holdFacts{}, err
 	}
-	facts.Node = stateOfNode(node, holder)
-	if facts.Node == nodeDeleted {
+	facts.Node = binding.StateOfNode(node, holder)
+	if facts.Node == binding.NodeDeleted {
 		facts.Wire, err = r.wordOf(ctx, reader, claim)
 	}
 	return facts, err
@@ -115,7 +115,7 @@ func (r *HolderReconciler) wordOf(ctx context.Context, reader client.Reader, cla
 		if err != nil {
 			return wireWord{}, err
 		}
-		if node == nil || !isReadyNode(node) {
+		if node == nil || !binding.IsReadyNode(node) {
 			continue
 		}
 		if waited {

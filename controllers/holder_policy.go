@@ -4,53 +4,12 @@ package controllers
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
 )
-
-// nodeState is what is known of the node of a holder.
-type nodeState int
-
-const (
-	// nodeReady : its kubelet reports. What its agent says counts, and nothing else.
-	nodeReady nodeState = iota
-	// nodeSilent : nobody knows what it does.
-	nodeSilent
-	// nodeFenced : it does not report, and somebody who knows that it is off has tainted it.
-	nodeFenced
-	// nodeDeleted : there is no Node of the name, or one that was made again, with another UID.
-	nodeDeleted
-)
-
-// stateOfNode judges the Node that stands under the name of the holder's now, nil if none does. A holder that was set without
-// the UID of its node has any of the name.
-//
-// The taint counts only while the node does not report, as the pod garbage collector takes it too: somebody forgot it on one that
-// is back.
-func stateOfNode(node *corev1.Node, holder *v1alpha1.Holder) nodeState {
-	switch {
-	case node == nil, holder.NodeUID != "" && holder.NodeUID != node.UID:
-		return nodeDeleted
-	case isReadyNode(node):
-		return nodeReady
-	case slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeOutOfService }):
-		return nodeFenced
-	default:
-		return nodeSilent
-	}
-}
-
-func isReadyNode(node *corev1.Node) bool {
-	return slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
-		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-	})
-}
 
 const (
 	// neededSilences is how many nodes must have asked the VLAN for an address and heard nothing.
@@ -76,8 +35,8 @@ type wireWord struct {
 // holdFacts are what a verdict on a hold rests on.
 type holdFacts struct {
 	Pod  podState
-	Node nodeState
-	// Wire counts only with nodeDeleted.
+	Node binding.NodeState
+	// Wire counts only with binding.NodeDeleted.
 	Wire wireWord
 	// Seen is how long this process has found Pod and Node as they are, by its own clock.
 	Seen time.Duration
@@ -139,7 +98,7 @@ func judgeHold(holder *v1alpha1.Holder, f holdFacts, times holdTimes) holdVerdic
 		over = "has finished"
 	}
 	switch f.Node {
-	case nodeReady:
+	case binding.NodeReady:
 		left := times.Patience - f.Seen
 		switch {
 		case f.Pod == podFinished:
@@ -152,7 +111,7 @@ func judgeHold(holder *v1alpha1.Holder, f holdFacts, times holdTimes) holdVerdic
 				Why:     over + ", and the agent of its node has not said that its interface is, although the node is ready",
 			}
 		}
-	case nodeFenced:
+	case binding.NodeFenced:
 		if left := times.Grace - f.Seen; left > 0 {
 			return holdVerdict{Suspect: v1alpha1.ClaimReasonNodeSilent, Why: over + ", and its node does not answer", Again: left}
 		}
@@ -160,7 +119,7 @@ func judgeHold(holder *v1alpha1.Holder, f holdFacts, times holdTimes) holdVerdic
 			Reason:   v1alpha1.EndOutOfService,
 			Evidence: fmt.Sprintf("node %s is out of service by its taint, and does not answer; the pod %s", holder.NodeName, over),
 		}}
-	case nodeDeleted:
+	case binding.NodeDeleted:
 		return judgeDeleted(holder, f, times, over)
 	default:
 		return holdVerdict{Suspect: v1alpha1.ClaimReasonNodeSilent, Why: over + ", and its node does not answer"}

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
 )
 
 const holderWorkers = 8
@@ -67,7 +68,7 @@ func nodeChanged(e event.UpdateEvent) bool {
 		return true
 	}
 	anybody := &v1alpha1.Holder{}
-	return from.UID != to.UID || stateOfNode(from, anybody) != stateOfNode(to, anybody)
+	return from.UID != to.UID || binding.StateOfNode(from, anybody) != binding.StateOfNode(to, anybody)
 }
 
 // answersChanged leaves out the reports of nodes that have heard nothing new.

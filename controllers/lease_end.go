@@ -123,7 +123,7 @@ func (r *LeaseReconciler) keep(
 	if err != nil {
 		return 0, err
 	}
-	if stateOfNode(node, &v1alpha1.Holder{}) == nodeSilent {
+	if binding.StateOfNode(node, &v1alpha1.Holder{}) == binding.NodeSilent {
 		return recheckKept, nil // it may run what the API has forgotten (R-G4)
 	}
 	return max(0, r.OrphanAfter-age), nil

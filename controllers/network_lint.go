@@ -190,5 +190,5 @@ func short(text string) string {
 	if len(text) <= limit {
 		return text
 	}
-	return cut(text, limit) + "…"
+	return problem.Cut(text, limit) + "…"
 }

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/problem"
 )
 
 // maxNetworksMessage is how long a pool speaks of its networks. What does not fit is counted.
@@ -37,7 +38,7 @@ func judgeNetworks(pool *v1alpha1.MacPool, networks []*nadv1.NetworkAttachmentDe
 			reason = p.Kind.Reason
 		}
 		if len(flaws) != 0 {
-			texts = append(texts, cut(strings.Join(flaws, " "), maxNote))
+			texts = append(texts, problem.Cut(strings.Join(flaws, " "), problem.MaxNote))
 		}
 	}
 	return networksVerdict{reason, brief(texts)}

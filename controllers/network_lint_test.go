@@ -171,7 +171,7 @@ func TestLintIsBrief(t *testing.T) {
 			t.Errorf("nothing is wrong with %.200s", config)
 		}
 		for _, p := range problems {
-			if text := p.Error(); len(text) > maxNote {
+			if text := p.Error(); len(text) > problem.MaxNote {
 				t.Errorf("%d bytes: %.200s", len(text), text)
 			}
 		}

@@ -181,6 +181,6 @@ func (r *Recovery) tell(ctx context.Context, report *binding.Reported, pool *v1a
 		about = append(about, claim)
 	}
 	for _, object := range about {
-		r.Recorder.Eventf(object, nil, corev1.EventTypeWarning, reason, "Recover", "%s", cut(note, maxNote))
+		r.Recorder.Eventf(object, nil, corev1.EventTypeWarning, reason, "Recover", "%s", problem.Cut(note, problem.MaxNote))
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -228,13 +227,9 @@ func (r *Recovery) waitedFor(ctx context.Context, nodes []v1alpha1.MacNode, late
 // isOff tells whether somebody has said that the machine is off: it has the taint of a fenced node and does not report, or its
 // Node, nil, is deleted. A Node that was made again under its name may be the same machine.
 func isOff(node *corev1.Node) bool {
-	if node == nil {
-		return true
-	}
-	ready := slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
-		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-	})
-	return !ready && slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeOutOfService })
+	anybody := &v1alpha1.Holder{}
+	state := binding.StateOfNode(node, anybody)
+	return state == binding.NodeDeleted || state == binding.NodeFenced
 }
 
 // wentBackWords begin the message of the condition.

@@ -5,7 +5,6 @@ package controllers
 import (
 	"slices"
 	"sync"
-	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,9 +32,6 @@ func findingOfCondition(c *metav1.Condition) (f finding, ok bool) {
 	return finding{Reason: c.Reason, Note: problem.Kinds()[i].Code + ": " + c.Message}, true
 }
 
-// maxNote is how long the API server takes the note of an event.
-const maxNote = 1024
-
 // say makes an event of a finding. about tells apart what has the same reason on one object: the recorder counts those as
 // one event otherwise.
 func say(recorder events.EventRecorder, object runtime.Object, about string, f finding) {
@@ -43,18 +39,7 @@ func say(recorder events.EventRecorder, object runtime.Object, about string, f f
 	if about != "" {
 		action += "/" + about
 	}
-	recorder.Eventf(object, nil, corev1.EventTypeWarning, f.Reason, action, "%s", cut(f.Note, maxNote))
-}
-
-// cut is the beginning of a text, of at most so many bytes and of whole characters.
-func cut(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	for !utf8.RuneStart(text[limit]) {
-		limit--
-	}
-	return text[:limit]
+	recorder.Eventf(object, nil, corev1.EventTypeWarning, f.Reason, action, "%s", problem.Cut(f.Note, problem.MaxNote))
 }
 
 // reports remembers what was said about each object, so that it is said once. It forgets with the process: what is still

@@ -59,9 +59,9 @@ func TestFindingOfCondition(t *testing.T) {
 
 func TestNotesAreAsShortAsTheAPIServerWants(t *testing.T) {
 	recorder := events.NewFakeRecorder(2)
-	say(recorder, &corev1.Pod{}, "net1", finding{"Bad", "a" + strings.Repeat("ü", maxNote)})
+	say(recorder, &corev1.Pod{}, "net1", finding{"Bad", "a" + strings.Repeat("ü", problem.MaxNote)})
 	note := strings.TrimPrefix(<-recorder.Events, "Warning Bad ")
-	if len(note) > maxNote || len(note) < maxNote-4 || !utf8.ValidString(note) {
+	if len(note) > problem.MaxNote || len(note) < problem.MaxNote-4 || !utf8.ValidString(note) {
 		t.Errorf("a note of %d bytes, valid: %t", len(note), utf8.ValidString(note))
 	}
 	say(recorder, &corev1.Pod{}, "", finding{"Bad", "100 %s"})

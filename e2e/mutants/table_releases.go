@@ -85,8 +85,8 @@ var releases = []mutant{
 		id: "M07", bug: "a write has failed, and the address is answered",
 		edits: []edit{{
 			"internal/binding/bind.go",
-			"if writeErr == nil {\n\t\tif holder != nil && !samePod(",
-			"if !apierrors.IsConflict(writeErr) {\n\t\tif holder != nil && !samePod(",
+			"if writeErr == nil {\n\t\tif holder != nil && !SamePod(",
+			"if !apierrors.IsConflict(writeErr) {\n\t\tif holder != nil && !SamePod(",
 		}},
 		pkg: "internal/agent", tests: []string{"TestBusyAPI"},
 	},

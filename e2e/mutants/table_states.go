@@ -31,7 +31,7 @@ var states = []mutant{
 		id: "M11b", bug: "a node that is cut off goes on by what it saw last",
 		edits: []edit{{
 			"internal/agent/contact.go",
-			"return c.insideLocked() && c.vouched == c.silences && elapsed(",
+			"return c.insideLocked() && c.vouched == c.silences && timeline.Elapsed(",
 			"return c.vouched == c.silences || elapsed(",
 		}},
 		pkg: "internal/agent", tests: []string{"TestContact"},

@@ -79,11 +79,11 @@ func (c *contact) note(sent time.Time) {
 func (c *contact) notes(sent time.Time) (ended, again bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.silences == 0 || elapsed(sent, c.last) > c.window {
+	if c.silences == 0 || timeline.Elapsed(sent, c.last) > c.window {
 		ended, again = true, c.silences > 0
 		c.silences++
 	}
-	if elapsed(sent, c.last) > 0 {
+	if timeline.Elapsed(sent, c.last) > 0 {
 		c.last = sent
 	}
 	return ended, again
@@ -107,7 +107,7 @@ func (c *contact) inside() bool {
 }
 
 func (c *contact) insideLocked() bool {
-	return c.silences > 0 && elapsed(c.clock.Now(), c.last) <= c.window
+	return c.silences > 0 && timeline.Elapsed(c.clock.Now(), c.last) <= c.window
 }
 
 // cachesAgree tells whether the caches show what there is: the API answers, and since the last long silence they were seen
@@ -124,14 +124,14 @@ func (c *contact) cachesAgree() bool {
 func (c *contact) cachesHold() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.insideLocked() && c.vouched == c.silences && elapsed(c.clock.Now(), c.reported) <= c.window
+	return c.insideLocked() && c.vouched == c.silences && timeline.Elapsed(c.clock.Now(), c.reported) <= c.window
 }
 
 // report notes that the API took a report of this node that was sent then.
 func (c *contact) report(sent time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if elapsed(sent, c.reported) > 0 {
+	if timeline.Elapsed(sent, c.reported) > 0 {
 		c.reported = sent
 	}
 }
@@ -162,11 +162,4 @@ func (c *contact) judge(silence int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.judged = max(c.judged, silence)
-}
-
-// elapsed is the time between two readings of the clock: the monotonic or the wall clock's difference, whichever is longer. A
-// machine that was suspended finds its monotonic clock where it was; one whose wall clock was set forward loses a
-// few seconds of cache for nothing.
-func elapsed(now, then time.Time) time.Duration {
-	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -26,8 +25,6 @@ import (
 const (
 	// sayAgain is the least time between two events of one reason on one object.
 	sayAgain = 5 * time.Minute
-	// maxNote is how long the API server takes the note of an event.
-	maxNote = 1024
 	// maxUnsaid is how many events may wait for the API.
 	maxUnsaid = 64
 	// reportingController is who says it.
@@ -136,11 +133,11 @@ func (s *speaker) event(about *corev1.ObjectReference, trouble *problem.Error, n
 	return &eventsv1.Event{
 		// As client-go names them: unique, and bound to the object by name alone.
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: about.Namespace, Name: fmt.Sprintf("%s.%x", strings.TrimRight(cut(about.Name, 200), "-."), now.UnixNano()),
+			Namespace: about.Namespace, Name: fmt.Sprintf("%s.%x", strings.TrimRight(problem.Cut(about.Name, 200), "-."), now.UnixNano()),
 		},
 		EventTime: metav1.NewMicroTime(now), Type: corev1.EventTypeWarning, Action: "Attach",
-		Reason: trouble.Kind.Reason, Note: cut(trouble.Error(), maxNote), Regarding: *about,
-		ReportingController: reportingController, ReportingInstance: cut("macpool-agent-"+s.nodeName, 128),
+		Reason: trouble.Kind.Reason, Note: problem.Cut(trouble.Error(), problem.MaxNote), Regarding: *about,
+		ReportingController: reportingController, ReportingInstance: problem.Cut("macpool-agent-"+s.nodeName, 128),
 	}
 }
 
@@ -161,15 +158,4 @@ func (s *speaker) note(object types.UID, reason string) {
 		}
 	}
 	s.said[sayingKey{object, reason}] = s.clock.Now()
-}
-
-// cut is the beginning of a text, of at most so many bytes and of whole characters.
-func cut(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	for !utf8.RuneStart(text[limit]) {
-		limit--
-	}
-	return text[:limit]
 }

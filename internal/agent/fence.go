@@ -16,6 +16,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/binding"
 	"github.com/macpool/macpool/internal/links"
 )
 
@@ -78,7 +79,7 @@ func (f *fence) follow() toolscache.ResourceEventHandler {
 		UpdateFunc: func(before, after any) {
 			was, ok := before.(*v1alpha1.MacClaim)
 			is, ok2 := after.(*v1alpha1.MacClaim)
-			if ok && ok2 && (!samePod(was.Status.Holder, is.Status.Holder) || was.Status.LeaseName != is.Status.LeaseName) {
+			if ok && ok2 && (!binding.SamePod(was.Status.Holder, is.Status.Holder) || was.Status.LeaseName != is.Status.LeaseName) {
 				f.touched(refOf(is))
 			}
 		},
@@ -92,8 +93,6 @@ func (f *fence) follow() toolscache.ResourceEventHandler {
 		},
 	}
 }
-
-func samePod(a, b *v1alpha1.Holder) bool { return a != nil && b != nil && a.PodUID == b.PodUID }
 
 // touched has the entries of a claim judged now that has changed its holder or left the caches.
 func (f *fence) touched(claim agentapi.ClaimRef) {

@@ -138,7 +138,7 @@ func (r *recovery) isFresh() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.why == "" && r.good.silence == r.contact.silence() && !r.good.began.IsZero() &&
-		elapsed(r.clock.Now(), r.good.began) < lookFresh
+		timeline.Elapsed(r.clock.Now(), r.good.began) < lookFresh
 }
 
 // own reads this node's MacNode; nil if there is none.

@@ -18,6 +18,7 @@ import (
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/agentapi"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/timeline"
 )
 
 const (
@@ -231,7 +232,7 @@ func (r *reporter) lingering(ctx context.Context, entries []attempt) []attempt {
 			since = now
 		}
 		still[entry.key()] = since
-		if elapsed(now, since) >= lingersAfter {
+		if timeline.Elapsed(now, since) >= lingersAfter {
 			all = append(all, entry)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,22 +25,12 @@ const probeRounds = 3
 // errChanged: the claim was written after it was read for the evidence, which is void then.
 var errChanged = errors.New("the claim has changed meanwhile")
 
-// nodeState is what the API says of the node of an old holder.
-type nodeState int
-
-const (
-	nodeReady  nodeState = iota // its agent has the word
-	nodeFenced                  // it has the taint node.kubernetes.io/out-of-service
-	nodeSilent                  // it is there and not ready
-	nodeGone                    // it was deleted, or another one has its name
-)
-
 // standoff is a claim that is held by a pod of another node, and all that was read about that, after the claim.
 type standoff struct {
 	claim    *v1alpha1.MacClaim
 	takeover v1alpha1.Takeover
 	podThere bool // the holder is there, and has not finished
-	node     nodeState
+	node     binding.NodeState
 	alive    bool // its agent has reported since it was looked at last
 	silent   time.Duration
 }
@@ -54,9 +43,9 @@ func (s *standoff) judge(after time.Duration) (reason v1alpha1.EndReason, askWir
 	switch {
 	case s.podThere: // two pods want one identity
 		return "", false, held
-	case s.node == nodeReady:
+	case s.node == binding.NodeReady:
 		return "", false, held
-	case s.node == nodeFenced:
+	case s.node == binding.NodeFenced:
 		return v1alpha1.EndOutOfService, false, nil
 	case s.takeover == v1alpha1.TakeoverStrict:
 		return "", false, problem.TakeoverForbidden.New(c.Namespace, c.Name, holder.PodName, holder.NodeName, c.Spec.PoolRef.Name)
@@ -128,7 +117,7 @@ func (t *addition) faceOff(ctx context.Context) (s *standoff, err error) {
 		if s.podThere, err = t.isThere(ctx, holder); err != nil || s.podThere {
 			return err
 		}
-		if s.node, err = t.stateOf(ctx, holder); err != nil || s.node == nodeReady || s.node == nodeFenced {
+		if s.node, err = t.stateOf(ctx, holder); err != nil || s.node == binding.NodeReady || s.node == binding.NodeFenced {
 			return err
 		}
 		s.silent, s.alive, err = t.watchSilence(ctx, holder)
@@ -151,29 +140,16 @@ func (t *addition) isThere(ctx context.Context, holder *v1alpha1.Holder) (bool, 
 }
 
 // stateOf reads the holder's node.
-func (t *addition) stateOf(ctx context.Context, holder *v1alpha1.Holder) (nodeState, error) {
+func (t *addition) stateOf(ctx context.Context, holder *v1alpha1.Holder) (binding.NodeState, error) {
 	node := &corev1.Node{}
 	err := t.cluster.Get(ctx, types.NamespacedName{Name: holder.NodeName}, node)
-	if apierrors.IsNotFound(err) {
-		return nodeGone, nil
-	}
-	if err != nil {
+	if client.IgnoreNotFound(err) != nil {
 		return 0, fmt.Errorf("reading node %s: %w", holder.NodeName, err)
 	}
-	if holder.NodeUID != "" && node.UID != holder.NodeUID {
-		return nodeGone, nil
+	if err != nil {
+		node = nil
 	}
-	for _, c := range node.Status.Conditions {
-		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
-			return nodeReady, nil
-		}
-	}
-	for _, taint := range node.Spec.Taints {
-		if taint.Key == corev1.TaintNodeOutOfService {
-			return nodeFenced, nil
-		}
-	}
-	return nodeSilent, nil
+	return binding.StateOfNode(node, holder), nil
 }
 
 // watchSilence tells for how long the holder's node has not reported, as far as this agent has seen.

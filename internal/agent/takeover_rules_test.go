@@ -9,6 +9,7 @@ import (
 	testingclock "k8s.io/utils/clock/testing"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -21,24 +22,24 @@ func TestTakeoverRules(t *testing.T) {
 		wantAsk  bool
 		wantKind *problem.Kind
 	}{
-		"the pod is there, its node is fenced":   {s: standoff{podThere: true, node: nodeFenced}, wantKind: problem.ClaimHeld},
-		"the node is ready":                      {s: standoff{node: nodeReady, silent: time.Hour}, wantKind: problem.ClaimHeld},
-		"the node is ready, Immediate":           {s: standoff{node: nodeReady, silent: time.Hour, takeover: immediate}, wantKind: problem.ClaimHeld},
-		"the node is fenced":                     {s: standoff{node: nodeFenced, takeover: probe}, want: v1alpha1.EndOutOfService},
-		"the node is fenced, Strict":             {s: standoff{node: nodeFenced, takeover: strict}, want: v1alpha1.EndOutOfService},
-		"silent, Strict":                         {s: standoff{node: nodeSilent, silent: time.Hour, takeover: strict}, wantKind: problem.TakeoverForbidden},
-		"deleted, Strict":                        {s: standoff{node: nodeGone, silent: time.Hour, takeover: strict}, wantKind: problem.TakeoverForbidden},
-		"silent, but its agent reports":          {s: standoff{node: nodeSilent, alive: true, takeover: probe}, wantKind: problem.ClaimHeld},
-		"just silent":                            {s: standoff{node: nodeSilent, takeover: probe}, wantKind: problem.TakeoverTooSoon},
-		"silent for less than 40 s":              {s: standoff{node: nodeSilent, silent: 39 * time.Second, takeover: probe}, wantKind: problem.TakeoverTooSoon},
-		"silent for less than 40 s, Immediate":   {s: standoff{node: nodeSilent, silent: 39 * time.Second, takeover: immediate}, wantKind: problem.TakeoverTooSoon},
-		"silent for 40 s":                        {s: standoff{node: nodeSilent, silent: 40 * time.Second, takeover: probe}, want: v1alpha1.EndTakenOver, wantAsk: true},
-		"silent for 40 s, pool of before":        {s: standoff{node: nodeSilent, silent: 40 * time.Second}, want: v1alpha1.EndTakenOver, wantAsk: true},
-		"silent for 40 s, Immediate":             {s: standoff{node: nodeSilent, silent: 40 * time.Second, takeover: immediate}, want: v1alpha1.EndTakenOver},
-		"deleted, silent for less than 40 s":     {s: standoff{node: nodeGone, silent: time.Second, takeover: probe}, wantKind: problem.TakeoverTooSoon},
-		"deleted, silent for 40 s":               {s: standoff{node: nodeGone, silent: 40 * time.Second, takeover: probe}, want: v1alpha1.EndTakenOver, wantAsk: true},
-		"deleted, silent for 40 s, Immediate":    {s: standoff{node: nodeGone, silent: 40 * time.Second, takeover: immediate}, want: v1alpha1.EndTakenOver},
-		"the pod is there, its node was deleted": {s: standoff{podThere: true, node: nodeGone, silent: time.Hour}, wantKind: problem.ClaimHeld},
+		"the pod is there, its node is fenced":   {s: standoff{podThere: true, node: binding.NodeFenced}, wantKind: problem.ClaimHeld},
+		"the node is ready":                      {s: standoff{node: binding.NodeReady, silent: time.Hour}, wantKind: problem.ClaimHeld},
+		"the node is ready, Immediate":           {s: standoff{node: binding.NodeReady, silent: time.Hour, takeover: immediate}, wantKind: problem.ClaimHeld},
+		"the node is fenced":                     {s: standoff{node: binding.NodeFenced, takeover: probe}, want: v1alpha1.EndOutOfService},
+		"the node is fenced, Strict":             {s: standoff{node: binding.NodeFenced, takeover: strict}, want: v1alpha1.EndOutOfService},
+		"silent, Strict":                         {s: standoff{node: binding.NodeSilent, silent: time.Hour, takeover: strict}, wantKind: problem.TakeoverForbidden},
+		"deleted, Strict":                        {s: standoff{node: binding.NodeDeleted, silent: time.Hour, takeover: strict}, wantKind: problem.TakeoverForbidden},
+		"silent, but its agent reports":          {s: standoff{node: binding.NodeSilent, alive: true, takeover: probe}, wantKind: problem.ClaimHeld},
+		"just silent":                            {s: standoff{node: binding.NodeSilent, takeover: probe}, wantKind: problem.TakeoverTooSoon},
+		"silent for less than 40 s":              {s: standoff{node: binding.NodeSilent, silent: 39 * time.Second, takeover: probe}, wantKind: problem.TakeoverTooSoon},
+		"silent for less than 40 s, Immediate":   {s: standoff{node: binding.NodeSilent, silent: 39 * time.Second, takeover: immediate}, wantKind: problem.TakeoverTooSoon},
+		"silent for 40 s":                        {s: standoff{node: binding.NodeSilent, silent: 40 * time.Second, takeover: probe}, want: v1alpha1.EndTakenOver, wantAsk: true},
+		"silent for 40 s, pool of before":        {s: standoff{node: binding.NodeSilent, silent: 40 * time.Second}, want: v1alpha1.EndTakenOver, wantAsk: true},
+		"silent for 40 s, Immediate":             {s: standoff{node: binding.NodeSilent, silent: 40 * time.Second, takeover: immediate}, want: v1alpha1.EndTakenOver},
+		"deleted, silent for less than 40 s":     {s: standoff{node: binding.NodeDeleted, silent: time.Second, takeover: probe}, wantKind: problem.TakeoverTooSoon},
+		"deleted, silent for 40 s":               {s: standoff{node: binding.NodeDeleted, silent: 40 * time.Second, takeover: probe}, want: v1alpha1.EndTakenOver, wantAsk: true},
+		"deleted, silent for 40 s, Immediate":    {s: standoff{node: binding.NodeDeleted, silent: 40 * time.Second, takeover: immediate}, want: v1alpha1.EndTakenOver},
+		"the pod is there, its node was deleted": {s: standoff{podThere: true, node: binding.NodeDeleted, silent: time.Hour}, wantKind: problem.ClaimHeld},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

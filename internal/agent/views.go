@@ -18,6 +18,7 @@ import (
 	"github.com/macpool/macpool/internal/binding"
 	"github.com/macpool/macpool/internal/mac"
 	"github.com/macpool/macpool/internal/problem"
+	"github.com/macpool/macpool/internal/timeline"
 )
 
 const (
@@ -82,7 +83,7 @@ func (v *views) bind(
 	panic("unreachable: the second round returns")
 }
 
-func (v *views) age(w *view) time.Duration { return elapsed(v.clock.Now(), w.made) }
+func (v *views) age(w *view) time.Duration { return timeline.Elapsed(v.clock.Now(), w.made) }
 
 // get returns a view that is young enough, or loads one, together with all others that ask for the same.
 func (v *views) get(ctx context.Context, segment string, full bool) (*view, error) {

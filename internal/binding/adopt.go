@@ -249,7 +249,7 @@ func (b *Binder) adoptHolder(ctx context.Context, r Reported, claim *v1alpha1.Ma
 
 // sameHold tells whether nothing would change for anybody.
 func sameHold(a, b *v1alpha1.MacClaimStatus) bool {
-	return a.LeaseName == b.LeaseName && a.MAC == b.MAC && a.Generation == b.Generation && samePod(a.Holder, b.Holder) &&
+	return a.LeaseName == b.LeaseName && a.MAC == b.MAC && a.Generation == b.Generation && SamePod(a.Holder, b.Holder) &&
 		a.Holder.Generation == b.Holder.Generation && a.Holder.NodeName == b.Holder.NodeName
 }
 

@@ -113,7 +113,7 @@ func (b *Binder) record(
 	}
 	writeErr := b.Client.Status().Update(ctx, updated)
 	if writeErr == nil {
-		if holder != nil && !samePod(claim.Status.Holder, holder) {
+		if holder != nil && !SamePod(claim.Status.Holder, holder) {
 			b.Audit.Write(ctx, audit.OfHolder(audit.Held, updated, updated.Status.Holder))
 		}
 		return updated, nil

@@ -5,7 +5,6 @@ package binding
 import (
 	"context"
 	"fmt"
-	"unicode/utf8"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -63,7 +62,7 @@ func (b *Binder) SetHolder(
 // hold sets the holder in status. A pod that holds the claim already keeps its generation: what its node has written down
 // about it stays true.
 func (b *Binder) hold(status *v1alpha1.MacClaimStatus, holder v1alpha1.Holder) {
-	if samePod(status.Holder, &holder) {
+	if SamePod(status.Holder, &holder) {
 		return
 	}
 	status.Generation++
@@ -72,7 +71,8 @@ func (b *Binder) hold(status *v1alpha1.MacClaimStatus, holder v1alpha1.Holder) {
 	status.Holder = &holder
 }
 
-func samePod(a, b *v1alpha1.Holder) bool { return a != nil && b != nil && a.PodUID == b.PodUID }
+// SamePod tells whether two holders, neither of them nil, are one pod.
+func SamePod(a, b *v1alpha1.Holder) bool { return a != nil && b != nil && a.PodUID == b.PodUID }
 
 // End is why a hold ends.
 type End struct {
@@ -177,14 +177,8 @@ func (b *Binder) audit(ctx context.Context, claim *v1alpha1.MacClaim, end End) {
 // maxEvidence is how long the API server takes a text of evidence, in characters; as bytes it is never longer.
 const maxEvidence = 256
 
-// Evidence cuts a text to the length that the API server takes, between two characters.
-func Evidence(text string) string {
-	for len(text) > maxEvidence {
-		_, size := utf8.DecodeLastRuneInString(text)
-		text = text[:len(text)-size]
-	}
-	return text
-}
+// Evidence cuts a text to the length that the API server takes.
+func Evidence(text string) string { return problem.Cut(text, maxEvidence) }
 
 // reread reads the claim, after a write that failed or nil. Refusals are final; after a conflict, or an answer that was
 // lost, the claim says what to do.

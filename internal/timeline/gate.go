@@ -137,7 +137,7 @@ func (g *Gate) Check(ctx context.Context, pool string) error {
 	}
 	state, known := g.pools.byName[pool]
 	if good := known && state.paused == "" && state.timeline == g.nodes.timeline; !good && looks == g.pools.looks &&
-		elapsed(g.clock.Now(), g.pools.at) >= g.times.Poll {
+		Elapsed(g.clock.Now(), g.pools.at) >= g.times.Poll {
 		// It was made since, perhaps, or goes on.
 		if err := g.listPools(ctx); err != nil {
 			return err
@@ -170,7 +170,7 @@ func (g *Gate) leave() { <-g.busy }
 func (g *Gate) settle(ctx context.Context) error {
 	now, doubt := g.clock.Now(), g.doubts.Load()
 	if g.settled == doubt && g.nodes.listed {
-		if g.pools.of == doubt && elapsed(now, g.pools.at) <= g.times.Fresh {
+		if g.pools.of == doubt && Elapsed(now, g.pools.at) <= g.times.Fresh {
 			return nil
 		}
 		if err := g.listPools(ctx); err != nil {
@@ -181,7 +181,7 @@ func (g *Gate) settle(ctx context.Context) error {
 		}
 		// A timeline has grown. Who is on it?
 	}
-	if g.nodes.listed && g.nodes.of == doubt && elapsed(now, g.nodes.at) < g.times.Poll {
+	if g.nodes.listed && g.nodes.of == doubt && Elapsed(now, g.nodes.at) < g.times.Poll {
 		return g.verdict(doubt)
 	}
 	if _, err := g.listNodes(ctx, doubt); err != nil {
@@ -301,7 +301,9 @@ func Names(all []string) string {
 	}
 }
 
-// elapsed is the longer of the monotonic and the wall clock's time between two readings: a machine may have been suspended.
-func elapsed(now, then time.Time) time.Duration {
+// Elapsed is the time between two readings of a clock: the monotonic or the wall clock's difference, whichever is longer. A
+// machine that was suspended finds its monotonic clock where it was; one whose wall clock was set forward loses a
+// few seconds of cache for nothing.
+func Elapsed(now, then time.Time) time.Duration {
 	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
 }

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package problem
+
+// The part of the catalogue that a node tells, codes from MP501 on. Files are initialized by name, so that it comes after the rest.
+var (
+	// The node.
+
+	AgentUnreachable = add(&Kind{
+		Code: "MP501", Reason: "AgentUnreachable", CNI: CNITryAgain,
+		Sentence:    "the macpool agent of this node does not answer at %s: %s",
+		Fix:         "See that the macpool-agent pod of the node runs; the pod is tried again.",
+		Explanation: "The plugin holds no credentials; the agent of the node speaks to the cluster for it.",
+	})
+	APIUnreachable = add(&Kind{
+		Code: "MP502", Reason: "APIUnreachable", CNI: CNITryAgain,
+		Sentence:    "node %s has no contact with the Kubernetes API (%s), and without it nobody can know that the address is still this pod's",
+		Fix:         "The pod is tried again; it starts when the API answers.",
+		Explanation: "No lease, no interface: an address that might be in use elsewhere is not configured.",
+	})
+	PodUnknown = add(&Kind{
+		Code: "MP503", Reason: "PodUnknown", CNI: CNITryAgain,
+		Sentence:    "pod %s/%s with UID %s is not in the cluster",
+		Fix:         "Nothing, if the pod was deleted.",
+		Explanation: "A lease is never invented for a pod that the API server does not know.",
+	})
+	PodElsewhere = add(&Kind{
+		Code: "MP504", Reason: "PodElsewhere", CNI: 504,
+		Sentence:    "pod %s/%s belongs to node %q, not to %s",
+		Fix:         "See who starts pods on this node beside its kubelet.",
+		Explanation: "A node may only attach its own pods.",
+	})
+	ContainerDeleted = add(&Kind{
+		Code: "MP505", Reason: "ContainerDeleted", CNI: 505,
+		Sentence:    "container %s was deleted already",
+		Fix:         "Nothing: the runtime makes a new one.",
+		Explanation: "An ADD that arrives after the DEL of its container outlived its caller, and would be cleaned up by nobody.",
+	})
+	LinkMissing = add(&Kind{
+		Code: "MP506", Reason: "LinkMissing", CNI: 506,
+		Sentence:    "interface %s is missing in %s: %s",
+		Fix:         "Use macpool inside macvlan or bridge, which make the interface before they ask for its addresses.",
+		Explanation: "The MAC is set on the interface while it is still down.",
+	})
+	LinkUp = add(&Kind{
+		Code: "MP507", Reason: "LinkUp", CNI: 507,
+		Sentence:    "interface %s was up before it had its leased MAC",
+		Fix:         "Use macpool inside macvlan or bridge, which bring the interface up after they have asked for its addresses.",
+		Explanation: "An interface that is up has already sent frames with another MAC.",
+	})
+	LinkRefused = add(&Kind{
+		Code: "MP508", Reason: "LinkRefused", CNI: 508,
+		Sentence:    "the kernel refuses MAC %s on interface %s: %s",
+		Fix:         "See whether an older interface on this node still has the MAC.",
+		Explanation: "Address already in use means that another interface on the same parent is up with the MAC.",
+	})
+	LinkDiffers = add(&Kind{
+		Code: "MP509", Reason: "LinkDiffers", CNI: 509,
+		Sentence:    "interface %s has %s, its lease %s",
+		Fix:         "Delete the pod, so that it is attached again.",
+		Explanation: "Something changed the interface after it was attached.",
+	})
+	NotAttached = add(&Kind{
+		Code: "MP510", Reason: "NotAttached", CNI: 510,
+		Sentence:    "container %s has no lease for interface %s on this node",
+		Fix:         "Delete the pod, so that it is attached again.",
+		Explanation: "CHECK and the chained entry need the lease that ADD made for the same container.",
+	})
+	JournalFailed = add(&Kind{
+		Code: "MP511", Reason: "JournalFailed", CNI: CNIUnavailable,
+		Sentence:    "the agent cannot write its journal: %s",
+		Fix:         "See that the disk under /var/lib/macpool is neither full nor read-only.",
+		Explanation: "What is attached is written down before it is attached, so that it is found again after a power cut.",
+	})
+	HostNetwork = add(&Kind{
+		Code: "MP512", Reason: "HostNetwork", CNI: CNIConfig,
+		Sentence:    "pod %s/%s uses the host's network and gets no interface of its own",
+		Fix:         "Remove hostNetwork or the networks annotation.",
+		Explanation: "An address leased to such a pod would be used by nobody.",
+	})
+	StillAttached = add(&Kind{
+		Code: "MP513", Reason: "StillAttached", CNI: 513,
+		Sentence:    "the list of valid attachments of network %s is empty, but %d of its containers are alive on this node",
+		Fix:         "Nothing was released. See what the runtime's list is made from.",
+		Explanation: "A runtime that has lost its records would have every address released under its running containers.",
+	})
+	BadRequest = add(&Kind{
+		Code: "MP514", Reason: "BadRequest", CNI: 514,
+		Sentence:    "the agent got a request that it cannot read: %s",
+		Fix:         "See that plugin and agent are of the same release.",
+		Explanation: "The plugin is installed by the agent; an old one may be left in another directory.",
+	})
+	DelNotKept = add(&Kind{
+		Code: "MP515", Reason: "DelNotKept", CNI: CNITryAgain,
+		Sentence:    "the end of container %s can neither be told to the agent (%s) nor be kept for it: %s",
+		Fix:         "See that the disk under /var/lib/macpool is neither full nor read-only; the runtime tries again.",
+		Explanation: "While the agent is away, the plugin leaves each DEL in a spool, from which the agent applies it later.",
+	})
+	PodFinished = add(&Kind{
+		Code: "MP516", Reason: "PodFinished", CNI: 516,
+		Sentence:    "pod %s/%s has finished and gets no interface any more",
+		Fix:         "Nothing: its address is free again when its node has taken it down.",
+		Explanation: "An ADD for a pod that has ended, or that is being deleted with all its containers ended, came too late.",
+	})
+	ForeignPlugin = add(&Kind{
+		Code: "MP517", Reason: "ForeignPlugin", CNI: 517,
+		Sentence:    "%s on the node is not macpool's plugin, and stays as it is",
+		Fix:         "Move it away if nothing on the node needs it; the plugin is installed as soon as the name is free.",
+		Explanation: "The installer replaces only what it, or an installer of another release, has put there. The runtime would run the other file in the plugin's place, so the agent of the node is not Ready until this is solved.",
+	})
+	NowhereToInstall = add(&Kind{
+		Code: "MP518", Reason: "NowhereToInstall", CNI: 518,
+		Sentence:    "no directory in which the node looks for CNI plugins can take macpool's: %s",
+		Fix:         "Make one of them writable, or tell the runtime of another directory and name it in MACPOOL_BIN_DIR.",
+		Explanation: "The directories are read from the configuration of containerd or CRI-O and of Multus on the node, and from a table of distributions. Read-only ones are left out as long as the plugin is found in another.",
+	})
+	PreviousHolderAlive = add(&Kind{
+		Code: "MP519", Reason: "PreviousHolderAlive", CNI: CNITryAgain,
+		Sentence:    "%s still answers on the VLAN for address %s of claim %s/%s, which pod %s holds on node %s, and that node does not answer the API",
+		Fix:         "Switch the node off, or bring it back; the pod is tried again.",
+		Explanation: "The node is cut off from the API and still runs its pod. Two pods with one address would disturb each other.",
+	})
+	TakeoverTooSoon = add(&Kind{
+		Code: "MP520", Reason: "TakeoverTooSoon", CNI: CNITryAgain,
+		Sentence:    "claim %s/%s is held by pod %s on node %s, which does not answer, but has been silent for %s only; its address may be taken over after %s",
+		Fix:         "The pod is tried again.",
+		Explanation: "A node that has just lost contact may still attach the pod that it was told of last.",
+	})
+	TakeoverForbidden = add(&Kind{
+		Code: "MP521", Reason: "TakeoverForbidden", CNI: CNITryAgain,
+		Sentence:    "claim %s/%s is held by pod %s on node %s, which does not answer, and pool %s takes no address over from a node that is not known to be off",
+		Fix:         "Bring the node back, or delete it or give it the taint node.kubernetes.io/out-of-service if it is off; or set the pool's takeover to Probe.",
+		Explanation: "The pool's takeover is Strict.",
+	})
+	WireNotAsked = add(&Kind{
+		Code: "MP522", Reason: "WireNotAsked", CNI: CNITryAgain,
+		Sentence:    "whether anything still uses address %s of claim %s/%s cannot be asked on the VLAN: %s",
+		Fix:         "See that the network names a link of this node as its master or bridge; or bring the node of the old pod back, or delete it if it is off.",
+		Explanation: "The address of a pod on a silent node is taken over when nothing answers for it on the VLAN. Without asking nobody knows.",
+	})
+	Fenced = add(&Kind{
+		Code: "MP523", Reason: "Fenced", CNI: 523,
+		Sentence:    "interface %s of pod %s/%s was removed: its address %s belongs to %s now",
+		Fix:         "Delete the pod if it is still wanted, so that it is attached again.",
+		Explanation: "While this node did not answer, the address was taken over or released. The node removes the old interface as soon as it is back, since two of one address disturb each other.",
+	})
+	SandboxLingers = add(&Kind{
+		Code: "MP524", Reason: "SandboxLingers", CNI: 524,
+		Sentence:    "pod %s/%s is gone from the API for %s, but its interface %s is still there on node %s, and so claim %s keeps its address",
+		Fix:         "See why the container runtime of the node does not end the sandbox: crictl pods there shows it.",
+		Explanation: "An address is released when the network namespace of the pod is gone, not before.",
+	})
+	Internal = add(&Kind{
+		Code: "MP599", Reason: "Internal", CNI: CNITryAgain,
+		Sentence:    "macpool failed unexpectedly: %s",
+		Fix:         "The pod is tried again; if it stays, look at the log of the agent on the node and report it.",
+		Explanation: "An error that should have an entry of its own in this catalogue.",
+	})
+)
