@@ -64,6 +64,7 @@ dist-verify: ## Make a release of the last commit twice, and compare; compiles e
 test: need-root ## Run all tests but e2e, with the race detector (needs root and a C compiler)
 	@$(test_env) && MACPOOL_HELM_BIN="$$(hack/helm.sh)" && export MACPOOL_HELM_BIN && set -x && go test -race -timeout 20m ./...
 	CGO_ENABLED=0 go test -C hack/release ./...
+	CGO_ENABLED=0 go test -trimpath ./internal/model
 
 .PHONY: e2e
 e2e: build ## Run the tests that start several processes (needs root or user namespaces, and a C compiler)
@@ -86,7 +87,7 @@ e2e-all: e2e e2e-vlan ## Run all tests that start several processes, those of th
 	$(MAKE) e2e-cluster MULTUS=thick
 
 .PHONY: chaos
-chaos: need-root build ## Break everything that the fault matrix names, within 6 minutes, and print the table; SEED=n does the same again
+chaos: need-root build ## Break everything that the fault matrix names, and print the table; SEED=n does the same again
 	@hack/chaos.sh chaos
 
 .PHONY: soak
