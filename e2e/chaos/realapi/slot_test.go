@@ -168,12 +168,18 @@ func (s *slot) create() {
 			ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
 			Target:     corev1.ObjectReference{Kind: "Node", Name: s.node.name},
 		})
-		if apierrors.IsConflict(err) {
-			return nil // bound already, by a try whose answer was lost
+		if apierrors.IsConflict(err) { // bound already, by a try whose answer was lost
+			return s.w.admin.Get(s.w.ctx, client.ObjectKeyFromObject(pod), pod)
 		}
 		return err
 	}) {
 		return
+	}
+	// One that was there already may have come back with an older state of the API, and is where that says.
+	for _, n := range s.w.nodes {
+		if n.name == pod.Spec.NodeName {
+			s.node = n
+		}
 	}
 	s.pod = pod
 	s.tell("pod %.8s on %s", pod.UID, s.node.name)
