@@ -180,10 +180,17 @@ func (r *LeaseReconciler) releaseOrphan(ctx context.Context, seen *v1alpha1.MacL
 // mirrorHolder copies the holder's pod and node into the lease: for readers of kubectl get macleases, and for its history, if the claim
 // is not there any more to be asked. When the holder is cleared the node goes, since case 4 rests on it, and the pod stays.
 func (r *LeaseReconciler) mirrorHolder(ctx context.Context, lease *v1alpha1.MacLease, claim *v1alpha1.MacClaim) error {
-	node, pod := "", lease.Spec.PodName
-	if holder := claim.Status.Holder; holder != nil {
-		node, pod = holder.NodeName, holder.PodName
+	node, pod := mirrored(lease, claim)
+	if lease.Spec.NodeName == node && lease.Spec.PodName == pod {
+		return nil
 	}
+	// The claim in the cache may be older than what another replica has mirrored. Two that see claims at different times would
+	// write over each other without end.
+	now, err := claimOf(ctx, r.APIReader, lease)
+	if now == nil || now.Status.LeaseName != lease.Name {
+		return err // the event of what has happened is on its way
+	}
+	node, pod = mirrored(lease, now)
 	if lease.Spec.NodeName == node && lease.Spec.PodName == pod {
 		return nil
 	}
@@ -192,6 +199,14 @@ func (r *LeaseReconciler) mirrorHolder(ctx context.Context, lease *v1alpha1.MacL
 		return fmt.Errorf("writing the holder of lease %s: %w", lease.Name, err)
 	}
 	return nil
+}
+
+// mirrored are the node and the pod that the lease should name for its claim's holder.
+func mirrored(lease *v1alpha1.MacLease, claim *v1alpha1.MacClaim) (node, pod string) {
+	if holder := claim.Status.Holder; holder != nil {
+		return holder.NodeName, holder.PodName
+	}
+	return "", lease.Spec.PodName
 }
 
 // live is the lease as it is now, nil if it is not that object any more.
