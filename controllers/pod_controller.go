@@ -30,14 +30,17 @@ const heldGrace = 10 * time.Second
 // what keeps them from an address.
 type PodReconciler struct {
 	// Client reads from the cache, and writes.
-	Client   client.Client
-	Binder   *binding.Binder
-	Recorder events.EventRecorder
-	Clock    clock.PassiveClock
+	Client client.Client
+	// APIReader reads live: a claim that was deleted is not made again on the word of a cache.
+	APIReader client.Reader
+	Binder    *binding.Binder
+	Recorder  events.EventRecorder
+	Clock     clock.PassiveClock
 	// Gate keeps from deleting anything while the API server may be behind.
 	Gate Gate
 
 	reports reports
+	bereft  bereft
 }
 
 // +kubebuilder:rbac:groups="",resources=pods;nodes,verbs=get;list;watch
@@ -51,6 +54,7 @@ func (r *PodReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	pod := &corev1.Pod{}
 	if err := r.Client.Get(ctx, req.NamespacedName, pod); err != nil {
 		r.reports.forget(req.NamespacedName)
+		r.bereft.forget(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	findings := map[string]finding{}
@@ -129,6 +133,9 @@ func (r *PodReconciler) claimFor(ctx context.Context, pod *corev1.Pod, a attachm
 	}
 	if claim.UID != "" && binding.Serves(claim, want) == nil {
 		return claim, nil
+	}
+	if gone, err := r.isGone(ctx, pod); gone || err != nil {
+		return nil, err
 	}
 	return r.ensure(ctx, want)
 }

@@ -193,7 +193,7 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 		// Its clock only spaces its writes.
 		&controllers.MacPoolReconciler{Client: cached, APIReader: apiReader, Feed: feed, Clock: clock.RealClock{}, Wake: wake, Metrics: o.metrics, Brake: brake, Recovery: recovery},
 		&controllers.MacClaimReconciler{Client: cached, APIReader: apiReader, Binder: binder, Feed: feed, Recorder: recorder, Clock: o.clock, Wake: wake, Brake: brake, Gate: gate},
-		&controllers.PodReconciler{Client: cached, Binder: binder, Recorder: recorder, Clock: clock.RealClock{}, Gate: gate},
+		&controllers.PodReconciler{Client: cached, APIReader: apiReader, Binder: binder, Recorder: recorder, Clock: clock.RealClock{}, Gate: gate},
 		&controllers.LeaseReconciler{Client: cached, APIReader: apiReader, Binder: binder, Clock: o.clock, Wake: wake, OrphanAfter: o.orphanAfter, Brake: brake, Gate: gate, RestoreGrace: o.restoreGrace},
 		&controllers.HolderReconciler{
 			Client: cached, APIReader: apiReader, Binder: binder, Recorder: recorder, Clock: o.clock,

@@ -76,7 +76,9 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, link *timeline.Link, 
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Feed: feed, Recorder: recorder, Clock: clk, Wake: wake,
 			Brake: brake, Gate: gate.Check,
 		},
-		&controllers.PodReconciler{Client: mgr.GetClient(), Binder: binder, Recorder: recorder, Clock: clk, Gate: gate.Check},
+		&controllers.PodReconciler{
+			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Recorder: recorder, Clock: clk, Gate: gate.Check,
+		},
 		&controllers.LeaseReconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Clock: clk, Wake: wake, Brake: brake,
 			Gate: gate.Check, RestoreGrace: o.restoreGrace,

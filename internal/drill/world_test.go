@@ -196,7 +196,7 @@ func (w *world) runManager(ctx context.Context) error {
 		&controllers.MacClaimReconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Feed: feed, Recorder: recorder, Clock: clk, Wake: wake, Gate: gate.Check,
 		},
-		&controllers.PodReconciler{Client: mgr.GetClient(), Binder: binder, Recorder: recorder, Clock: clk, Gate: gate.Check},
+		&controllers.PodReconciler{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Recorder: recorder, Clock: clk, Gate: gate.Check},
 		&controllers.LeaseReconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Clock: clk, Wake: wake, Gate: gate.Check, OrphanAfter: 5 * time.Second,
 		},

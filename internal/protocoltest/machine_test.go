@@ -6,7 +6,6 @@ package protocoltest
 
 import (
 	"slices"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"pgregory.net/rapid"
@@ -46,7 +45,7 @@ var machineActions = []action{
 	}},
 	{"boot", 4, hasNode(isOff), func(w *world, t *rapid.T) {
 		n := pick(t, "node", w.nodesThat(isOff))
-		n.wrong = pick(t, "clock", []time.Duration{0, time.Hour, -time.Hour})
+		n.wrong = pick(t, "clock", wrongClocks)
 		w.logf("boot %s with its clock wrong by %s", n.name, n.wrong)
 		if n.wrong != 0 {
 			w.stats.fault("F13", "clock set", "m5-m6")

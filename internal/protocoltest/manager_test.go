@@ -55,7 +55,7 @@ func (w *world) startManager(wrong time.Duration) *manager {
 		&controllers.MacClaimReconciler{
 			Client: mgr.GetClient(), APIReader: live, Binder: binder, Feed: feed, Recorder: noEvents{}, Clock: clk, Wake: wake,
 		},
-		&controllers.PodReconciler{Client: mgr.GetClient(), Binder: binder, Recorder: noEvents{}, Clock: clk},
+		&controllers.PodReconciler{Client: mgr.GetClient(), APIReader: live, Binder: binder, Recorder: noEvents{}, Clock: clk},
 		&controllers.LeaseReconciler{Client: mgr.GetClient(), APIReader: live, Binder: binder, Clock: clk, Wake: wake},
 		&controllers.HolderReconciler{Client: mgr.GetClient(), APIReader: live, Binder: binder, Recorder: noEvents{}, Clock: clk},
 		&controllers.NADReconciler{Client: mgr.GetClient(), Recorder: noEvents{}},

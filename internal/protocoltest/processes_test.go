@@ -7,7 +7,6 @@ package protocoltest
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -25,7 +24,7 @@ var processActions = []action{
 		}
 	}},
 	{"start manager", 2, func(w *world) bool { return len(w.managers) < 2 }, func(w *world, t *rapid.T) {
-		wrong := pick(t, "clock", []time.Duration{0, time.Hour, -time.Hour})
+		wrong := pick(t, "clock", wrongClocks)
 		if len(w.managers) > 0 {
 			w.stats.fault("F11", "two managers", "m8-m9")
 		}

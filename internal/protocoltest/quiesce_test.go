@@ -72,6 +72,7 @@ func (w *world) until(what string, missing func() string) {
 			return
 		}
 		w.emptyNamespaces()
+		w.makeNamespaces() // without a network that names its link no node can ask the VLAN
 		w.collectPods()
 		for _, n := range w.nodes {
 			n.kubelet()
@@ -159,12 +160,13 @@ func (w *world) tearDown() {
 			w.must(client.IgnoreNotFound(w.admin.Delete(background, claim)))
 		}
 	}
-	// The nodes have no more to say. A long cooldown is ten times a cooldown, at least ten minutes.
+	// The nodes have no more to say. A long cooldown is ten times a cooldown, at least ten minutes; and a history ends by the wall
+	// clock of a manager, which may be behind that of the one that has written when it began.
 	for _, n := range w.nodes {
 		n.on = false
 		n.killAgent()
 	}
-	w.pass(w.settings.retain + w.settings.history + 30*time.Minute)
+	w.pass(w.settings.retain + w.settings.history + 30*time.Minute + 2*wrongClock)
 }
 
 // checkFree wants the arithmetic: nothing is left of nobody.
