@@ -177,7 +177,7 @@ func (t *addition) once(ctx context.Context) (g *given, err error) {
 			return nil, errors.Join(err, t.abandon(nil, false))
 		}
 		if earlier := t.earlier(); earlier != nil && problem.AllocationPaused.Is(err) {
-			return t.reattach(ctx, earlier, unlock)
+			return t.reattach(ctx, earlier, err, unlock)
 		}
 		return nil, err
 	}

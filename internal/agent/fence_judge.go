@@ -88,6 +88,18 @@ func (f *fence) movedTo(ctx context.Context, entry *attempt) (string, error) {
 	if claim, err = f.readClaim(ctx, entry); err != nil {
 		return "", err
 	}
+	if lease == nil && claim == nil {
+		// Its hold has ended long ago, while this node was silent, or its objects were deleted under a running pod, as they are with
+		// their definitions, one kind after another (F27). The pod tells which: who ended the hold had seen that one gone.
+		gone, err := f.podGone(ctx, entry.Pod)
+		if err != nil {
+			return "", err
+		}
+		if !gone {
+			f.recovery.recheck()
+			return "", nil
+		}
+	}
 	_, to = judgeLease(entry, lease, claim)
 	return to, nil
 }

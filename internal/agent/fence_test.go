@@ -274,7 +274,10 @@ func TestFenceByLease(t *testing.T) {
 func TestFenceOfWhatWasReleased(t *testing.T) {
 	for name, after := range map[string]func(*fixture){
 		"it cools":                func(*fixture) {},
-		"its record is gone, too": func(f *fixture) { f.must(t, f.Delete(t.Context(), &f.leases(t)[0])) },
+		"its record is gone, too, and its pod": func(f *fixture) {
+			f.must(t, f.Delete(t.Context(), &f.leases(t)[0]))
+			f.must(t, f.DeleteAllOf(t.Context(), &corev1.Pod{}, client.InNamespace(f.namespace), client.GracePeriodSeconds(0)))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, n := newFixture(t), newNode(t)
@@ -291,6 +294,28 @@ func TestFenceOfWhatWasReleased(t *testing.T) {
 			removed.await(t, link(lease))
 			awaitDeleted(t, n, "c1")
 		})
+	}
+}
+
+// TestFenceOfWhatWasForgotten: claim and lease are gone, as while their definitions are being deleted, and the pod is there (F27). It
+// keeps its interface, and the node says that the API knows less than it did.
+func TestFenceOfWhatWasForgotten(t *testing.T) {
+	f, n := newFixture(t), newNode(t)
+	n.start(t)
+	n.awaitReady(t)
+	pod := f.newPod(t, "db-0", n.name, "db")
+	f.attach(t, n, "c1", pod)
+	f.must(t, f.Delete(t.Context(), f.claimOf(t, pod)))
+	f.must(t, f.Delete(t.Context(), &f.leases(t)[0]))
+	f.must(t, judged(t, n))
+	eventually(t, "the node to raise the timeline", func() error {
+		if went := n.agent.recovery.total.Load(); went == 0 {
+			return errors.New("it was not found that the API has forgotten something")
+		}
+		return nil
+	})
+	if err := isState(n, "c1", attached); err != nil {
+		t.Error(err) // and n.removing has failed the test if the interface was removed
 	}
 }
 

@@ -133,6 +133,14 @@ type goodLook struct {
 // and to start it, of which the contact hears besides.
 const lookFresh = 500 * time.Millisecond
 
+// recheck has the next look compare what the journal knows once more: the API seems to have forgotten something of it.
+func (r *recovery) recheck() {
+	r.mu.Lock()
+	r.compared, r.good = 0, goodLook{}
+	r.mu.Unlock()
+	r.reporter.kick()
+}
+
 // isFresh tells whether a good look has just been done, and the API server has not been away since.
 func (r *recovery) isFresh() bool {
 	r.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -177,12 +178,9 @@ func (r *recovery) attachments(timeline int64, pools []v1alpha1.MacPool) []v1alp
 	}
 	latest := map[string]*attempt{} // pod and lease -> the latest container
 	var order []string
-	entries := r.journal.in(attached)
+	entries := r.alive(goOn)
 	for i := range entries {
 		entry := &entries[i]
-		if entry.Lease == nil || goOn[entry.Pool] || !r.netnsAlive(entry.NetNS) {
-			continue
-		}
 		key := entry.Pod.UID + "/" + entry.Lease.Name
 		if known := latest[key]; known == nil {
 			order = append(order, key)
@@ -200,6 +198,24 @@ func (r *recovery) attachments(timeline int64, pools []v1alpha1.MacPool) []v1alp
 		all = all[:maxAttachments]
 	}
 	return all
+}
+
+// alive is what is attached, and still there, of all pools but those that go on. A container that was attached meanwhile by the word of one
+// that has gone since (reattach) is in it, or that one is.
+func (r *recovery) alive(goOn map[string]bool) []attempt {
+	for {
+		var all []attempt
+		known := map[attemptKey]bool{}
+		for _, entry := range r.journal.in(attached) {
+			known[entry.key()] = true
+			if entry.Lease != nil && !goOn[entry.Pool] && r.netnsAlive(entry.NetNS) {
+				all = append(all, entry)
+			}
+		}
+		if !slices.ContainsFunc(r.journal.in(attached), func(e attempt) bool { return !goOn[e.Pool] && !known[e.key()] }) {
+			return all
+		}
+	}
 }
 
 func attachmentOf(entry *attempt) v1alpha1.NodeAttachment {

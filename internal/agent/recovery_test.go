@@ -5,6 +5,8 @@ package agent
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -113,6 +115,45 @@ func TestAgentFindsThatTheAPIWentBack(t *testing.T) {
 		return nil
 	})
 	f.add(t, n, "new-3", other)
+}
+
+// TestNothingUnreportedIsAttachedAgain proves that a pod whose sandbox had died when its node reported gets nothing by the journal's word
+// while the API is behind (R-B1, I1): it is not in the report, and its address may become another's as soon as all goes on.
+func TestNothingUnreportedIsAttachedAgain(t *testing.T) {
+	f := newFixture(t)
+	n := startNode(t)
+	t.Cleanup(func() { // the other tests are on the first timeline
+		n.stop()
+		ctx := context.WithoutCancel(t.Context())
+		f.must(t, f.Delete(ctx, &v1alpha1.MacNode{ObjectMeta: metav1.ObjectMeta{Name: n.name}}))
+		f.must(t, f.Delete(ctx, f.pool))
+	})
+	pod := f.newPod(t, "db-0", n.name, "db")
+	namespaces := filepath.Join(t.TempDir(), "netns") // nobody can tell what is in it until it is there
+	req := f.addition("c1", pod)
+	req.NetNS = filepath.Join(namespaces, "c1")
+	if resp := n.ask(t, req); resp.Error != nil {
+		t.Fatalf("ADD of c1: %+v", *resp.Error)
+	}
+	eventually(t, "a second report", func() error {
+		if known, _ := n.agent.recovery.marks.get(); known.Epoch < 2 {
+			return fmt.Errorf("epoch %d", known.Epoch)
+		}
+		return nil
+	})
+	from := n.agent.recovery.timeline()
+	f.must(t, os.Mkdir(namespaces, 0o700)) // from here on it is known to be gone
+	f.setBack(t, n)
+	eventually(t, "a report on a later timeline", func() error {
+		s := f.macNode(t, n).Status
+		if s.Timeline <= from || len(s.Attachments) > 0 {
+			return fmt.Errorf("timeline %d after %d, attachments %+v", s.Timeline, from, s.Attachments)
+		}
+		return nil
+	})
+	again := f.addition("c2", pod)
+	again.NetNS = "/nowhere/c2"
+	wantProblem(t, n.ask(t, again), problem.AllocationPaused)
 }
 
 // TestJournalIsAheadOfTheAPI proves what the epoch cannot: an API that has lost less than ten seconds is found behind by what was

@@ -63,7 +63,7 @@ func (a *asker) choose(rng *rand.Rand, n *network) []netip.Addr {
 
 // ask asks for addresses of a network and judges the answers. It returns those for which there was one.
 func (a *asker) ask(n *network, ips []netip.Addr) map[netip.Addr][]string {
-	before := a.expected(n, ips)
+	before, asked := a.expected(n, ips), time.Now()
 	answers, err := a.w.prober.Ask(n.vlan, n.asker, ips, patience)
 	if err != nil {
 		a.w.violate(other, "the prober does not work: %v", err)
@@ -77,11 +77,8 @@ func (a *asker) ask(n *network, ips []netip.Addr) map[netip.Addr][]string {
 		a.asked++
 		a.answered += int64(len(macs))
 		switch {
-		case len(macs) > 1 && a.w.scan.ofOnePod(macs):
-			a.flux++
-		case len(macs) > 1 && a.w.contestedIP(ip):
-		case len(macs) > 1:
-			a.w.violate(duplicate, "%s was answered for %d times: %s; %s (I1)", ip, len(macs), strings.Join(macs, ", "), a.who(ip))
+		case len(macs) > 1 && !a.w.contestedIP(ip):
+			go a.judgeTwo(ip, macs, a.who(ip), asked)
 		}
 		if before[ip] == nil || after[ip] != before[ip] || len(macs) > 0 {
 			delete(a.mute, ip)
@@ -95,6 +92,22 @@ func (a *asker) ask(n *network, ips []netip.Addr) map[netip.Addr][]string {
 		}
 	}
 	return answers
+}
+
+// judgeTwo judges several answers for one address. An interface can answer before the scanner has seen it, and before its ADD has returned: what
+// it saw at the moment of the answers is known two looks later.
+func (a *asker) judgeTwo(ip netip.Addr, macs []string, who string, asked time.Time) {
+	looks := a.w.scan.count()
+	for a.w.ctx.Err() == nil && a.w.scan.count() < looks+2 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if a.w.ofOnePod(macs, asked) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.flux++
+		return
+	}
+	a.w.violate(duplicate, "%s was answered for %d times: %s; %s (I1)", ip, len(macs), strings.Join(macs, ", "), who)
 }
 
 func (a *asker) interfaces(of *attempt) string {

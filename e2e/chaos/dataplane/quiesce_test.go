@@ -231,17 +231,24 @@ func (w *world) everyoneStill() {
 	}
 }
 
-// arithmetic compares what the pools say with what must be: nothing cools any more, and what is not leased is free.
+// arithmetic compares what the pools say with what must be: what is not leased is free, but for addresses of which no node has said that
+// the interface is gone. They cool for ten minutes (R-G8); the others do so no more.
 func (w *world) arithmetic() error {
 	var leases v1alpha1.MacLeaseList
 	if err := w.api.List(w.ctx, &leases); err != nil {
 		return err
 	}
 	for _, n := range w.nets {
-		leased := int64(0)
+		var leased, cooling int64
 		for i := range leases.Items {
-			if l := &leases.Items[i]; l.Spec.PoolName == n.name && ownerOf(l) != "" {
+			switch l := &leases.Items[i]; {
+			case l.Spec.PoolName != n.name:
+			case ownerOf(l) != "":
 				leased++
+			case l.Spec.ReusableAt == nil && len(l.Spec.History) > 0 && !l.Spec.History[0].Reason.Attested():
+				cooling++
+			case l.Spec.ReusableAt == nil:
+				return fmt.Errorf("lease %s, released at %s, cools still: %+v", l.Name, l.Spec.ReleasedAt, l.Spec.History)
 			}
 		}
 		pool := &v1alpha1.MacPool{}
@@ -250,7 +257,7 @@ func (w *world) arithmetic() error {
 		}
 		st := pool.Status
 		got := fmt.Sprint(deref(st.Capacity), deref(st.Leased), deref(st.Cooling), deref(st.Available))
-		if want := fmt.Sprint(int64(n.size), leased, int64(0), int64(n.size)-leased); got != want {
+		if want := fmt.Sprint(int64(n.size), leased, cooling, int64(n.size)-leased-cooling); got != want {
 			return fmt.Errorf("pool %s says of capacity, leased, cooling and available %s, it must be %s", n.name, got, want)
 		}
 	}

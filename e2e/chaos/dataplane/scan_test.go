@@ -122,19 +122,54 @@ func (s *scanner) remember(up map[string][]*lab.PodSandbox) {
 	}
 }
 
-// ofOnePod tells whether the MACs are different ones, and were up in one sandbox a moment ago.
-func (s *scanner) ofOnePod(macs []string) bool {
+// count is how many looks were made.
+func (s *scanner) count() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.looks
+}
+
+// wasUp tells whether a MAC was up in a sandbox a moment ago.
+func (s *scanner) wasUp(mac string, sandbox *lab.PodSandbox) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.lately[mac][sandbox].IsZero()
+}
+
+// ofOnePod tells whether the MACs are different ones of a sandbox that has several interfaces: as the scanner has seen them, or as they
+// were given to it. Linux answers for all addresses of a host on whichever of its interfaces hears the question (arp_ignore 0), so that
+// a pod that is on a VLAN twice answers twice.
+func (w *world) ofOnePod(macs []string, at time.Time) bool {
 	if slices.Sort(macs); len(slices.Compact(slices.Clone(macs))) != len(macs) {
 		return false
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for sandbox := range s.lately[macs[0]] {
-		if !slices.ContainsFunc(macs[1:], func(mac string) bool { return s.lately[mac][sandbox].IsZero() }) {
+	given := w.truth.sandboxesWith(macs, at)
+	for _, h := range w.everywhere() {
+		for _, sandbox := range h.Runtime.Namespaces() {
+			given[sandbox] = append(given[sandbox], "")
+		}
+	}
+	for sandbox, has := range given {
+		if !slices.ContainsFunc(macs, func(mac string) bool { return !slices.Contains(has, mac) && !w.scan.wasUp(mac, sandbox) }) {
 			return true
 		}
 	}
 	return false
+}
+
+// sandboxesWith are those in which an interface may have been up at that time that was given one of the MACs, with the ones that were.
+func (t *truth) sandboxesWith(macs []string, at time.Time) map[*lab.PodSandbox][]string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := map[*lab.PodSandbox][]string{}
+	for _, mac := range macs {
+		for _, a := range t.byMAC[mac] {
+			if a.mayBeUp(at, teardown) {
+				all[a.sandbox] = append(all[a.sandbox], mac)
+			}
+		}
+	}
+	return all
 }
 
 // judge is called with two holders of an address. The look was not at one moment: they are looked at again, one after the other and
