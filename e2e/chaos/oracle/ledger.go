@@ -304,6 +304,9 @@ func (l *Ledger) leaseLocked(e *Event) {
 	case is != "" && is != was:
 		l.stats.Leases++
 		l.givenLocked(e, r, is)
+		if before != nil && before.Released {
+			r.stamp = before.At
+		}
 	}
 	l.ownLocked(e.Name, before, e.Lease)
 	r.past = append(r.past, leaseState{first: e.Received, certain: e.Completed, owner: is, by: e.Verb + " by " + e.User})

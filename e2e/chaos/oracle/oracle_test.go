@@ -253,6 +253,45 @@ func TestUndoneBind(t *testing.T) {
 	w.judge()
 }
 
+// The same, when the record is known from a list only.
+func TestUndoneBindOfListedRecord(t *testing.T) {
+	w := newWorld(t)
+	record := &oracle.Lease{Pool: "p", Identity: "ns/a", MAC: "02:32:00:00:00:07", IPs: []string{"10.50.0.7"}, Released: true, Reusable: true, At: "four"}
+	w.ledger.Listed("macleases", 9, at(10), []*oracle.Event{{Name: address, Version: 8, Lease: record}})
+	w.version, w.last["macleases"+address] = 9, 8
+	w.lease(20, "update", "ns/b", "")
+	w.lease(20.1, "update", "ns/a", "four")
+	w.lease(20.2, "update", "ns/c", "")
+	w.attach(21, "ns/c", "pod-2")
+	w.judge()
+	if got := w.ledger.Stats().Releases; got != 0 {
+		t.Errorf("%d releases", got)
+	}
+}
+
+// What ends while the API is being brought up to what nodes know may be forgotten: another may have its address, unless a second sandbox
+// of the pod keeps it.
+func TestEndWhileLoose(t *testing.T) {
+	w := newWorld(t)
+	w.lease(1, "create", "ns/a", "")
+	w.attach(2, "ns/a", "pod-1")
+	w.truth.Loose(true)
+	ended := w.truth.Detach("pod-1-c", at(3))
+	if ended == nil || ended.Identity != "ns/a" || ended.Lease != address {
+		t.Fatalf("%+v", ended)
+	}
+	w.history.MayRelease(ended.Lease, ended.Identity, ended.To)
+	w.ledger.Advance(time.Time{})
+	w.ledger.Reset()
+	w.lease(5, "create", "ns/b", "")
+	w.attach(6, "ns/b", "pod-2")
+	w.truth.Attach(oracle.Attachment{Container: "second", Pod: "ns/p", PodUID: "pod-2", Identity: "ns/b", Lease: address, MAC: "02:32:00:00:00:07", From: at(7)})
+	if kept := w.truth.Detach("pod-2-c", at(8)); kept != nil {
+		t.Errorf("%s may lose its address, and has a second sandbox", kept)
+	}
+	w.judge()
+}
+
 // A log that lacks a write, because the API server was killed before it wrote it, accuses nobody and is counted.
 func TestGap(t *testing.T) {
 	w := newWorld(t)

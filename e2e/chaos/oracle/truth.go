@@ -99,19 +99,28 @@ func (t *Truth) Attach(a Attachment) {
 	t.past[a.Lease] = append(t.past[a.Lease], &a)
 }
 
-// Detach notes that a sandbox begins to go: its interface is down before anything is told. Unknown ones are ignored.
-func (t *Truth) Detach(container string, now time.Time) {
+// Detach notes that a sandbox begins to go: its interface is down before anything is told. Unknown ones are ignored. It returns the
+// attachment if its identity may have another address next time.
+func (t *Truth) Detach(container string, now time.Time) *Attachment {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a := t.attached[container]
 	if a == nil {
-		return
+		return nil
 	}
 	a.To = now
 	t.dropLocked(a)
-	if t.loose {
-		delete(t.pinned, a.Identity)
+	if !t.loose {
+		return nil
 	}
+	for _, other := range t.past[a.Lease] {
+		if other.Identity == a.Identity && t.attached[other.Container] == other {
+			return nil // another sandbox of the same pod keeps the address
+		}
+	}
+	delete(t.pinned, a.Identity)
+	ended := *a
+	return &ended
 }
 
 // Loose tells whether what ends now may have another address next time.

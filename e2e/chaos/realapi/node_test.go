@@ -159,7 +159,10 @@ func (sb *sandbox) down() {
 func (sb *sandbox) downLocked() {
 	if !sb.dead {
 		sb.dead = true
-		sb.node.w.truth.Detach(sb.id, sb.node.w.clock.Now())
+		w := sb.node.w
+		if a := w.truth.Detach(sb.id, w.clock.Now()); a != nil {
+			w.history.MayRelease(a.Lease, a.Identity, a.To)
+		}
 	}
 }
 

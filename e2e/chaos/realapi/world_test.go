@@ -349,6 +349,9 @@ func (w *world) list() error {
 			UID: string(l.UID), Pool: l.Spec.PoolName, MAC: string(l.Spec.MAC), Identity: l.Spec.ClaimRef.Namespace + "/" + l.Spec.ClaimRef.Name,
 			ClaimUID: string(l.Spec.ClaimRef.UID), Released: l.Spec.ReleasedAt != nil, Reusable: l.Spec.ReusableAt != nil,
 		}
+		if l.Spec.ReleasedAt != nil {
+			o.At = l.Spec.ReleasedAt.UTC().Format(time.RFC3339) // as it is in the log
+		}
 		for _, ip := range l.Spec.IPs {
 			o.IPs = append(o.IPs, string(ip))
 		}
