@@ -497,8 +497,8 @@ func TestPowerCut(t *testing.T) {
 	for _, p := range []Personality{{Containerd, NoMultus}, {CRIO, MultusThin}} {
 		t.Run(p.String(), func(t *testing.T) {
 			b := newBench(t, p)
-			b.host.Kubelet.Start()
 			pod := b.pod("a")
+			b.host.Kubelet.Start()
 			b.until("the pod runs", func() bool { return b.running(pod) })
 			if err := b.host.PowerOff(); err != nil {
 				t.Fatal(err)
@@ -532,10 +532,11 @@ func (b *bench) running(pod *corev1.Pod) bool {
 // whose sandbox has crashed another one.
 func TestKubelet(t *testing.T) {
 	b := newBench(t, Personality{Containerd, NoMultus})
+	b.plugin("ADD", "fail", "the agent is away")
+	// The client's watch begins when it is asked for, and not where the list was: what is made in between is not seen.
+	pod := b.pod("a")
 	b.host.Kubelet.Start()
 	defer b.host.Kubelet.Stop()
-	b.plugin("ADD", "fail", "the agent is away")
-	pod := b.pod("a")
 	b.until("two tries failed", func() bool { return len(b.calls("fail")) >= 4 })
 	b.cure("ADD", "fail")
 	b.until("the pod runs", func() bool { return b.running(pod) })

@@ -119,7 +119,7 @@ func (c *Cache) indexed(i *Informer, selector fields.Selector) (func(client.Obje
 	}
 	return func(object client.Object) bool {
 		for n, r := range requirements {
-			if !slices.Contains(indexes[n](object), r.Value) {
+			if !slices.Contains(i.valuesLocked(r.Field, object, indexes[n]), r.Value) {
 				return false
 			}
 		}

@@ -24,13 +24,21 @@ type Informer struct {
 	transform toolscache.TransformFunc
 
 	// Guarded by the cache's lock.
-	items    *table
+	items *table
+	// indexed is what the indexers say of items: field -> key.
+	indexed  map[string]map[types.NamespacedName]indexed
 	handlers []*registration
 	synced   bool
 	done     chan struct{}
 	// next is the place in the server's log from which on it has seen nothing, resets how often the server had gone back when it
 	// listed last.
 	next, resets int
+}
+
+// indexed are the values of an object's field.
+type indexed struct {
+	object client.Object
+	values []string
 }
 
 var _ cache.Informer = &Informer{}
@@ -43,7 +51,7 @@ func newInformer(c *Cache, k *store, partial bool) (*Informer, error) {
 	}
 	return &Informer{
 		cache: c, store: k, partial: partial, match: match, transform: transform,
-		items: newTable(), done: make(chan struct{}),
+		items: newTable(), indexed: map[string]map[types.NamespacedName]indexed{}, done: make(chan struct{}),
 	}, nil
 }
 
@@ -132,7 +140,7 @@ func (i *Informer) Relist() {
 		for _, key := range slices.Clone(i.items.keys) {
 			if !listed[key] {
 				lost = append(lost, toolscache.DeletedFinalStateUnknown{Key: key.String(), Obj: i.items.get(key)})
-				i.items.set(key, nil)
+				i.removeLocked(key)
 			}
 		}
 		i.next, i.resets = len(s.log), s.resets
@@ -160,7 +168,7 @@ func (i *Informer) setLocked(key types.NamespacedName, object client.Object, tol
 	old := i.items.get(key)
 	if object == nil || !i.match(object) {
 		if old != nil {
-			i.items.set(key, nil)
+			i.removeLocked(key)
 			told = append(told, notice{old: old})
 		}
 		return told
@@ -171,6 +179,27 @@ func (i *Informer) setLocked(key types.NamespacedName, object client.Object, tol
 	seen := i.kept(object)
 	i.items.set(key, seen)
 	return append(told, notice{old: old, new: seen})
+}
+
+func (i *Informer) removeLocked(key types.NamespacedName) {
+	i.items.set(key, nil)
+	for _, known := range i.indexed {
+		delete(known, key)
+	}
+}
+
+// valuesLocked are the values of a field of an object that the view has, which are found once for each.
+func (i *Informer) valuesLocked(field string, object client.Object, find client.IndexerFunc) []string {
+	if i.indexed[field] == nil {
+		i.indexed[field] = map[types.NamespacedName]indexed{}
+	}
+	key := client.ObjectKeyFromObject(object)
+	known, ok := i.indexed[field][key]
+	if !ok || known.object != object {
+		known = indexed{object, find(object)}
+		i.indexed[field][key] = known
+	}
+	return known.values
 }
 
 // kept is what the view keeps of an object.

@@ -76,10 +76,10 @@ func evenly(names []string) *rapid.Generator[string] {
 }
 
 var timeActions = []action{
-	{"pass a moment", 4, always, func(w *world, t *rapid.T) {
+	{"pass a moment", 12, always, func(w *world, t *rapid.T) {
 		w.pass(time.Duration(rapid.IntRange(1, 50).Draw(t, "tenths")) * 100 * time.Millisecond)
 	}},
-	{"pass a minute", 2, always, func(w *world, t *rapid.T) {
+	{"pass a minute", 3, always, func(w *world, t *rapid.T) {
 		w.pass(time.Duration(rapid.IntRange(10, 90).Draw(t, "seconds")) * time.Second)
 	}},
 	{"pass many minutes", 1, always, func(w *world, t *rapid.T) {

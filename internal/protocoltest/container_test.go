@@ -18,10 +18,10 @@ import (
 )
 
 var containerActions = []action{
-	{"run sandbox", 5, func(w *world) bool { return len(w.startable()) > 0 }, func(w *world, t *rapid.T) {
+	{"run sandbox", 8, func(w *world) bool { return len(w.startable()) > 0 }, func(w *world, t *rapid.T) {
 		w.run(pick(t, "pod", w.startable()))
 	}},
-	{"kubelet works", 12, func(w *world) bool { return len(w.nodesThat(isOn)) > 0 }, func(w *world, t *rapid.T) {
+	{"kubelet works", 32, func(w *world) bool { return len(w.nodesThat(isOn)) > 0 }, func(w *world, t *rapid.T) {
 		pick(t, "node", w.nodesThat(isOn)).kubelet()
 	}},
 	{"ADD again", 2, hasSandbox(isUp), func(w *world, t *rapid.T) {
@@ -50,10 +50,10 @@ var containerActions = []action{
 			c.sandbox.toDelete = true
 		}
 	}},
-	{"stop sandbox", 4, hasSandbox(isAlive), func(w *world, t *rapid.T) {
+	{"stop sandbox", 5, hasSandbox(isAlive), func(w *world, t *rapid.T) {
 		pick(t, "sandbox", w.sandboxesThat(isAlive)).stop()
 	}},
-	{"remove link of a stopped sandbox", 3, hasSandbox(isEnding), func(w *world, t *rapid.T) {
+	{"remove link of a stopped sandbox", 4, hasSandbox(isEnding), func(w *world, t *rapid.T) {
 		pick(t, "sandbox", w.sandboxesThat(isEnding)).vanish("its sandbox ends")
 	}},
 	{"lose sandbox", 1, hasSandbox(isAlive), func(w *world, t *rapid.T) {
@@ -62,7 +62,7 @@ var containerActions = []action{
 		s.vanish("its sandbox is lost")
 		s.ending = true // no DEL will come, unless by "DEL again"
 	}},
-	{"DEL again", 3, hasSandbox(hasEnded), func(w *world, t *rapid.T) {
+	{"DEL again", 2, hasSandbox(hasEnded), func(w *world, t *rapid.T) {
 		s := pick(t, "sandbox", w.sandboxesThat(hasEnded))
 		w.stats.fault("F19", "DEL again", "m7")
 		s.stop()

@@ -13,7 +13,7 @@ import (
 )
 
 var machineActions = []action{
-	{"crash agent", 3, hasNode(isRunning), func(w *world, t *rapid.T) {
+	{"crash agent", 2, hasNode(isRunning), func(w *world, t *rapid.T) {
 		n := pick(t, "node", w.nodesThat(isRunning))
 		torn := rapid.IntRange(0, 60).Draw(t, "torn")
 		w.logf("crash the agent of %s", n.name)
@@ -32,7 +32,7 @@ var machineActions = []action{
 		n.startAgent()
 		n.ending = append(n.ending, old)
 	}},
-	{"start agent", 3, hasNode(isDown), func(w *world, t *rapid.T) {
+	{"start agent", 16, hasNode(isDown), func(w *world, t *rapid.T) {
 		n := pick(t, "node", w.nodesThat(isDown))
 		w.logf("start the agent of %s", n.name)
 		n.startAgent()
@@ -43,7 +43,7 @@ var machineActions = []action{
 		w.stats.fault("F4", "power cut", w.momentOfNode(n))
 		n.powerOff(rapid.IntRange(0, 60).Draw(t, "torn"))
 	}},
-	{"boot", 4, hasNode(isOff), func(w *world, t *rapid.T) {
+	{"boot", 16, hasNode(isOff), func(w *world, t *rapid.T) {
 		n := pick(t, "node", w.nodesThat(isOff))
 		n.wrong = pick(t, "clock", wrongClocks)
 		w.logf("boot %s with its clock wrong by %s", n.name, n.wrong)
@@ -64,7 +64,7 @@ var machineActions = []action{
 		w.stats.fault("F15", "node cut off from everything", w.momentOfNode(n))
 		n.setCuts(true, true)
 	}},
-	{"heal", 4, hasNode(isCut), func(w *world, t *rapid.T) {
+	{"heal", 10, hasNode(isCut), func(w *world, t *rapid.T) {
 		n := pick(t, "node", w.nodesThat(isCut))
 		w.logf("heal %s", n.name)
 		n.setCuts(false, false)
@@ -75,7 +75,7 @@ var machineActions = []action{
 		w.stats.fault("node", "Node deleted", w.momentOfNode(n))
 		w.must(client.IgnoreNotFound(w.admin.Delete(background, n.inAPI())))
 	}},
-	{"register Node", 2, func(w *world) bool { return len(w.nodesInAPI()) < len(w.nodes) }, func(w *world, t *rapid.T) {
+	{"register Node", 8, func(w *world) bool { return len(w.nodesInAPI()) < len(w.nodes) }, func(w *world, t *rapid.T) {
 		n := pick(t, "node", w.nodesThat(func(n *node) bool { return n.inAPI() == nil }))
 		w.logf("register Node %s", n.name)
 		n.register()
@@ -88,12 +88,12 @@ var machineActions = []action{
 		o.Spec.Taints = append(o.Spec.Taints, corev1.Taint{Key: corev1.TaintNodeOutOfService, Effect: corev1.TaintEffectNoExecute})
 		w.must(w.admin.Update(background, o))
 	}},
-	{"take a node into service", 1, hasNode(isTainted), func(w *world, t *rapid.T) {
+	{"take a node into service", 3, hasNode(isTainted), func(w *world, t *rapid.T) {
 		n := pick(t, "node", w.nodesThat(isTainted))
 		w.logf("take %s into service", n.name)
 		n.untaint()
 	}},
-	{"collect pods", 2, func(w *world) bool { return len(w.strandedPods()) > 0 }, func(w *world, _ *rapid.T) {
+	{"collect pods", 3, func(w *world) bool { return len(w.strandedPods()) > 0 }, func(w *world, _ *rapid.T) {
 		w.collectPods()
 	}},
 }

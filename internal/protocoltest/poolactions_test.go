@@ -19,7 +19,7 @@ import (
 )
 
 var poolActions = []action{
-	{"edit pool", 3, func(w *world) bool { return len(w.poolsInAPI()) > 0 }, func(w *world, t *rapid.T) {
+	{"edit pool", 2, func(w *world) bool { return len(w.poolsInAPI()) > 0 }, func(w *world, t *rapid.T) {
 		p := pick(t, "pool", w.poolsInAPI()).DeepCopy()
 		from, size := drawRange(t)
 		setRange(&p.Spec, from, size)
@@ -36,7 +36,7 @@ var poolActions = []action{
 		w.stats.fault("F24", "pool deleted", "m8-m9")
 		w.must(client.IgnoreNotFound(w.admin.Delete(background, p)))
 	}},
-	{"make pool again", 3, func(w *world) bool { return len(w.poolsInAPI()) < len(poolNames) }, func(w *world, t *rapid.T) {
+	{"make pool again", 16, func(w *world) bool { return len(w.poolsInAPI()) < len(poolNames) }, func(w *world, t *rapid.T) {
 		from, size := drawRange(t)
 		for _, name := range poolNames {
 			w.makePool(name, from, size)
@@ -47,7 +47,7 @@ var poolActions = []action{
 func (w *world) poolsInAPI() []*v1alpha1.MacPool { return all[*v1alpha1.MacPool](w, "MacPool") }
 
 func drawRange(t *rapid.T) (from, size int) {
-	return rapid.IntRange(8, 14).Draw(t, "from"), rapid.IntRange(1, 6).Draw(t, "size")
+	return rapid.IntRange(8, 14).Draw(t, "from"), pick(t, "size", []int{8, 6, 10, 4, 2, 1})
 }
 
 func address(last int) v1alpha1.IPAddress {

@@ -23,39 +23,32 @@ var processActions = []action{
 			w.startManager(0)
 		}
 	}},
-	{"start manager", 2, func(w *world) bool { return len(w.managers) < 2 }, func(w *world, t *rapid.T) {
-		wrong := pick(t, "clock", wrongClocks)
-		if len(w.managers) > 0 {
-			w.stats.fault("F11", "two managers", "m8-m9")
-		}
-		if wrong != 0 {
-			w.stats.fault("F13", "clock set", "m8-m9")
-		}
-		w.logf("start %s with its clock wrong by %s", w.startManager(wrong).name, wrong)
+	{"start manager", 2, func(w *world) bool { return len(w.managers) == 1 }, (*world).addManager},
+	{"start the only manager", 16, func(w *world) bool { return len(w.managers) == 0 }, (*world).addManager},
+	{"cut a manager off", 1, hasManagerThat(isReached), func(w *world, t *rapid.T) {
+		m := pick(t, "manager", w.managersThat(isReached))
+		w.logf("cut %s off", m.name)
+		w.stats.fault("F12", "manager paused", w.momentOfManager(m))
+		m.cut, m.view.version = true, -1
 	}},
-	{"cut a manager off", 1, hasManager, func(w *world, t *rapid.T) {
-		m := pick(t, "manager", w.managers)
-		w.logf("cut %s off: %t", m.name, !m.cut)
-		if m.cut = !m.cut; m.cut {
-			w.stats.fault("F12", "manager paused", w.momentOfManager(m))
-		}
-		m.view.version = -1
+	{"let a manager reach the API", 8, hasManagerThat(isCutOff), func(w *world, t *rapid.T) {
+		m := pick(t, "manager", w.managersThat(isCutOff))
+		w.logf("let %s reach the API", m.name)
+		m.cut, m.view.version = false, -1
 	}},
 	{"freeze a view", 2, always, func(w *world, t *rapid.T) {
 		v := pick(t, "view", w.views())
 		kind := pick(t, "kind", v.kinds())
-		w.logf("%s sees no changes of %s", v.of.name, kind)
 		w.stats.fault("F9", "view frozen", "m0-m1")
-		v.set(kind, frozen, false)
+		w.logf("%s sees no changes of %s for %s", v.of.name, kind, v.lags(kind, frozen, t))
 	}},
 	{"let a view lag", 2, always, func(w *world, t *rapid.T) {
 		v := pick(t, "view", w.views())
 		kind, lag := pick(t, "kind", v.kinds()), rapid.IntRange(1, 5).Draw(t, "changes")
-		w.logf("%s lags by %d changes of %s", v.of.name, lag, kind)
 		w.stats.fault("F9", "view lags", "m0-m1")
-		v.set(kind, lag, false)
+		w.logf("%s lags by %d changes of %s for %s", v.of.name, lag, kind, v.lags(kind, lag, t))
 	}},
-	{"let views catch up", 3, always, func(w *world, t *rapid.T) {
+	{"let views catch up", 8, always, func(w *world, t *rapid.T) {
 		relist := rapid.Bool().Draw(t, "relist")
 		v := pick(t, "view", w.views())
 		w.logf("%s catches up, relist: %t", v.of.name, relist)
@@ -64,7 +57,7 @@ var processActions = []action{
 		}
 		v.catchUp(relist)
 	}},
-	{"lose answers", 3, always, func(w *world, t *rapid.T) { w.inject(t, lostAnswer) }},
+	{"lose answers", 2, always, func(w *world, t *rapid.T) { w.inject(t, lostAnswer) }},
 	{"break connections", 1, always, func(w *world, t *rapid.T) { w.inject(t, reset) }},
 	{"refuse connections", 1, always, func(w *world, t *rapid.T) { w.inject(t, refused) }},
 	{"throttle", 1, always, func(w *world, t *rapid.T) { w.inject(t, throttled) }},
@@ -72,7 +65,7 @@ var processActions = []action{
 	{"answer 500", 1, always, func(w *world, t *rapid.T) { w.inject(t, failed) }},
 	{"answer 409", 1, always, func(w *world, t *rapid.T) { w.inject(t, conflicted) }},
 	{"do writes twice", 1, always, func(w *world, t *rapid.T) { w.inject(t, doubled) }},
-	{"hold requests", 3, always, func(w *world, t *rapid.T) {
+	{"hold requests", 2, always, func(w *world, t *rapid.T) {
 		who := pick(t, "who", w.processes())
 		r := &rule{hold: true, odds: 100, left: rapid.IntRange(1, 4).Draw(t, "requests"), match: func(m *message) bool {
 			return m.from.name == who && m.Verb.Writes() && m.Kind != "MacNode"
@@ -80,7 +73,7 @@ var processActions = []action{
 		w.logf("hold %d writes of %s", r.left, who)
 		w.rules = append(w.rules, r)
 	}},
-	{"let held requests go", 3, holdsRequests, func(w *world, t *rapid.T) {
+	{"let held requests go", 6, holdsRequests, func(w *world, t *rapid.T) {
 		if rapid.IntRange(0, 3).Draw(t, "lose") == 0 {
 			for _, m := range w.net.all() {
 				if m.held && m.givenUp {
@@ -91,11 +84,34 @@ var processActions = []action{
 		w.logf("let held requests go")
 		w.net.letGo()
 	}},
-	{"end faults", 2, func(w *world) bool { return len(w.rules) > 0 || w.shuffled }, func(w *world, _ *rapid.T) {
+	{"end faults", 6, func(w *world) bool { return len(w.rules) > 0 || w.shuffled }, func(w *world, _ *rapid.T) {
 		w.logf("end faults")
 		w.rules, w.shuffled = nil, false
 	}},
 	{"let requests overtake each other", 1, always, func(w *world, _ *rapid.T) { w.shuffled = !w.shuffled }},
+}
+
+// addManager starts one on a machine whose clock may be wrong.
+func (w *world) addManager(t *rapid.T) {
+	wrong := pick(t, "clock", wrongClocks)
+	if len(w.managers) > 0 {
+		w.stats.fault("F11", "two managers", "m8-m9")
+	}
+	if wrong != 0 {
+		w.stats.fault("F13", "clock set", "m8-m9")
+	}
+	w.logf("start %s with its clock wrong by %s", w.startManager(wrong).name, wrong)
+}
+
+func isReached(m *manager) bool { return !m.cut }
+func isCutOff(m *manager) bool  { return m.cut }
+
+func (w *world) managersThat(that func(*manager) bool) []*manager {
+	return slices.DeleteFunc(slices.Clone(w.managers), func(m *manager) bool { return !that(m) })
+}
+
+func hasManagerThat(that func(*manager) bool) func(*world) bool {
+	return func(w *world) bool { return len(w.managersThat(that)) > 0 }
 }
 
 func hasManager(w *world) bool { return len(w.managers) > 0 }

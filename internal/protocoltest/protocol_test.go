@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ const (
 
 	defaultSteps = 20_000
 	// stepsOfRun is the mean of a run.
-	stepsOfRun = 100
+	stepsOfRun = 400
 )
 
 func run(m *testing.M) int {
@@ -41,6 +42,7 @@ func run(m *testing.M) int {
 	klog.SetLogger(logr.Discard())
 	// One goroutine at a time, so that the same draws lead to the same run.
 	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(400)
 	return m.Run()
 }
 
@@ -99,8 +101,8 @@ func play(t *rapid.T, s *stats, dir string) {
 	w.settings = drawSettings(t)
 	w.startManager(0)
 	w.makeNamespaces()
-	w.makePool(poolNames[0], 8, 4)
-	w.makePool(poolNames[1], 10, 4)
+	w.makePool(poolNames[0], 8, 8)
+	w.makePool(poolNames[1], 12, 8)
 	for range rapid.IntRange(2, 3).Draw(t, "nodes") {
 		n := w.newNode()
 		n.register()

@@ -7,6 +7,8 @@ package protocoltest
 import (
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/macpool/macpool/internal/memapi"
 )
 
@@ -20,6 +22,8 @@ type viewOf struct {
 	of *process
 	// lag is by how many changes a kind stays behind; frozen: it sees none.
 	lag map[string]int
+	// until is when a lag ends by itself.
+	until map[string]time.Time
 	// relist: the next thing that a kind sees is a list.
 	relist map[string]bool
 
@@ -31,7 +35,7 @@ type viewOf struct {
 }
 
 func newView(of *process, server *memapi.Server, cache *memapi.Cache) *viewOf {
-	return &viewOf{Cache: cache, of: of, server: server, lag: map[string]int{}, relist: map[string]bool{}}
+	return &viewOf{Cache: cache, of: of, server: server, lag: map[string]int{}, until: map[string]time.Time{}, relist: map[string]bool{}}
 }
 
 // follow shows the watches what they may see, and tells whether there was anything.
@@ -39,6 +43,7 @@ func (v *viewOf) follow() bool {
 	if v.of.dead.Load() || v.of.cut {
 		return false
 	}
+	v.recover()
 	if v.lag["MacPool"] == 0 {
 		v.poolsSeen = time.Now()
 	}
@@ -71,8 +76,26 @@ func (v *viewOf) follow() bool {
 	return changed
 }
 
+// recover ends the lags whose time is over: the client finds out that a connection is dead, and the server ends each watch after some minutes.
+func (v *viewOf) recover() {
+	for kind, until := range v.until {
+		if !time.Now().Before(until) {
+			v.set(kind, 0, false)
+		}
+	}
+}
+
+// lags makes a kind lag for some time.
+func (v *viewOf) lags(kind string, lag int, t *rapid.T) time.Duration {
+	lasts := pick(t, "lasts", []time.Duration{10 * time.Second, time.Minute, 8 * time.Minute})
+	v.set(kind, lag, false)
+	v.until[kind] = time.Now().Add(lasts)
+	return lasts
+}
+
 // set makes a kind lag, or list.
 func (v *viewOf) set(kind string, lag int, relist bool) {
+	delete(v.until, kind)
 	v.lag[kind], v.version = lag, -1
 	if relist {
 		v.relist[kind] = true

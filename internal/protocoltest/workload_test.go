@@ -31,7 +31,7 @@ var (
 const setName = "db"
 
 var workloadActions = []action{
-	{"create pod", 6, hasFreeName, func(w *world, t *rapid.T) {
+	{"create pod", 8, hasFreeName, func(w *world, t *rapid.T) {
 		free := w.freeNames()
 		key := pick(t, "name", free)
 		pool := poolNames[0]
@@ -40,12 +40,12 @@ var workloadActions = []action{
 		}
 		w.createPod(key.Namespace, key.Name, pool)
 	}},
-	{"schedule pod", 5, func(w *world) bool { return len(w.unscheduled()) > 0 && len(w.nodesInAPI()) > 0 }, func(w *world, t *rapid.T) {
+	{"schedule pod", 12, func(w *world) bool { return len(w.unscheduled()) > 0 && len(w.nodesInAPI()) > 0 }, func(w *world, t *rapid.T) {
 		pod := pick(t, "pod", w.unscheduled())
 		n := pick(t, "node", w.nodesInAPI())
 		w.schedule(pod, n)
 	}},
-	{"create pod on a node", 3, func(w *world) bool { return hasFreeName(w) && len(w.nodesInAPI()) > 0 }, func(w *world, t *rapid.T) {
+	{"create pod on a node", 14, func(w *world) bool { return hasFreeName(w) && len(w.nodesInAPI()) > 0 }, func(w *world, t *rapid.T) {
 		key := pick(t, "name", w.freeNames())
 		w.createPod(key.Namespace, key.Name, poolNames[0])
 		for _, pod := range w.unscheduled() {
@@ -54,7 +54,7 @@ var workloadActions = []action{
 			}
 		}
 	}},
-	{"delete pod", 4, hasPod(isLive), func(w *world, t *rapid.T) {
+	{"delete pod", 6, hasPod(isLive), func(w *world, t *rapid.T) {
 		pod := pick(t, "pod", w.podsThat(isLive))
 		w.logf("delete pod %s/%s", pod.Namespace, pod.Name)
 		w.must(client.IgnoreNotFound(w.admin.Delete(background, pod)))
@@ -80,7 +80,7 @@ var workloadActions = []action{
 	{"create claim", 1, always, func(w *world, t *rapid.T) {
 		w.createClaim(pick(t, "namespace", namespaces), fmt.Sprintf("mine-%d", rapid.IntRange(0, 1).Draw(t, "claim")), rapid.IntRange(0, 12).Draw(t, "address"))
 	}},
-	{"delete claim", 2, func(w *world) bool { return len(w.claims()) > 0 }, func(w *world, t *rapid.T) {
+	{"delete claim", 1, func(w *world) bool { return len(w.claims()) > 0 }, func(w *world, t *rapid.T) {
 		claim := pick(t, "claim", w.claims())
 		w.logf("delete claim %s/%s", claim.Namespace, claim.Name)
 		if err := w.admin.Delete(background, claim); err != nil && !apierrors.IsForbidden(err) && !apierrors.IsNotFound(err) {
@@ -94,7 +94,7 @@ var workloadActions = []action{
 		w.must(w.admin.Delete(background, ns))
 		w.emptyNamespaces()
 	}},
-	{"empty namespaces", 1, func(w *world) bool { return len(w.namespacesThat(true)) > 0 || w.missesNamespace() }, func(w *world, _ *rapid.T) {
+	{"empty namespaces", 8, func(w *world) bool { return len(w.namespacesThat(true)) > 0 || w.missesNamespace() }, func(w *world, _ *rapid.T) {
 		w.emptyNamespaces()
 		w.makeNamespaces()
 	}},
