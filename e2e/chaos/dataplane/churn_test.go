@@ -152,16 +152,14 @@ func (c *churn) live(rng *rand.Rand, pod *corev1.Pod, sticky bool) {
 	// Some are deleted before they run.
 	if rng.IntN(20) > 0 {
 		c.until(10*time.Second, running)
-		c.pause(time.Duration(rng.ExpFloat64() * float64(1500*time.Millisecond)))
+		c.pause(time.Duration(rng.ExpFloat64() * float64(*lifeFlag)))
 	} else {
 		c.pause(time.Duration(rng.IntN(150)) * time.Millisecond)
 	}
-	if rng.IntN(8) == 0 && running() && c.ctx.Err() == nil {
-		// A sandbox that crashes gets a successor with the same UID.
-		if h.Kubelet.Restart(pod.UID) {
-			c.until(10*time.Second, running)
-			c.pause(time.Duration(rng.ExpFloat64() * float64(500*time.Millisecond)))
-		}
+	// A sandbox that crashes gets a successor with the same UID.
+	for rng.Float64() < *crashesFlag/(1+*crashesFlag) && running() && c.ctx.Err() == nil && h.Kubelet.Restart(pod.UID) {
+		c.until(10*time.Second, running)
+		c.pause(time.Duration(rng.ExpFloat64() * float64(*lifeFlag) / 3))
 	}
 	if c.ctx.Err() != nil {
 		return // it stays

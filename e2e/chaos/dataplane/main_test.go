@@ -38,6 +38,8 @@ var (
 	seedFlag     = flag.Uint64("seed", 1, "what is done")
 	durationFlag = flag.Duration("duration", 60*time.Second, "how long pods come and go, without the start and the quiesce")
 	actorsFlag   = flag.Int("actors", 42, "pods at a time, about")
+	lifeFlag     = flag.Duration("life", 1500*time.Millisecond, "mean time that a pod runs")
+	crashesFlag  = flag.Float64("crashes", 0.2, "how often the sandbox of a pod crashes, and is made again, in the mean")
 	pauseFlag    = flag.Duration("pause", 500*time.Millisecond, "mean time between two things that are done to a node as a whole; to calls and pods four are done in it")
 	strikersFlag = flag.Int("strikers", 3, "to how many nodes at most something is done as a whole at a time, and to how many calls")
 	calmFlag     = flag.Bool("calm", false, "no faults: how fast the machine is")

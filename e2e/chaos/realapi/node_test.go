@@ -44,7 +44,13 @@ type node struct {
 	acked map[string]bool // containers that the agent has answered for
 	disk  string          // the state directory, if it is not in memory
 	far   bool            // its sandboxes have network namespaces of their own
+
+	// adds are the ADDs under way. A runtime has a limit, too; without one, a machine that falls behind falls further and further.
+	adds chan struct{}
 }
+
+// maxADDs is how many pods a node attaches at a time.
+const maxADDs = 8
 
 // sandbox is a pod sandbox: a path with a network namespace, which is all that an agent looks at.
 type sandbox struct {
@@ -59,7 +65,7 @@ type sandbox struct {
 const iface = "net1"
 
 func (w *world) newNode(ctx context.Context, name string) (*node, error) {
-	n := &node{w: w, name: name, dir: filepath.Join(w.dir, name), boxes: map[string]*sandbox{}, acked: map[string]bool{}}
+	n := &node{w: w, name: name, dir: filepath.Join(w.dir, name), boxes: map[string]*sandbox{}, acked: map[string]bool{}, adds: make(chan struct{}, maxADDs)}
 	if err := os.MkdirAll(filepath.Join(n.dir, "netns"), 0o700); err != nil {
 		return nil, err
 	}
@@ -164,6 +170,12 @@ func (sb *sandbox) downLocked() {
 			w.history.MayRelease(a.Lease, a.Identity, a.To)
 		}
 	}
+}
+
+func (sb *sandbox) isDead() bool {
+	sb.node.mu.Lock()
+	defer sb.node.mu.Unlock()
+	return sb.dead
 }
 
 // remove takes the sandbox away.

@@ -120,11 +120,7 @@ func (s *slot) live() {
 	}
 }
 
-func (s *slot) isDead() bool {
-	s.node.mu.Lock()
-	defer s.node.mu.Unlock()
-	return s.box.dead
-}
+func (s *slot) isDead() bool { return s.box.isDead() }
 
 // create makes the pod's object, scheduled at once or by a binding.
 func (s *slot) create() {
@@ -252,9 +248,15 @@ func (s *slot) try() error {
 	}
 	req := box.request(agentapi.Add, s.pod, s.pool)
 	s.doing.Store("ADD")
+	s.node.adds <- struct{}{}
+	if box.isDead() { // and the runtime with it
+		<-s.node.adds
+		return errOff
+	}
 	call := s.newCall(box)
 	lease, err := answerOf(s.node.ask(req, agentapi.AddTimeout, hangUp, call))
 	dropped, gone := call.finish()
+	<-s.node.adds
 	s.doing.Store("between ADDs")
 	s.tell("ADD %.8s of pod %.8s on %s: %v (dropped %t, pod gone %t)", box.id, s.pod.UID, s.node.name, err, dropped, gone)
 	if err != nil {
