@@ -19,7 +19,7 @@ import (
 	"github.com/macpool/macpool/internal/binding"
 )
 
-// isGone tells whether a pod that has lost its claim is itself gone, and the cache late. Another replica may have deleted the claim
+// isGone tells whether a pod that has lost its claim is itself gone or about to go, and the cache late. Another replica may have deleted the claim
 // for that reason: made again, it would be deleted again, and so on until the cache has caught up.
 func (r *PodReconciler) isGone(ctx context.Context, pod *corev1.Pod) (bool, error) {
 	key := client.ObjectKeyFromObject(pod)
@@ -28,11 +28,13 @@ func (r *PodReconciler) isGone(ctx context.Context, pod *corev1.Pod) (bool, erro
 	}
 	now := &corev1.Pod{}
 	err := r.APIReader.Get(ctx, key, now)
-	if apierrors.IsNotFound(err) || err == nil && binding.PodUID(now) != binding.PodUID(pod) {
+	switch {
+	case apierrors.IsNotFound(err):
 		return true, nil
-	}
-	if err != nil {
+	case err != nil:
 		return false, fmt.Errorf("reading pod %s: %w", key, err)
+	case binding.PodUID(now) != binding.PodUID(pod), !wantsAddresses(now):
+		return true, nil
 	}
 	r.bereft.forget(key)
 	return false, nil

@@ -71,7 +71,7 @@ func (r *PodReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 // attach does what can be done for each interface of the pod, and collects what is wrong: interface -> finding. It returns
 // how long to wait before something may be wrong that is not yet.
 func (r *PodReconciler) attach(ctx context.Context, pod *corev1.Pod, findings map[string]finding) (time.Duration, error) {
-	if !pod.DeletionTimestamp.IsZero() || stateOf(pod) == podFinished {
+	if !wantsAddresses(pod) {
 		return 0, nil
 	}
 	attachments, err := attachmentsOf(ctx, r.Client, pod)
@@ -104,6 +104,11 @@ func (r *PodReconciler) attach(ctx context.Context, pod *corev1.Pod, findings ma
 		}
 	}
 	return wait, errors.Join(failures...)
+}
+
+// wantsAddresses tells whether the pod may still need what it has not.
+func wantsAddresses(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp.IsZero() && stateOf(pod) != podFinished
 }
 
 // claimFor is the claim of an attachment, made if there is none; nil if there will be one later, by an event. Most
