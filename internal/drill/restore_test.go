@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/e2e/chaos/report"
 )
 
 var (
@@ -52,20 +53,49 @@ func TestDrills(t *testing.T) {
 		t.Skip("for soaks: -drills 100")
 	}
 	w := newWorld(t, 3)
+	start := time.Now()
+	sum := report.Report{Harness: "drills", Seed: *seed, Replay: fmt.Sprintf("go test ./internal/drill/ -run TestDrills -drills %d -seed %d", *count, *seed)}
 	for i := range *count {
 		number := *seed + uint64(i)
 		began := time.Now()
 		if !t.Run(fmt.Sprintf("seed %d", number), func(t *testing.T) {
 			w.t = t
 			d := newDrill(t, w, number, small)
-			kinds := []func(){d.restore, d.restore, d.restoreWithoutNode, d.definitionsDeleted}
-			kinds[d.rng.IntN(len(kinds))]()
+			kinds := []struct {
+				id, class string
+				do        func()
+			}{
+				{"F28", "etcd set back", d.restore},
+				{"F28", "etcd set back", d.restore},
+				{"F28", "etcd set back while a node is away", d.restoreWithoutNode},
+				{"F27", "definitions deleted", d.definitionsDeleted},
+			}
+			kind := kinds[d.rng.IntN(len(kinds))]
+			kind.do()
 			d.close()
+			sum.AddFault(kind.id, kind.class, "m5-m6", 1)
+			if kind.id == "F28" {
+				sum.Restores++
+			}
+			sum.Adds += int64(d.wire.adds)
+			sum.Dels += int64(d.wire.dels)
 			t.Logf("%d ADDs, refused while going back: %s", d.wire.adds, &d.refusals)
 		}) {
+			sum.Violations = append(sum.Violations, fmt.Sprintf("a drill failed; replay with -drills 1 -seed %d", number))
+			writeReport(t, &sum, start)
 			t.Fatalf("replay with -drills 1 -seed %d", number)
 		}
+		writeReport(t, &sum, start)
 		t.Logf("drill %d of %d, seed %d: %s", i+1, *count, number, time.Since(began).Round(time.Second))
+	}
+}
+
+// writeReport adds the drills up for the table of the chaos harnesses, if a directory for reports is named.
+func writeReport(t *testing.T, sum *report.Report, start time.Time) {
+	t.Helper()
+	sum.Seconds = time.Since(start).Seconds()
+	if err := sum.Write(os.Getenv(report.DirEnv), fmt.Sprintf("drills-%d", sum.Seed)); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -67,7 +67,7 @@ func episodes() []episode {
 	return all
 }
 
-// strike does everything once, in an order that the seed gives, and again until the time is over. Two things go on at a time.
+// strike does everything once, in an order that the seed gives, and again until the time is over. Several things go on at a time.
 func (w *world) strike(rng *rand.Rand, until time.Time, crashes int) {
 	for pass := 0; pass == 0 || w.clock.Now().Before(until); pass++ {
 		list := episodes()
@@ -106,9 +106,9 @@ func crashing(at crashPoint, how string) episode {
 	return episode{name: how + " " + at.name + " of the " + at.client, run: func(w *world, rng *rand.Rand) { w.crash(rng, at, how) }}
 }
 
-// passEpisodes runs a list, two at a time.
+// passEpisodes runs a list, several at a time.
 func (w *world) passEpisodes(rng *rand.Rand, list []episode, until time.Time, all bool) {
-	lanes := make(chan struct{}, 2)
+	lanes := make(chan struct{}, *lanesFlag)
 	for i := 0; i < len(list); i++ {
 		e := list[i]
 		if w.ctx.Err() != nil || !all && w.clock.Now().After(until) {

@@ -229,7 +229,7 @@ func (w *world) addManager(leaderElect bool) (*manager, error) {
 			Name: m.name, Path: filepath.Join(w.options.Bin, "manager"), Env: []string{"GOGC=200"},
 			Args: []string{
 				"--kubeconfig=" + kubeconfig, "--health-probe-bind-address=0", "--metrics-bind-address=0",
-				fmt.Sprintf("--leader-elect=%t", leaderElect),
+				fmt.Sprintf("--leader-elect=%t", leaderElect), fmt.Sprintf("--recovery-grace=%s", *graceFlag),
 			},
 		})
 	})
