@@ -79,6 +79,9 @@ func (t *addition) takeOver(ctx context.Context) (*v1alpha1.MacClaim, error) {
 		if err := t.probe(ctx, s.claim); err != nil {
 			return nil, err
 		}
+		if err := t.stillSilent(ctx, s.claim); err != nil {
+			return nil, err
+		}
 		end.Evidence += ", and nothing answered on link " + t.req.Link + " of node " + t.nodeName
 	}
 	t.mine = true // from here on, whoever reads the answer
@@ -165,6 +168,20 @@ func (t *addition) watchSilence(ctx context.Context, holder *v1alpha1.Holder) (d
 	}
 	d, alive = t.silences.silentFor(silentNode{holder.NodeName, holder.NodeUID}, markOf(node, holder), sent)
 	return d, alive, nil
+}
+
+// stillSilent is nil unless the holder's node has reported while the VLAN was asked: it is back, and sees its interface.
+func (t *addition) stillSilent(ctx context.Context, claim *v1alpha1.MacClaim) error {
+	holder, back := claim.Status.Holder, false
+	err := t.live(ctx, func(ctx context.Context) error {
+		_, alive, err := t.watchSilence(ctx, holder)
+		back = back || alive
+		return err
+	})
+	if err == nil && back {
+		return problem.ClaimHeld.New(claim.Namespace, claim.Name, holder.PodName, holder.NodeName)
+	}
+	return err
 }
 
 // probe asks the VLAN whether anything uses the claim's addresses; nil if nothing does.

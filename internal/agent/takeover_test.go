@@ -326,6 +326,11 @@ func TestTakeoverRaces(t *testing.T) {
 			t.Errorf("the holder is %+v, want the third pod", holder)
 		}
 	})
+	t.Run("the old node is back while the VLAN is asked", func(t *testing.T) {
+		s := ready(t)
+		during(s, func() { s.renewReport(t) })
+		s.refused(t, "new-1", problem.ClaimHeld)
+	})
 	t.Run("the holder is cleared before the first look", func(t *testing.T) {
 		s := ready(t)
 		s.endHold(t, s.oldPod, v1alpha1.EndAgentReport)
