@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/e2e/lab"
@@ -142,19 +143,28 @@ func (w *world) sees(what string, words ...string) {
 	}
 }
 
-// orphan makes a lease of a claim that does not exist.
+// orphan makes a lease of a claim that does not exist, of an address that is nobody's.
 func (w *world) orphan(n *network) error {
-	// Of an address that has no record: one that was released would be in the way. Leases are named after IPv4 addresses.
-	err := errors.New("every address has a record")
 	for _, ip := range slices.Backward(n.all) {
 		if !ip.Is4() {
-			continue
+			continue // leases are named after IPv4 addresses
 		}
-		if err = w.orphanAt(n, ip); !apierrors.IsAlreadyExists(err) {
-			break
+		record := &v1alpha1.MacLease{}
+		err := w.api.Get(w.ctx, client.ObjectKey{Name: fmt.Sprintf("vlan-%d.%s", n.vlan, ip)}, record)
+		if err == nil {
+			if ownerOf(record) != "" {
+				continue
+			}
+			err = w.api.Delete(w.ctx, record) // the record of who had it last would be in the way
+		}
+		if client.IgnoreNotFound(err) != nil {
+			return err
+		}
+		if err := w.orphanAt(n, ip); !apierrors.IsAlreadyExists(err) {
+			return err
 		}
 	}
-	return err
+	return errors.New("every address is leased")
 }
 
 func (w *world) orphanAt(n *network, ip netip.Addr) error {
