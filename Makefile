@@ -60,9 +60,10 @@ dist-verify: ## Make a release of the last commit twice, and compare; compiles e
 
 ##@ Check it
 
+# Four packages at a time, however few cores there are: most of the time the tests wait.
 .PHONY: test
 test: need-root ## Run all tests but e2e, with the race detector (needs root and a C compiler)
-	@$(test_env) && MACPOOL_HELM_BIN="$$(hack/helm.sh)" && export MACPOOL_HELM_BIN && set -x && go test -race -timeout 20m ./...
+	@$(test_env) && MACPOOL_HELM_BIN="$$(hack/helm.sh)" && export MACPOOL_HELM_BIN && set -x && go test -race -p 4 -timeout 20m ./...
 	CGO_ENABLED=0 go test -C hack/release ./...
 	CGO_ENABLED=0 go test -trimpath ./internal/model
 
@@ -78,8 +79,8 @@ e2e-vlan: need-root build ## Run the tests on real VLAN links: in namespaces whe
 
 # Built as Kubernetes is, so that both share what is compiled.
 .PHONY: e2e-cluster
-e2e-cluster: ## Run the tests on that cluster, with thin Multus; MULTUS=thick runs them with the other (needs root)
-	set -x && MULTUS=$(or $(MULTUS),thin) CGO_ENABLED=0 go test -trimpath -tags cluster -count=1 -v -timeout 20m ./e2e/cluster
+e2e-cluster: ## Run the tests on that cluster, with thin Multus; MULTUS=thick runs them with the other, SHORT=1 leaves repetitions out (needs root)
+	set -x && MULTUS=$(or $(MULTUS),thin) CGO_ENABLED=0 go test -trimpath -tags cluster $(if $(SHORT),-short) -count=1 -v -timeout 20m ./e2e/cluster
 
 .PHONY: e2e-all
 e2e-all: e2e e2e-vlan ## Run all tests that start several processes, those of the cluster with Multus thin and thick

@@ -23,12 +23,13 @@ func TestUninstall(t *testing.T) {
 	const all = "../../config/default"
 	for _, tt := range []struct {
 		name  string
+		long  bool // left out by -short
 		steps [][]string
 	}{
-		{"everything at once", [][]string{{"delete", "-k", all}}},
-		{"namespace first", [][]string{{"delete", "namespace", "macpool-system"}, {"delete", "--ignore-not-found", "-k", all}}},
-		{"definitions first", [][]string{{"delete", "-k", "../../config/crd"}, {"delete", "--ignore-not-found", "-k", all}}},
-		{"definitions kept", [][]string{
+		{"everything at once", true, [][]string{{"delete", "-k", all}}},
+		{"namespace first", true, [][]string{{"delete", "namespace", "macpool-system"}, {"delete", "--ignore-not-found", "-k", all}}},
+		{"definitions first", false, [][]string{{"delete", "-k", "../../config/crd"}, {"delete", "--ignore-not-found", "-k", all}}},
+		{"definitions kept", false, [][]string{
 			{"delete", "-k", "../../config/policy"},
 			{"delete", "-k", "../../config/agent"},
 			{"delete", "-k", "../../config/rbac"},
@@ -36,6 +37,9 @@ func TestUninstall(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			if tt.long && testing.Short() {
+				t.Skip("takes another minute")
+			}
 			ns := newNamespace(t, "uninstall-"+strings.ReplaceAll(tt.name, " ", "-"))
 			// A segment of its own, without records of other tests: an identity's first choice is free in it, before and after.
 			// Where the definitions go, so do the records by which it would find any other again.

@@ -20,12 +20,12 @@ import (
 )
 
 // TestFrozenCaches proves I1 and R-A1: two managers without leader election and two agents, whose view of the leases froze
-// when a tenth of them existed, bind 10,000 claims on one /18 pool. A fifth of the claims, those that were bound already among them,
+// when a tenth of them existed, bind 3,000 claims on one /20 pool. A fifth of the claims, those that were bound already among them,
 // are bound by two of the four at once. Nothing is leased twice, and every claim ends with exactly one lease.
 func TestFrozenCaches(t *testing.T) {
-	const claims, callers = 10_000, 24
+	const claims, callers = 3_000, 24
 	c := newClient(t, nil)
-	pool := newPool(t, c, v1alpha1.Subnet{CIDR: "10.64.0.0/18"})
+	pool := newPool(t, c, v1alpha1.Subnet{CIDR: "10.64.0.0/20"})
 	namespace := newNamespace(t, c)
 
 	all := make([]*v1alpha1.MacClaim, claims)
