@@ -37,6 +37,7 @@ var (
 	crashesFlag  = flag.Int("plane-crashes", 8, "how often in a pass etcd or the API server is struck at a crash point")
 	gapFlag      = flag.Duration("gap", 0, "how long nothing new is done between two episodes")
 	lanesFlag    = flag.Int("lanes", 2, "how many episodes go on at a time")
+	againFlag    = flag.Int("again", 1, "how often a sandbox that dies is made again, in the mean")
 	scaleFlag    = flag.Float64("scale", 60, "by what the times of the outages are divided; 0 for none")
 	graceFlag    = flag.Duration("grace", 30*time.Second, "how long a recovery waits for nodes that the API has forgotten")
 	restoresFlag = flag.Int("restores", 5, "how often TestRestores goes back in time")

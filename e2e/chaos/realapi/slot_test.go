@@ -114,7 +114,11 @@ func (s *slot) live() {
 	case s.set != nil && p < 22, s.set == nil && p < 30:
 		s.replace()
 	case p < 70:
-		s.sandboxAgain(true)
+		for range 1 + s.rng.IntN(2**againFlag-1) {
+			if s.sandboxAgain(true); s.box == nil || s.w.hurry.Load() || s.w.quiet.Load() {
+				break
+			}
+		}
 	default:
 		s.sandboxAgain(false)
 	}
