@@ -4,6 +4,7 @@ package controllers_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -84,10 +85,10 @@ func TestPausedBetweenReadAndWrite(t *testing.T) {
 	if past := h.now().Status.PreviousHolders; len(past) != 1 || past[0].Reason != v1alpha1.EndAgentReport {
 		t.Errorf("remembered are %+v", past)
 	}
-	// Evidence is read after what it is about.
+	// Evidence is read after what it is about. Other reconcilers read the claim as well, now that it changes.
 	mu.Lock()
 	defer mu.Unlock()
-	if len(order) < 3 || order[0] != "claim" || order[1] != "pod" || order[2] != "node" {
+	if pod, node := slices.Index(order, "pod"), slices.Index(order, "node"); order[0] != "claim" || pod < 0 || node < pod {
 		t.Errorf("it was read in the order %v", order)
 	}
 }
