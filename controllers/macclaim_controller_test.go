@@ -74,7 +74,7 @@ func TestBarePodKeepsItsClaimForItsLife(t *testing.T) {
 		lease := w.lease(claim.Status.LeaseName)
 		g.Expect(lease.Spec.ReleasedAt).NotTo(gomega.BeNil())
 		g.Expect(lease.Spec.NodeName).To(gomega.BeEmpty())
-		g.Expect(lease.Spec.History[0].Evidence).To(gomega.Equal("workload gone, claim deleted; the agent of node node-1 saw its interface go"))
+		g.Expect(lease.Spec.History[0].Evidence).To(gomega.Equal("workload gone, claim deleted; the agent of node node-1 attests that no interface of it is left"))
 		g.Expect(lease.Spec.History[0].PodName).To(gomega.Equal("pod"))
 	})
 }
@@ -187,7 +187,7 @@ func TestDeletionWaitsForTheHolder(t *testing.T) {
 	w.detach(w.claimNow(ns, claim.Name))
 	w.eventually(func(g gomega.Gomega) { g.Expect(deleteAll()).To(gomega.Succeed()) })
 	w.gone(claim)
-	if evidence := w.released(claim.Status.LeaseName); evidence != "workload gone, claim deleted; the agent of node node-1 saw its interface go" {
+	if evidence := w.released(claim.Status.LeaseName); evidence != "workload gone, claim deleted; the agent of node node-1 attests that no interface of it is left" {
 		t.Errorf("evidence %q", evidence)
 	}
 }

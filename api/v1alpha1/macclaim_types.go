@@ -209,7 +209,7 @@ type PreviousHolder struct {
 type EndReason string
 
 const (
-	// EndAgentReport : the agent of the node has seen the interface go.
+	// EndAgentReport : the agent of the node has seen the interface go, or has never attached one.
 	EndAgentReport EndReason = "AgentReport"
 
 	// EndNeverAttached : no pod ever held it.

@@ -80,9 +80,9 @@ type End struct {
 	Evidence string
 }
 
-// AgentReport is the end of a hold whose interface the agent of its node has seen go.
+// AgentReport is the end of a hold of which the agent of its node has seen the interface go, or knows that it was never attached.
 func AgentReport(node string) End {
-	return End{Reason: v1alpha1.EndAgentReport, Evidence: "the agent of node " + node + " saw its interface go"}
+	return End{Reason: v1alpha1.EndAgentReport, Evidence: "the agent of node " + node + " attests that no interface of it is left"}
 }
 
 // ClearHolder takes the claim from the pod with this UID, up to this generation. It does nothing if the claim is gone or has
