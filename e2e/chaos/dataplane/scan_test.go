@@ -24,7 +24,7 @@ type scanner struct {
 	// lately is when a MAC was up in a sandbox last, some seconds back.
 	lately map[string]map[*lab.PodSandbox]time.Time
 	// split are identities that may have two holders until then: they are cut off from each other, or were healed a moment ago.
-	split map[string]time.Time
+	split map[string]ending
 
 	looks, namespaces int64
 	spent             time.Duration
@@ -43,7 +43,7 @@ func (h holding) String() string {
 }
 
 func newScanner(w *world) *scanner {
-	return &scanner{w: w, up: map[string][]*lab.PodSandbox{}, lately: map[string]map[*lab.PodSandbox]time.Time{}, split: map[string]time.Time{}}
+	return &scanner{w: w, up: map[string][]*lab.PodSandbox{}, lately: map[string]map[*lab.PodSandbox]time.Time{}, split: map[string]ending{}}
 }
 
 func (s *scanner) run() {

@@ -141,7 +141,7 @@ func (j *wireJudge) verdict(s sighting, at time.Time) (wrong string, again bool)
 	}
 	t.mu.Unlock()
 	if len(here) > 0 {
-		if ip := s.ip; ip.IsValid() && !ip.IsUnspecified() && !ip.IsLinkLocalUnicast() && !t.podHas(here, ip) {
+		if ip := s.ip; ip.IsValid() && !ip.IsUnspecified() && !ip.IsLinkLocalUnicast() && !j.podHas(here, ip, at) {
 			return fmt.Sprintf("it says %s, and was given %v", ip, here[0].ips), false
 		}
 		return "", false
@@ -163,14 +163,20 @@ func (j *wireJudge) verdict(s sighting, at time.Time) (wrong string, again bool)
 	return "no pod of this node had it then, nor was any ADD under way that had leased it", false
 }
 
-// podHas tells whether a sandbox of one of the attempts was given the address, by whichever of its interfaces: Linux answers for all of
-// its addresses by all of them.
-func (t *truth) podHas(attempts []*attempt, ip netip.Addr) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// podHas tells whether a sandbox of one of the attempts has the address, at whichever of its interfaces: Linux answers for all of its
+// addresses by all of them. Whose ADD was not answered has what it had leased.
+func (j *wireJudge) podHas(attempts []*attempt, ip netip.Addr, at time.Time) bool {
+	t := j.w.truth
 	for _, a := range attempts {
 		for _, net := range a.sandbox.Networks {
-			if b := t.attempts[attemptKey{a.sandbox.ID, net.Interface}]; b != nil && slices.Contains(b.ips, ip) {
+			t.mu.Lock()
+			b := t.attempts[attemptKey{a.sandbox.ID, net.Interface}]
+			given := b != nil && slices.Contains(b.ips, ip)
+			t.mu.Unlock()
+			if given {
+				return true
+			}
+			if n := j.w.poolOf(net); n != nil && j.w.leases.ownedAt(n.macOf(ip), identityOf(a.sandbox, net), at, 2*teardown) {
 				return true
 			}
 		}

@@ -78,6 +78,15 @@ func newNetwork(name string, vlan, size int, bridge bool) *network {
 	return n
 }
 
+// macOf is the MAC that goes with an address, "" if it is none of the network's.
+func (n *network) macOf(ip netip.Addr) string {
+	i := slices.Index(n.all, ip)
+	if i < 0 {
+		return ""
+	}
+	return n.prefix + lowOctets(n.all[i&^1])
+}
+
 func (n *network) pool() *v1alpha1.MacPool {
 	last := n.all[len(n.all)-2]
 	takeover := v1alpha1.TakeoverProbe

@@ -24,6 +24,7 @@ import (
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/e2e/chaos/faultproxy"
 	"github.com/macpool/macpool/e2e/chaos/oracle"
+	"github.com/macpool/macpool/e2e/chaos/pressure"
 )
 
 const (
@@ -129,7 +130,7 @@ func (w *world) cutAndReplace(old, next *node) {
 		}
 	}
 	w.logf("%s was silent for %s; its pods run on %s", old.name, w.clock.Since(cut).Round(time.Second), next.name)
-	healed, waited := w.clock.Now(), cpuStall()
+	healed, waited := w.clock.Now(), pressure.Stalled()
 	old.proxy.Heal()
 	w.setReady(old, corev1.ConditionTrue)
 	for name, box := range before {
@@ -138,7 +139,7 @@ func (w *world) cutAndReplace(old, next *node) {
 				break
 			}
 		}
-		took, stall := w.clock.Since(healed), cpuStall()-waited
+		took, stall := w.clock.Since(healed), pressure.Stalled()-waited
 		if took-stall > fencedWithin {
 			w.violation(oracle.Violation{Kind: oracle.Duplicate, Text: fmt.Sprintf(
 				"%s has two live holders %s after its old node came back, %s of which something waited for a CPU (R-G7)", name, took, stall)})
