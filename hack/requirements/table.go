@@ -90,7 +90,7 @@ var sections = []section{
 	}},
 	{"Disaster", "", []requirement{
 		{id: "R-B1", what: "An API that went back in time is noticed, and leases are adopted from the nodes"},
-		{id: "R-B2", what: "A restore of objects keeps identities", why: "a whole restore, with new UIDs for all objects, is not simulated yet"},
+		{id: "R-B2", what: "A restore of objects keeps identities"},
 		{id: "R-B3", what: "Two clusters on one VLAN", why: "with ranges that do not meet they make different names, MACs and IPs (tested); overlapping ranges need the detection of strangers on the wire, which is not there yet"},
 	}},
 	{"Faults", "Each is injected by a test, or by `make chaos` and `make soak`, whose report counts them by moment: [reliability.md](reliability.md).", []requirement{
