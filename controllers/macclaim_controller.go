@@ -191,7 +191,7 @@ func (r *MacClaimReconciler) unbind(ctx context.Context, claim *v1alpha1.MacClai
 		}
 	}
 	// Without an end: if a pod has become its holder meanwhile, it stays.
-	if err := r.Binder.Unbind(ctx, client.ObjectKeyFromObject(claim), claim.Status.LeaseName, binding.End{}); err != nil {
+	if err := r.Binder.Unbind(ctx, client.ObjectKeyFromObject(claim), claim.UID, claim.Status.LeaseName, binding.End{}); err != nil {
 		return err
 	}
 	ctrl.LoggerFrom(ctx).Info("A claim that nothing holds has lost its lease, and gets another", "lease", claim.Status.LeaseName)

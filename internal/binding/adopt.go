@@ -157,20 +157,20 @@ func (b *Binder) disown(ctx context.Context, lease *v1alpha1.MacLease, r Reporte
 	if ref.Namespace == r.Namespace && ref.Name == r.ClaimName {
 		return nil
 	}
-	return b.Unbind(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, lease.Name, End{
+	return b.Unbind(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, "", lease.Name, End{
 		Reason: v1alpha1.EndTakenOver, Evidence: fmt.Sprintf(adoptEvidence, r.NodeName, r.PodName),
 	})
 }
 
 // Unbind takes from a claim a lease that is not its own. If something holds the claim, that hold ends so; without an end the
-// claim is left alone then. It also is if it is gone or names another lease.
-func (b *Binder) Unbind(ctx context.Context, key types.NamespacedName, lease string, end End) error {
+// claim is left alone then. It also is if it is gone, names another lease, or is another one of the same name, if there is a UID.
+func (b *Binder) Unbind(ctx context.Context, key types.NamespacedName, uid types.UID, lease string, end End) error {
 	claim := &v1alpha1.MacClaim{}
 	if err := b.Client.Get(ctx, key, claim); err != nil {
 		return client.IgnoreNotFound(err)
 	}
 	for range maxRounds {
-		if claim.Status.LeaseName != lease || claim.Status.Holder != nil && end.Reason == "" {
+		if uid != "" && claim.UID != uid || claim.Status.LeaseName != lease || claim.Status.Holder != nil && end.Reason == "" {
 			return nil
 		}
 		updated := claim.DeepCopy()
