@@ -82,12 +82,8 @@ func (t *table) wrong() int64 {
 // missed are the cells that apply and were not touched.
 func (t *table) missed() []string {
 	var all []string
-	for _, r := range matrix {
-		for _, m := range report.Moments {
-			if r.applies(m) && t.cells[r.id][m] == 0 {
-				all = append(all, r.id+" "+m)
-			}
-		}
+	for _, c := range report.Untouched(func(c report.Cell) int64 { return t.cells[c.ID][c.Moment] }) {
+		all = append(all, c.ID+" "+c.Moment)
 	}
 	return all
 }
@@ -131,12 +127,12 @@ func (t *table) write(w io.Writer) {
 
 	p("\n| fault | | %s |", strings.Join(report.Moments, " | "))
 	p("|---|---|%s", strings.Repeat("--:|", len(report.Moments)))
-	for _, r := range matrix {
-		if r.elsewhere != "" {
-			p("| %s | %s | not here: %s%s |", r.id, r.name, r.elsewhere, strings.Repeat(" |", len(report.Moments)-1))
+	for _, r := range report.Matrix {
+		if r.Elsewhere != "" {
+			p("| %s | %s | not here: %s%s |", r.ID, r.Name, r.Elsewhere, strings.Repeat(" |", len(report.Moments)-1))
 			continue
 		}
-		p("| %s | %s | %s |", r.id, r.name, strings.Join(t.row(r), " | "))
+		p("| %s | %s | %s |", r.ID, r.Name, strings.Join(t.row(r), " | "))
 	}
 	for _, id := range t.others() {
 		p("| %s | | %s |", id, strings.Join(t.row(anyRow(id)), " | "))
@@ -175,16 +171,18 @@ func (t *table) write(w io.Writer) {
 	}
 }
 
-func anyRow(id string) row { return row{id: id, moments: strings.Join(report.Moments, " ")} }
+func anyRow(id string) report.Row {
+	return report.Row{ID: id, Moments: strings.Join(report.Moments, " ")}
+}
 
 // row are the counts of a fault, moment by moment; where it does not apply, a dot, unless it was tried all the same.
-func (t *table) row(r row) []string {
+func (t *table) row(r report.Row) []string {
 	var cells []string
 	for _, m := range report.Moments {
-		switch n := t.cells[r.id][m]; {
+		switch n := t.cells[r.ID][m]; {
 		case n > 0:
 			cells = append(cells, number(n))
-		case r.applies(m):
+		case r.Applies(m):
 			cells = append(cells, "**0**")
 		default:
 			cells = append(cells, "·")
@@ -197,7 +195,7 @@ func (t *table) row(r row) []string {
 func (t *table) others() []string {
 	var all []string
 	for id := range t.cells {
-		if !slices.ContainsFunc(matrix, func(r row) bool { return r.id == id }) {
+		if !slices.ContainsFunc(report.Matrix, func(r report.Row) bool { return r.ID == id }) {
 			all = append(all, id)
 		}
 	}

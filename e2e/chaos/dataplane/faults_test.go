@@ -116,7 +116,7 @@ var light = []*strike{
 		h.Kubelet.Restart(sandbox.UID)
 		s.pause(time.Duration(s.rng.IntN(3000)) * time.Millisecond)
 		_ = sandbox.Destroy()
-		return m
+		return linked // it meets the next sandbox's ADD there
 	}},
 }
 

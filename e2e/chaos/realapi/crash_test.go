@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/macpool/macpool/e2e/chaos/faultproxy"
@@ -77,6 +78,7 @@ func (w *world) crash(rng *rand.Rand, at crashPoint, how string) {
 		// One that is stopped has its request done meanwhile; one that is killed has not heard of it.
 		through: how != "kill" && how != "kill api" && how != "kill etcd" && how != "power off",
 	}
+	var struck atomic.Bool
 	t.strike = func(r *faultproxy.Request) {
 		var done bool
 		switch how {
@@ -106,6 +108,7 @@ func (w *world) crash(rng *rand.Rand, at crashPoint, how string) {
 			done = w.excludeOf(r)
 		}
 		if done {
+			struck.Store(true)
 			w.inject(row, class, at.moment)
 		}
 	}
@@ -114,7 +117,11 @@ func (w *world) crash(rng *rand.Rand, at crashPoint, how string) {
 		match := t.match
 		t.match = func(r *faultproxy.Request) bool { return match(r) && (how == "exclude at" || w.callOf(r) != nil) }
 	}
-	if w.plan.set(t, 6*time.Second) && (how == "kill api" || how == "kill etcd") {
+	// What comes too late, or is down already, is tried again.
+	for until := w.clock.Now().Add(6 * time.Second); !struck.Load() && w.plan.set(t, until.Sub(w.clock.Now())); {
+		t.k = 1 + rng.IntN(2)
+	}
+	if struck.Load() && (how == "kill api" || how == "kill etcd") {
 		w.awaitPlane()
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/macpool/macpool/e2e/chaos/faultproxy"
+	"github.com/macpool/macpool/e2e/chaos/report"
 	"github.com/macpool/macpool/internal/agentapi"
 )
 
@@ -25,44 +26,56 @@ type episode struct {
 	alone bool
 	// rare: it brings everything to a stop for a while, and is done in every fourth pass.
 	rare bool
+	// rows are the rows of the fault matrix that it may touch, and moment the one at which it strikes, if it is known.
+	rows, moment string
+}
+
+// mayTouch tells whether the episode is one that may touch the cell.
+func (e episode) mayTouch(c report.Cell) bool {
+	return slices.Contains(strings.Fields(e.rows), c.ID) && (e.moment == "" || e.moment == c.Moment)
 }
 
 // episodes are all of them. Crash points come on top.
 func episodes() []episode {
 	all := []episode{
-		{name: "an agent is killed at some time", run: killAgent},
-		{name: "power goes while the journal is written", run: tearJournal},
-		{name: "a node loses its power", run: powerLoss},
-		{name: "all nodes lose their power", run: rebootStorm, alone: true, rare: true},
-		{name: "a node is cut off", run: cutOff(faultproxy.Refused, time.Second, 6*time.Second)},
-		{name: "a node hears nothing", run: cutOff(faultproxy.Silent, time.Second, 8*time.Second)},
+		{name: "an agent is killed at some time", rows: "F3", run: killAgent},
+		{name: "power goes while the journal is written", rows: "F4", moment: "m3-m4", run: tearJournal},
+		{name: "a node loses its power", rows: "F4", run: powerLoss},
+		{name: "all nodes lose their power", rows: "F39", run: rebootStorm, alone: true, rare: true},
+		{name: "a node is cut off", rows: "F14", run: cutOff(faultproxy.Refused, time.Second, 6*time.Second)},
+		{name: "a node hears nothing", rows: "F14", run: cutOff(faultproxy.Silent, time.Second, 8*time.Second)},
 		{name: "a node is cut off for longer than its window", run: cutOff(faultproxy.Refused, 21*time.Second, 26*time.Second)},
 		{name: "the manager is cut off", run: cutManager},
 		{name: "an agent is stopped for longer than its window", run: stopLong},
-		{name: "watches stall", run: stallWatches},
-		{name: "watches miss what was", run: missEvents},
-		{name: "a process begins with stale lists", run: staleLists},
-		{name: "two managers, one of them paused", run: twoManagers},
-		{name: "an agent is upgraded", run: upgradeAgent},
-		{name: "a token is refused", run: storm("F35", 100, 3*time.Second, oneAgent, faultproxy.Unauthorized401)},
-		{name: "conflicts", run: storm("F7", 50, 4*time.Second, writes, faultproxy.Conflict409)},
-		{name: "too many requests", run: storm("F8", 70, 4*time.Second, either, faultproxy.TooMany429)},
-		{name: "errors", run: storm("F5", 60, 4*time.Second, either, faultproxy.Error500, faultproxy.Unavailable503)},
-		{name: "a slow API server", run: storm("R-K4", 90, 5*time.Second, either, faultproxy.Delay, faultproxy.DelayAnswer)},
-		{name: "answers are lost", run: storm("F6", 60, 4*time.Second, writes, faultproxy.DropAfter, faultproxy.Timeout504, faultproxy.Truncate, faultproxy.ResetAnswer)},
-		{name: "requests are lost", run: storm("R-K4", 60, 4*time.Second, either, faultproxy.DropBefore, faultproxy.ResetRequest)},
-		{name: "requests come twice", run: storm("F6", 50, 4*time.Second, writes, faultproxy.Duplicate, faultproxy.LateDuplicate)},
-		{name: "the spool is full while the agent is away", run: fullSpool},
-		{name: "the disk is full", run: fullDisk},
-		{name: "the spool has garbage", run: garbageSpool},
-		{name: "the pool is edited", run: editPool},
-		{name: "answers are lost while the pool is edited", run: editPoolInStorm},
-		{name: "the definitions are upgraded", run: upgradeDefinitions},
-		{name: "a pool is exhausted", run: exhaust},
-		{name: "a namespace is deleted", run: deleteNamespace},
-		{name: "a quota refuses claims", run: quota},
-		{name: "etcd is restored to the past", run: goBack, alone: true, rare: true},
-		{name: "the definitions are deleted", run: deleteDefinitions, alone: true, rare: true},
+		{name: "an agent's watches stall", rows: "F9", run: stallWatches((*world).someAgent)},
+		{name: "the manager's watches stall", rows: "F9", run: stallWatches((*world).firstManager)},
+		{name: "an agent's watches miss what was", rows: "F10", run: missEvents((*world).someAgent)},
+		{name: "the manager's watches miss what was", rows: "F10", run: missEvents((*world).firstManager)},
+		{name: "an agent begins with stale lists", rows: "F9", run: staleLists((*world).someAgent)},
+		{name: "the manager begins with stale lists", rows: "F9", run: staleLists((*world).firstManager)},
+		{name: "two managers, one of them paused", rows: "F11", run: twoManagers},
+		{name: "an agent is upgraded", rows: "F40", run: upgradeAgent},
+		{name: "a token is refused", rows: "F35", run: storm(100, 3*time.Second, oneAgent, faultproxy.Unauthorized401)},
+		{name: "a token is refused to write", rows: "F35", run: storm(100, 3*time.Second, oneAgentWrites, faultproxy.Unauthorized401)},
+		{name: "conflicts", rows: "F7", run: storm(50, 4*time.Second, writes, faultproxy.Conflict409)},
+		{name: "too many requests", rows: "F8", run: storm(70, 4*time.Second, either, faultproxy.TooMany429)},
+		{name: "errors", rows: "F5", run: storm(60, 4*time.Second, either, faultproxy.Error500, faultproxy.Unavailable503)},
+		{name: "a slow API server", run: storm(90, 5*time.Second, either, faultproxy.Delay, faultproxy.DelayAnswer)},
+		{name: "answers are lost", rows: "F6", run: storm(60, 4*time.Second, writes, faultproxy.DropAfter, faultproxy.Timeout504, faultproxy.Truncate, faultproxy.ResetAnswer)},
+		{name: "requests are lost", run: storm(60, 4*time.Second, either, faultproxy.DropBefore, faultproxy.ResetRequest)},
+		{name: "requests come twice", rows: "F6", run: storm(50, 4*time.Second, writes, faultproxy.Duplicate, faultproxy.LateDuplicate)},
+		{name: "the spool is full while the agent is away", rows: "F37", run: fullSpool},
+		{name: "the disk is full", rows: "F37", run: fullDisk},
+		{name: "the spool has garbage", rows: "F37", moment: "m7", run: garbageSpool},
+		{name: "the pool is edited", rows: "F24", run: editPool},
+		{name: "answers are lost while the pool is edited", rows: "F24", run: editPoolInStorm},
+		{name: "the definitions are upgraded", rows: "F26", run: upgradeDefinitions},
+		{name: "a pool is exhausted", rows: "F25", run: exhaust},
+		{name: "a namespace is deleted", rows: "F23", run: deleteNamespace},
+		{name: "a quota refuses claims", rows: "F36", run: quota},
+		{name: "leases are restored from a backup", rows: "F29", run: restoreBackup},
+		{name: "etcd is restored to the past", rows: "F28", run: goBack, alone: true, rare: true},
+		{name: "the definitions are deleted", rows: "F27", run: deleteDefinitions, alone: true, rare: true},
 	}
 	return all
 }
@@ -98,12 +111,37 @@ func (w *world) strike(rng *rand.Rand, until time.Time, crashes int) {
 		rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 		begin := w.clock.Now()
 		w.passEpisodes(rng, list, until, pass == 0)
+		if pass == 0 {
+			w.complete(rng, append(list, plane...), *completeFlag)
+		}
 		w.logf("pass %d: %d episodes in %s", pass+1, len(list), w.clock.Since(begin).Round(time.Second))
 	}
 }
 
+// complete does again what may touch cells of the matrix that chance has left out, for so long.
+func (w *world) complete(rng *rand.Rand, list []episode, limit time.Duration) {
+	for until := w.clock.Now().Add(limit); w.clock.Now().Before(until); {
+		w.mu.Lock()
+		missing := report.Untouched(w.report.Count)
+		w.mu.Unlock()
+		var again []episode
+		for _, e := range list {
+			if slices.ContainsFunc(missing, e.mayTouch) {
+				again = append(again, e)
+			}
+		}
+		if len(again) == 0 {
+			return
+		}
+		rng.Shuffle(len(again), func(i, j int) { again[i], again[j] = again[j], again[i] })
+		w.logf("once more, for what was not touched: %d episodes for some of %v", len(again), missing)
+		w.passEpisodes(rng, again, until, false)
+	}
+}
+
 func crashing(at crashPoint, how string) episode {
-	return episode{name: how + " " + at.name + " of the " + at.client, run: func(w *world, rng *rand.Rand) { w.crash(rng, at, how) }}
+	row, _ := victims[how](at.client)
+	return episode{rows: row, moment: at.moment, name: how + " " + at.name + " of the " + at.client, run: func(w *world, rng *rand.Rand) { w.crash(rng, at, how) }}
 }
 
 // passEpisodes runs a list, several at a time.
@@ -214,16 +252,18 @@ func stopLong(w *world, rng *rand.Rand) {
 	}
 }
 
-// someProxy is the proxy of an agent or of a manager.
-func (w *world) someProxy(rng *rand.Rand) *faultproxy.Proxy {
-	if rng.IntN(3) == 0 {
-		return w.managers[0].proxy
-	}
-	return w.someNode(rng).proxy
+// whose is who it is done to.
+type whose func(*world, *rand.Rand) *faultproxy.Proxy
+
+func (w *world) someAgent(rng *rand.Rand) *faultproxy.Proxy { return w.someNode(rng).proxy }
+
+func (w *world) firstManager(*rand.Rand) *faultproxy.Proxy { return w.managers[0].proxy }
+
+func stallWatches(of whose) func(*world, *rand.Rand) {
+	return func(w *world, rng *rand.Rand) { w.stallWatches(rng, of(w, rng)) }
 }
 
-func stallWatches(w *world, rng *rand.Rand) {
-	p := w.someProxy(rng)
+func (w *world) stallWatches(rng *rand.Rand, p *faultproxy.Proxy) {
 	var resume []func()
 	for _, watch := range p.Watches() {
 		if rng.IntN(4) > 0 {
@@ -240,8 +280,11 @@ func stallWatches(w *world, rng *rand.Rand) {
 }
 
 // missEvents lets watches stall, and then begin anew with what is there: whatever came and went between is never seen.
-func missEvents(w *world, rng *rand.Rand) {
-	p := w.someProxy(rng)
+func missEvents(of whose) func(*world, *rand.Rand) {
+	return func(w *world, rng *rand.Rand) { w.missEvents(rng, of(w, rng)) }
+}
+
+func (w *world) missEvents(rng *rand.Rand, p *faultproxy.Proxy) {
 	watches := p.Watches()
 	for _, watch := range watches {
 		watch.Stall()
@@ -273,8 +316,11 @@ func missEvents(w *world, rng *rand.Rand) {
 
 // staleLists lets a process begin with what was some seconds ago, as by an API server that lags: a list that asks for any version
 // may be answered so.
-func staleLists(w *world, rng *rand.Rand) {
-	p := w.someProxy(rng)
+func staleLists(of whose) func(*world, *rand.Rand) {
+	return func(w *world, rng *rand.Rand) { w.staleLists(rng, of(w, rng)) }
+}
+
+func (w *world) staleLists(rng *rand.Rand, p *faultproxy.Proxy) {
 	p.Snapshot(w.ctx)
 	w.pause(w.between(rng, 2*time.Second, 5*time.Second))
 	rule := &rule{
@@ -340,8 +386,13 @@ func oneAgent(rng *rand.Rand, w *world) func(*faultproxy.Request) bool {
 	return func(r *faultproxy.Request) bool { return r.Client == name }
 }
 
+func oneAgentWrites(rng *rand.Rand, w *world) func(*faultproxy.Request) bool {
+	name := w.someNode(rng).name
+	return func(r *faultproxy.Request) bool { return r.Client == name && r.Writes() }
+}
+
 // storm lets one kind of fault happen to many requests.
-func storm(_ string, percent int, d time.Duration, of func(*rand.Rand, *world) func(*faultproxy.Request) bool, kinds ...faultproxy.Kind) func(*world, *rand.Rand) {
+func storm(percent int, d time.Duration, of func(*rand.Rand, *world) func(*faultproxy.Request) bool, kinds ...faultproxy.Kind) func(*world, *rand.Rand) {
 	return func(w *world, rng *rand.Rand) {
 		w.plan.rule(&rule{
 			match: of(rng, w), percent: percent,
@@ -390,7 +441,7 @@ func fullDisk(w *world, rng *rand.Rand) {
 		end := w.plan.during("F37", "disk full", func(r *faultproxy.Request) bool { return r.Client == n.name || fromManager(r) })
 		defer end()
 	}
-	w.pause(w.between(rng, time.Second, 3*time.Second))
+	w.pause(w.between(rng, 2*time.Second, 4*time.Second))
 	_ = os.Remove(filler)
 }
 

@@ -36,6 +36,7 @@ var (
 	faultsFlag   = flag.Int("faults", 20, "of how many requests in a thousand something happens to")
 	crashesFlag  = flag.Int("plane-crashes", 8, "how often in a pass etcd or the API server is struck at a crash point")
 	gapFlag      = flag.Duration("gap", 0, "how long nothing new is done between two episodes")
+	completeFlag = flag.Duration("complete", 0, "for how long things are done again that may touch cells of the matrix which the first pass has left out")
 	lanesFlag    = flag.Int("lanes", 2, "how many episodes go on at a time")
 	againFlag    = flag.Int("again", 1, "how often a sandbox that dies is made again, in the mean")
 	scaleFlag    = flag.Float64("scale", 60, "by what the times of the outages are divided; 0 for none")

@@ -445,8 +445,12 @@ func (s *slot) deleteClaim() {
 
 // check is CHECK: it must be true while nothing is in the way.
 func (s *slot) check() {
-	asked := s.w.clock.Now()
-	lease, err := answerOf(s.node.ask(s.box.request(agentapi.Check, s.pod, s.pool), agentapi.CheckTimeout, 0))
+	asked, hangUp := s.w.clock.Now(), time.Duration(0)
+	if !s.w.still() && s.chance(20) { // the plugin is killed; the pod runs on
+		hangUp = 1 + s.someTime(5*time.Millisecond)
+		s.w.inject("F1", "plugin SIGKILL", "m5-m6")
+	}
+	lease, err := answerOf(s.node.ask(s.box.request(agentapi.Check, s.pod, s.pool), agentapi.CheckTimeout, hangUp))
 	if err != nil {
 		s.w.note(err)
 		return

@@ -230,6 +230,7 @@ func (w *world) addManager(leaderElect bool) (*manager, error) {
 			Args: []string{
 				"--kubeconfig=" + kubeconfig, "--health-probe-bind-address=0", "--metrics-bind-address=0",
 				fmt.Sprintf("--leader-elect=%t", leaderElect), fmt.Sprintf("--recovery-grace=%s", *graceFlag),
+				fmt.Sprintf("--restore-grace=%s", backupGrace),
 			},
 		})
 	})
