@@ -273,7 +273,7 @@ func TestFenceByLease(t *testing.T) {
 // when it has cooled, so the interface goes before that (I2).
 func TestFenceOfWhatWasReleased(t *testing.T) {
 	for name, after := range map[string]func(*fixture){
-		"it cools":                func(*fixture) {},
+		"it cools": func(*fixture) {},
 		"its record is gone, too, and its pod": func(f *fixture) {
 			f.must(t, f.Delete(t.Context(), &f.leases(t)[0]))
 			f.must(t, f.DeleteAllOf(t.Context(), &corev1.Pod{}, client.InNamespace(f.namespace), client.GracePeriodSeconds(0)))

@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
@@ -19,6 +17,8 @@ import (
 	"github.com/containernetworking/plugins/pkg/testutils"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/macpool/macpool/internal/privtest"
 )
 
 const (
@@ -26,58 +26,13 @@ const (
 	otherMAC  = "02:32:00:a8:32:09"
 )
 
-// roleEnv makes this binary become what the agent's container is, as far as links are concerned.
-const roleEnv = "MACPOOL_LINKS_TEST_ROLE"
-
 func TestMain(m *testing.M) {
-	var err error
-	switch os.Getenv(roleEnv) {
-	case "":
-		os.Exit(m.Run())
-	case "drop":
-		err = dropCapabilities()
-	case "remove":
-		err = removeUnprivileged(os.Args[1], os.Args[2], os.Args[3])
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-// dropCapabilities becomes root with no capability but CAP_NET_ADMIN.
-func dropCapabilities() error {
-	runtime.LockOSThread()
-	for c := range uintptr(unix.CAP_LAST_CAP + 1) {
-		if c == unix.CAP_NET_ADMIN {
-			continue
-		}
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
-			return fmt.Errorf("dropping capability %d: %w", c, err)
-		}
-	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	if err := os.Setenv(roleEnv, "remove"); err != nil {
-		return err
-	}
-	return syscall.Exec(self, append([]string{self}, os.Args[1:]...), os.Environ())
+	privtest.Main(m, map[string]privtest.Role{"remove": {Keep: unix.CAP_NET_ADMIN, Do: removeUnprivileged}})
 }
 
 // removeUnprivileged looks at the interface and removes it, where the namespace cannot be entered.
-func removeUnprivileged(netns, iface, mac string) error {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return err
-	}
-	if !strings.Contains(string(status), "CapEff:\t0000000000001000") {
-		return fmt.Errorf("has other capabilities than CAP_NET_ADMIN: %s", status)
-	}
+func removeUnprivileged(args []string) error {
+	netns, iface, mac := args[0], args[1], args[2]
 	file, err := os.Open(netns)
 	if err != nil {
 		return err
@@ -207,18 +162,15 @@ func TestRemove(t *testing.T) {
 
 // R-S8: CAP_NET_ADMIN is enough, seen in a process that has no other and cannot enter the namespace.
 func TestLeastPrivilege(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			host, pod := newHost(t), newNetNS(t)
 			addLink(t, host, pod, kind, leasedMAC)
-			cmd := exec.CommandContext(t.Context(), self, pod.Path(), "net1", leasedMAC)
-			cmd.Env = append(os.Environ(), roleEnv+"=drop")
+			cmd, err := privtest.Command(t.Context(), "remove", pod.Path(), "net1", leasedMAC)
+			if err != nil {
+				t.Fatal(err)
+			}
 			var output []byte
-			var err error
 			inside(t, host, func() error { // a process is born into the namespace of the thread that makes it
 				output, err = cmd.CombinedOutput()
 				return nil
