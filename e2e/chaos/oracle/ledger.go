@@ -3,7 +3,6 @@
 package oracle
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -59,12 +58,6 @@ type leaseState struct {
 	first, certain time.Time
 	owner          string // empty: nobody's
 	by             string
-}
-
-type claimRecord struct {
-	version uint64
-	now     Claim
-	story   []string
 }
 
 type expectation struct {
@@ -150,9 +143,6 @@ func (l *Ledger) Listed(kind string, version uint64, now time.Time, objects []*E
 	}
 }
 
-// seen is the verb of an object in a list.
-const seen = "seen"
-
 // Story is what the log has of a claim, the latest last.
 func (l *Ledger) Story(claim string) []string {
 	l.mu.Lock()
@@ -201,51 +191,6 @@ func (l *Ledger) Advance(now time.Time) {
 		l.lookUpLocked(x)
 		return true
 	})
-}
-
-// inOrder sorts by time, and the writes to one object by their versions: the log has them as they were answered, which may be
-// another order than that in which they were done.
-func inOrder(events []*Event) []*Event {
-	slices.SortStableFunc(events, func(a, b *Event) int { return a.Completed.Compare(b.Completed) })
-	places := map[string][]int{}
-	for i, e := range events {
-		if e.Version != 0 {
-			key := e.kind() + " " + e.Namespace + "/" + e.Name
-			places[key] = append(places[key], i)
-		}
-	}
-	for _, at := range places {
-		if len(at) < 2 {
-			continue
-		}
-		same := make([]*Event, len(at))
-		for i, p := range at {
-			same[i] = events[p]
-		}
-		slices.SortStableFunc(same, func(a, b *Event) int {
-			return cmp.Or(cmp.Compare(a.Version, b.Version), deletion(a)-deletion(b))
-		})
-		for i, p := range at {
-			events[p] = same[i]
-		}
-	}
-	return events
-}
-
-func deletion(e *Event) int {
-	switch e.Verb {
-	case "delete":
-		return 1
-	case seen:
-		return 2
-	default:
-		return 0
-	}
-}
-
-func (e *Event) kind() string {
-	kind, _, _ := strings.Cut(e.Resource, "/")
-	return kind
 }
 
 func (l *Ledger) applyLocked(e *Event) {
@@ -357,88 +302,6 @@ func (l *Ledger) ownLocked(name string, before, after *Lease) {
 			l.report(Violation{Duplicate, fmt.Sprintf("leases %s and %s both have %s (I1)", other, name, key)})
 		}
 		l.owners[segment+" "+key] = name
-	}
-}
-
-// claimLocked is a write to a claim.
-func (l *Ledger) claimLocked(e *Event) {
-	if e.Verb == "deletecollection" {
-		for key := range l.claims {
-			if strings.HasPrefix(key, e.Namespace+"/") {
-				one := *e
-				_, one.Name, _ = strings.Cut(key, "/")
-				one.Verb, one.Version = "delete", 0
-				l.claimLocked(&one)
-			}
-		}
-		return
-	}
-	key := e.Namespace + "/" + e.Name
-	r := l.claims[key]
-	if r == nil {
-		r = &claimRecord{}
-		l.claims[key] = r
-	}
-	if e.Verb == seen {
-		if e.Version > r.version && (e.Claim != nil || r.now.UID != "") {
-			l.stats.Gaps++
-			l.holdLocked(key, r.now, Claim{})
-			r.now, r.version = Claim{}, e.Version
-			if e.Claim != nil {
-				r.now = *e.Claim
-			}
-			l.holdLocked(key, Claim{}, r.now)
-		}
-		return
-	}
-	if e.Claim != nil && e.Version < r.version {
-		l.stats.Gaps++
-		return
-	}
-	what := "gone"
-	if c := e.Claim; c != nil {
-		what = fmt.Sprintf("lease %s, holder %.8s on %s, generation %d", c.Lease, c.HolderUID, c.HolderNode, c.Generation)
-	}
-	r.story = append(r.story, fmt.Sprintf("%s %s by %s: %s", clockTime(e.Completed), e.Verb, e.User, what))
-	if len(r.story) > 24 {
-		r.story = append(r.story[:0:0], r.story[len(r.story)-16:]...)
-	}
-	before := r.now
-	if before.UID != "" && (e.Before != 0 && e.Before != r.version || e.Verb == "create") {
-		l.stats.Gaps++
-		before = Claim{}
-		l.holdLocked(key, r.now, Claim{})
-	}
-	r.now = Claim{}
-	if e.Claim != nil {
-		r.now, r.version = *e.Claim, e.Version
-	}
-	if before.HolderUID != "" && (r.now.HolderUID != before.HolderUID || r.now.UID != before.UID) {
-		if a := l.truth.Covering(before.Lease, before.HolderUID, e.Received, e.Completed); a != nil {
-			l.report(Violation{FalseRelease, fmt.Sprintf("claim %s: its holder %s (generation %d) was ended by %s of %s at %s, while %s was attached since %s",
-				key, before.HolderUID, before.Generation, e.Verb, e.User, clockTime(e.Completed), a, clockTime(a.From))})
-		}
-	}
-	l.holdLocked(key, before, r.now)
-	if r.now.UID == "" {
-		delete(l.claims, key)
-	}
-}
-
-// holdLocked keeps which claims have a holder for a lease.
-func (l *Ledger) holdLocked(key string, before, after Claim) {
-	if before.HolderUID != "" {
-		delete(l.holding[before.Lease], key)
-	}
-	if after.HolderUID == "" {
-		return
-	}
-	if l.holding[after.Lease] == nil {
-		l.holding[after.Lease] = map[string]struct{}{}
-	}
-	l.holding[after.Lease][key] = struct{}{}
-	if len(l.holding[after.Lease]) > 1 {
-		l.report(Violation{Duplicate, fmt.Sprintf("lease %s has holders in claims %v (I1)", after.Lease, l.holding[after.Lease])})
 	}
 }
 

@@ -7,15 +7,12 @@ package realapi_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/macpool/macpool/e2e/chaos/faultproxy"
 	"github.com/macpool/macpool/e2e/chaos/report"
-	"github.com/macpool/macpool/internal/agentapi"
 )
 
 // episode is something that is done to the cluster for some seconds.
@@ -252,99 +249,6 @@ func stopLong(w *world, rng *rand.Rand) {
 	}
 }
 
-// whose is who it is done to.
-type whose func(*world, *rand.Rand) *faultproxy.Proxy
-
-func (w *world) someAgent(rng *rand.Rand) *faultproxy.Proxy { return w.someNode(rng).proxy }
-
-func (w *world) firstManager(*rand.Rand) *faultproxy.Proxy { return w.managers[0].proxy }
-
-func stallWatches(of whose) func(*world, *rand.Rand) {
-	return func(w *world, rng *rand.Rand) { w.stallWatches(rng, of(w, rng)) }
-}
-
-func (w *world) stallWatches(rng *rand.Rand, p *faultproxy.Proxy) {
-	var resume []func()
-	for _, watch := range p.Watches() {
-		if rng.IntN(4) > 0 {
-			resume = append(resume, watch.Stall())
-			w.inject("F9", kindOf(watch.Request)+": stalled watch", "m5-m6")
-		}
-	}
-	end := w.plan.during("F9", "frozen cache", func(r *faultproxy.Request) bool { return r.Client == p.Name })
-	defer end()
-	w.pause(w.between(rng, 2*time.Second, 8*time.Second))
-	for _, f := range resume {
-		f()
-	}
-}
-
-// missEvents lets watches stall, and then begin anew with what is there: whatever came and went between is never seen.
-func missEvents(of whose) func(*world, *rand.Rand) {
-	return func(w *world, rng *rand.Rand) { w.missEvents(rng, of(w, rng)) }
-}
-
-func (w *world) missEvents(rng *rand.Rand, p *faultproxy.Proxy) {
-	watches := p.Watches()
-	for _, watch := range watches {
-		watch.Stall()
-		w.inject("F10", kindOf(watch.Request)+": watch gap", "m5-m6")
-	}
-	w.pause(w.between(rng, 2*time.Second, 6*time.Second))
-	end := w.plan.during("F10", "events that nobody saw", func(r *faultproxy.Request) bool { return r.Client == p.Name })
-	defer end()
-	gone := map[string]bool{}
-	match := func(r *faultproxy.Request) bool {
-		if r.Client != p.Name || r.Verb != "watch" || r.Version == "" || gone[r.Resource] {
-			return false
-		}
-		gone[r.Resource] = true
-		return true
-	}
-	rule := &rule{match: match, percent: 100, fault: func(*rand.Rand) *faultproxy.Fault { return &faultproxy.Fault{Kind: faultproxy.Gone410} }}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		w.plan.rule(rule, 3*time.Second)
-	}()
-	w.pause(50 * time.Millisecond)
-	for _, watch := range watches {
-		watch.Cut()
-	}
-	<-done
-}
-
-// staleLists lets a process begin with what was some seconds ago, as by an API server that lags: a list that asks for any version
-// may be answered so.
-func staleLists(of whose) func(*world, *rand.Rand) {
-	return func(w *world, rng *rand.Rand) { w.staleLists(rng, of(w, rng)) }
-}
-
-func (w *world) staleLists(rng *rand.Rand, p *faultproxy.Proxy) {
-	p.Snapshot(w.ctx)
-	w.pause(w.between(rng, 2*time.Second, 5*time.Second))
-	rule := &rule{
-		percent: 100,
-		match: func(r *faultproxy.Request) bool {
-			return r.Client == p.Name && (r.Verb == "watch" && r.InitialEvents || r.Verb == "list" && r.Version == "0")
-		},
-	}
-	rule.fault = func(*rand.Rand) *faultproxy.Fault { return &faultproxy.Fault{Kind: faultproxy.StaleList} }
-	initial := *rule
-	initial.match = func(r *faultproxy.Request) bool { return r.Client == p.Name && r.Verb == "watch" && r.InitialEvents }
-	initial.fault = func(*rand.Rand) *faultproxy.Fault { return &faultproxy.Fault{Kind: faultproxy.NoInitialEvents} }
-	rule.match = func(r *faultproxy.Request) bool { return r.Client == p.Name && r.Verb == "list" && r.Version == "0" }
-	w.kill(w.unitOf(p.Name), 0, nil)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		w.plan.rule(&initial, 4*time.Second)
-	}()
-	w.plan.rule(rule, 4*time.Second)
-	<-done
-	p.Forget()
-}
-
 // twoManagers is F11: a second replica works beside the first, which is paused and goes on with what it has read.
 func twoManagers(w *world, rng *rand.Rand) {
 	second, err := w.addManager(rng.IntN(2) == 0)
@@ -399,64 +303,6 @@ func storm(percent int, d time.Duration, of func(*rand.Rand, *world) func(*fault
 			fault: func(rng *rand.Rand) *faultproxy.Fault { return someFault(rng, pick(rng, kinds...)) },
 		}, d)
 	}
-}
-
-// fullSpool is F37: a DEL that can neither be told nor kept fails.
-func fullSpool(w *world, rng *rand.Rand) {
-	n := w.someNode(rng)
-	spool := filepath.Join(n.stateDir(), agentapi.SpoolDir)
-	hold := w.between(rng, time.Second, 3*time.Second)
-	if !w.kill(n.agent, hold, nil) {
-		return
-	}
-	_ = os.Rename(spool, spool+".away")
-	if os.WriteFile(spool, nil, 0o600) == nil {
-		w.inject("F37", "spool not writable", "m7")
-	}
-	w.pause(hold / 2)
-	_ = os.Remove(spool)
-	_ = os.Rename(spool+".away", spool)
-	w.pause(hold / 2)
-}
-
-// fullDisk is F37: the journal cannot be written.
-func fullDisk(w *world, rng *rand.Rand) {
-	n := w.nodes[min(1, len(w.nodes)-1)]
-	filler := filepath.Join(n.stateDir(), ".filler")
-	f, err := os.Create(filler)
-	if err != nil {
-		return
-	}
-	block := make([]byte, 64<<10)
-	written := 0
-	for written < 64<<20 {
-		m, err := f.Write(block)
-		written += m
-		if err != nil {
-			break
-		}
-	}
-	_ = f.Close()
-	if written < 64<<20 {
-		end := w.plan.during("F37", "disk full", func(r *faultproxy.Request) bool { return r.Client == n.name || fromManager(r) })
-		defer end()
-	}
-	w.pause(w.between(rng, 2*time.Second, 4*time.Second))
-	_ = os.Remove(filler)
-}
-
-// garbageSpool is F37: files that are no DELs keep nobody.
-func garbageSpool(w *world, rng *rand.Rand) {
-	n := w.someNode(rng)
-	spool := filepath.Join(n.stateDir(), agentapi.SpoolDir)
-	if os.MkdirAll(spool, 0o700) != nil {
-		return
-	}
-	for i, text := range []string{"", `{"command": "DEL", "contain`, "\x00\xff", `{"command": "ADD"}`} {
-		_ = os.WriteFile(filepath.Join(spool, fmt.Sprintf("garbage%d-%d@net1.json", rng.IntN(1000), i)), []byte(text), 0o600)
-		w.inject("F37", "spool corrupt", "m7")
-	}
-	w.pause(time.Second)
 }
 
 // upgradeDefinitions is F26: the definitions are applied anew, with another text.

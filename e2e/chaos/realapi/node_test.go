@@ -5,12 +5,9 @@
 package realapi_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -23,7 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/macpool/macpool/e2e/chaos/faultproxy"
-	"github.com/macpool/macpool/e2e/chaos/oracle"
 	"github.com/macpool/macpool/e2e/lab"
 	"github.com/macpool/macpool/internal/agentapi"
 )
@@ -51,16 +47,6 @@ type node struct {
 
 // maxADDs is how many pods a node attaches at a time.
 const maxADDs = 8
-
-// sandbox is a pod sandbox: a path with a network namespace, which is all that an agent looks at.
-type sandbox struct {
-	id   string
-	path string
-	node *node
-	// The node's lock guards:
-	dead bool // its interface cannot send any more
-	gone bool // and its path is no namespace any more
-}
 
 const iface = "net1"
 
@@ -131,100 +117,6 @@ var (
 	errOff    = errors.New("the node is off")
 	errHungUp = errors.New("the caller hung up")
 )
-
-// newSandbox makes a sandbox on the node.
-func (n *node) newSandbox() (*sandbox, error) {
-	sb := &sandbox{id: n.w.newID(), node: n}
-	sb.path = filepath.Join(n.dir, "netns", sb.id[:16])
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.off {
-		return nil, errOff
-	}
-	if err := os.WriteFile(sb.path, nil, 0o600); err != nil {
-		return nil, err
-	}
-	mount := func(path string) error { return unix.Mount("/proc/self/ns/net", path, "", unix.MS_BIND, "") }
-	if n.far {
-		mount = ownNamespace
-	}
-	if err := mount(sb.path); err != nil {
-		return nil, fmt.Errorf("mounting a namespace: %w", err)
-	}
-	n.boxes[sb.id] = sb
-	return sb, nil
-}
-
-// down sets the sandbox's interface down: from now on it sends nothing.
-func (sb *sandbox) down() {
-	sb.node.mu.Lock()
-	defer sb.node.mu.Unlock()
-	sb.downLocked()
-}
-
-func (sb *sandbox) downLocked() {
-	if !sb.dead {
-		sb.dead = true
-		w := sb.node.w
-		if a := w.truth.Detach(sb.id, w.clock.Now()); a != nil {
-			w.history.MayRelease(a.Lease, a.Identity, a.To)
-		}
-	}
-}
-
-func (sb *sandbox) isDead() bool {
-	sb.node.mu.Lock()
-	defer sb.node.mu.Unlock()
-	return sb.dead
-}
-
-// remove takes the sandbox away.
-func (sb *sandbox) remove() {
-	sb.node.mu.Lock()
-	defer sb.node.mu.Unlock()
-	sb.removeLocked()
-}
-
-func (sb *sandbox) removeLocked() {
-	sb.downLocked()
-	if !sb.gone {
-		sb.gone = true
-		_ = unix.Unmount(sb.path, unix.MNT_DETACH)
-		_ = os.Remove(sb.path)
-		delete(sb.node.boxes, sb.id)
-	}
-}
-
-// attached notes that the sandbox has the lease from now on. False if it has gone meanwhile.
-func (sb *sandbox) attached(pod *corev1.Pod, identity string, lease *agentapi.Lease) bool {
-	w := sb.node.w
-	sb.node.mu.Lock()
-	defer sb.node.mu.Unlock()
-	if sb.dead {
-		return false
-	}
-	a := oracle.Attachment{
-		Container: sb.id, Node: sb.node.name, Pod: pod.Namespace + "/" + pod.Name, PodUID: string(pod.UID), Identity: identity,
-		Lease: lease.Name, MAC: lease.MAC, From: w.clock.Now(),
-	}
-	for _, ip := range lease.IPs {
-		a.IPs = append(a.IPs, ip.Address.Addr().String())
-	}
-	w.truth.Attach(a)
-	w.ledger.Expect(a.Lease, identity, a.String(), a.From)
-	return true
-}
-
-// request is what the plugin says of the sandbox.
-func (sb *sandbox) request(command agentapi.Command, pod *corev1.Pod, pool string) *agentapi.Request {
-	r := &agentapi.Request{
-		Command: command, ContainerID: sb.id, NetNS: sb.path, Interface: iface, Network: pool, Pool: pool,
-	}
-	if pod != nil {
-		r.Pod = agentapi.Pod{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID)}
-	}
-	return r
-}
 
 // ask puts a question to the agent as the plugin does. A caller that hangs up closes the connection after that time, or by its
 // call.
@@ -372,55 +264,4 @@ func (n *node) ack(container string) {
 		clear(n.acked)
 	}
 	n.acked[container] = true
-}
-
-// tearAtWrite kills the agent when it writes its journal the next time, and tears what it wrote at any byte: the power went before
-// it was on the disk. What was answered for is left alone, since it was.
-func (n *node) tearAtWrite(rng *rand.Rand, limit time.Duration) bool {
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
-	if err != nil {
-		return false
-	}
-	watch := os.NewFile(uintptr(fd), "inotify")
-	defer func() { _ = watch.Close() }()
-	if _, err := unix.InotifyAddWatch(fd, filepath.Join(n.stateDir(), "journal"), unix.IN_MODIFY); err != nil {
-		return false
-	}
-	_ = watch.SetReadDeadline(time.Now().Add(limit))
-	if _, err := watch.Read(make([]byte, 4096)); err != nil {
-		return false
-	}
-	return n.w.kill(n.agent, n.w.between(rng, 0, time.Second), func() {
-		n.w.pause(20 * time.Millisecond) // for answers that are in sockets
-		if cut, whole := n.tear(rng); whole > 0 {
-			n.w.logf("%s: power went while the journal was written: %d of %d octets of its last record are left", n.name, cut, whole)
-			n.w.inject("F4", "power loss while the journal is written", "m3-m4")
-		}
-	})
-}
-
-// tear leaves a part of the journal's last line, if nobody was answered by it.
-func (n *node) tear(rng *rand.Rand) (left, whole int) {
-	path := filepath.Join(n.stateDir(), "journal")
-	content, err := os.ReadFile(path)
-	if err != nil || len(content) == 0 {
-		return 0, 0
-	}
-	start := bytes.LastIndexByte(content[:len(content)-1], '\n') + 1
-	var record struct {
-		Container string `json:"container"`
-	}
-	line := content[start:]
-	if len(line) > 9 {
-		_ = json.Unmarshal(line[9:], &record)
-	}
-	n.mu.Lock()
-	acked := n.acked[record.Container]
-	n.mu.Unlock()
-	if acked || record.Container == "" {
-		return 0, 0
-	}
-	left = rng.IntN(len(line))
-	_ = os.Truncate(path, int64(start+left))
-	return left, len(line)
 }
