@@ -192,6 +192,7 @@ func (w *world) start(o worldOptions) error {
 			return err
 		}
 	}
+	w.background.Go(w.tendBrakes)
 	return w.furnish()
 }
 
