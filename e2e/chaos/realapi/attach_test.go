@@ -145,6 +145,7 @@ func (s *slot) try() error {
 	req := box.request(agentapi.Add, s.pod, s.pool)
 	s.doing.Store("ADD")
 	s.node.adds <- struct{}{}
+	asked := s.w.clock.Now()
 	if box.isDead() { // and the runtime with it
 		<-s.node.adds
 		return errOff
@@ -176,7 +177,14 @@ func (s *slot) try() error {
 	}
 	s.w.count.adds.Add(1)
 	s.address, s.since = lease.Name, s.w.clock.Now()
-	s.w.history.Claim(lease.Name, s.identity(), s.made, s.w.clock.Now())
+	// The address may be the pod's since it was made; what it had already it has at the latest when it is asked for. (Histories of which all
+	// operations overlap take for ever to check.)
+	since := s.made
+	if s.claimed == string(s.pod.UID)+" "+lease.Name {
+		since = asked
+	}
+	s.claimed = string(s.pod.UID) + " " + lease.Name
+	s.w.history.Claim(lease.Name, s.identity(), since, s.w.clock.Now())
 	if gone {
 		s.mayRelease(s.pod, s.address)
 		s.teardown(box, s.pod)

@@ -45,6 +45,7 @@ type slot struct {
 	box     *sandbox
 	lease   *agentapi.Lease
 	address string // of the lease
+	claimed string // UID of the pod that was attached last, and its lease
 
 	traceMu sync.Mutex
 	trace   []string // what was done to it last
