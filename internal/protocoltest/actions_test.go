@@ -56,6 +56,7 @@ func (w *world) machine() map[string]func(*rapid.T) {
 			w.settle()
 			w.truth.check()
 			w.raise()
+			w.sweep()
 		},
 	}
 }

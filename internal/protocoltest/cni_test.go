@@ -113,6 +113,9 @@ func (w *world) finish(c *call) {
 	}
 	w.logf("%s %s: %s", c.node.name, requestText(c.req), outcomeText(c, failure))
 	w.stats.finished(c.req.Command, failure == nil && !c.hungUp)
+	if s != nil && c.req.Command == agentapi.Del && (c.hungUp || c.err != nil || failure == nil) {
+		s.goes = time.Now().Add(teardown)
+	}
 	switch {
 	case c.hungUp || !c.node.on:
 		// The plugin was killed: whatever the agent has answered, no link has it.
@@ -176,6 +179,28 @@ func (s *sandbox) stop() {
 		req.NetNS = ""
 	}
 	s.node.ask(req, s)
+}
+
+// teardown is how long a runtime takes at the longest from the end of a DEL, however it ended, to the end of the link. It is what a
+// pool's cooldown must cover: no address is held for a sandbox of which its runtime has said that it ends.
+const teardown = 8 * time.Second
+
+// tearDownLinks ends the links whose time is over, and returns for how long there is none to be ended.
+func (w *world) tearDownLinks() time.Duration {
+	next := kubeletPeriod
+	for _, n := range w.nodes {
+		for _, s := range n.sandboxes {
+			if !s.alive || s.goes.IsZero() {
+				continue
+			}
+			if left := time.Until(s.goes); left > 0 {
+				next = min(next, left)
+				continue
+			}
+			s.vanish("its sandbox ends")
+		}
+	}
+	return next
 }
 
 // vanish removes the network namespace, with the link in it.

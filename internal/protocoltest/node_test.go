@@ -80,6 +80,8 @@ type sandbox struct {
 	alive bool
 	// ending: the runtime has begun to end it. Its link is the last to go.
 	ending bool
+	// goes is when at the latest its link goes, if the runtime has begun to remove it.
+	goes time.Time
 	// toDelete: a DEL is still to be sent, or has failed.
 	toDelete bool
 	// adds are its ADDs that are being served.
@@ -190,7 +192,7 @@ func (n *node) copyDisk(torn int) {
 func (n *node) startAgent() {
 	w := n.world
 	a := &agentProcess{
-		process: &process{name: w.name("agent-of-" + n.name + "-"), cut: n.apiCut}, socket: newSocket(),
+		process: &process{name: w.name("agent-of-" + n.name + "-"), cut: n.apiCut}, socket: newSocket(n.wrong),
 		done: make(chan struct{}), since: time.Now(),
 	}
 	live := w.server.Client(a.name, w.net.transport(a.process))

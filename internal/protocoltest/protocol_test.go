@@ -5,11 +5,14 @@
 package protocoltest
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"testing"
 	"time"
@@ -40,10 +43,22 @@ func run(m *testing.M) int {
 	flag.Parse()
 	ctrl.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())
-	// One goroutine at a time, so that the same draws lead to the same run.
+	// One goroutine at a time, and none that the garbage collector has interrupted, so that the same draws lead to the same run.
 	runtime.GOMAXPROCS(1)
-	debug.SetGCPercent(400)
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(4 * sweepAt)
 	return m.Run()
+}
+
+// sweepAt is how much garbage there may be.
+const sweepAt = 256 << 20
+
+// sweep collects the garbage, while nobody else has anything to do.
+func (*world) sweep() {
+	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	if metrics.Read(heap); heap[0].Value.Uint64() > sweepAt {
+		runtime.GC() //nolint:revive // see run
+	}
 }
 
 // TestProtocol is the harness: whatever happens, in whatever order, the invariants hold after each step, and at the end of each run all pods
@@ -57,18 +72,17 @@ func TestProtocol(t *testing.T) {
 		}
 		steps = n
 	}
-	for name, value := range map[string]int{"rapid.checks": max(1, steps/stepsOfRun), "rapid.steps": stepsOfRun} {
-		if flag.Lookup(name).Value.String() == flag.Lookup(name).DefValue {
-			if err := flag.Set(name, strconv.Itoa(value)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	seed := cmp.Or(flagOf[uint64]("rapid.seed"), rand.Uint64N(1<<32))
+	// More runs than the mean needs: those after the last step do nothing.
+	setDefault(t, "rapid.checks", max(1, 2*steps/stepsOfRun))
+	setDefault(t, "rapid.steps", stepsOfRun)
+	setDefault(t, "rapid.seed", seed)
 	s, start := newStats(), time.Now()
+	s.Seed = seed
 	defer func() {
 		s.Seconds = time.Since(start).Seconds()
 		t.Logf("%.0f steps/s\n%s", float64(s.Steps)/s.Seconds, s)
-		s.Replay = fmt.Sprintf("%s=%d go test -tags property ./internal/protocoltest -run TestProtocol -rapid.seed=%d", stepsEnv, steps, s.Seed)
+		s.Replay = fmt.Sprintf("%s=%d go test -tags property ./internal/protocoltest -run 'TestProtocol$' -rapid.seed=%d", stepsEnv, steps, seed)
 		if t.Failed() {
 			s.Violations = append(s.Violations, "see the log of TestProtocol")
 		}
@@ -77,6 +91,9 @@ func TestProtocol(t *testing.T) {
 		}
 	}()
 	rapid.Check(t, func(rt *rapid.T) {
+		if s.Steps >= int64(steps) && !t.Failed() {
+			return
+		}
 		s.runs++
 		dir, err := os.MkdirTemp(scratch(), "macpool-property")
 		if err != nil {
@@ -85,6 +102,25 @@ func TestProtocol(t *testing.T) {
 		defer func() { _ = os.RemoveAll(dir) }()
 		rapid.SyncTest(rt, func(rt *rapid.T) { play(rt, s, dir) })
 	})
+}
+
+// flagOf is the value of one of rapid's flags.
+func flagOf[T any](name string) (value T) {
+	if getter, ok := flag.Lookup(name).Value.(flag.Getter); ok {
+		value, _ = getter.Get().(T)
+	}
+	return value
+}
+
+// setDefault sets one of rapid's flags that the command line has not.
+func setDefault(t *testing.T, name string, value any) {
+	t.Helper()
+	if flag.Lookup(name).Value.String() != flag.Lookup(name).DefValue {
+		return
+	}
+	if err := flag.Set(name, fmt.Sprint(value)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // play is one run.

@@ -18,13 +18,16 @@ import (
 // socket is a UNIX socket in memory, as far as the agent and its plugin use one: a write is buffered by the kernel and succeeds although
 // nobody may ever read it, until the other end is closed.
 type socket struct {
+	// off is by how much the clock of who listens is wrong. Its deadlines are of that clock.
+	off time.Duration
+
 	mu      sync.Mutex
 	backlog []net.Conn
 	closed  bool
 	changed chan struct{}
 }
 
-func newSocket() *socket { return &socket{changed: make(chan struct{})} }
+func newSocket(off time.Duration) *socket { return &socket{off: off, changed: make(chan struct{})} }
 
 var _ net.Listener = &socket{}
 
@@ -43,6 +46,7 @@ func (s *socket) dial() (*conn, error) {
 		return nil, errRefused
 	}
 	near, far := newPair()
+	far.off = s.off
 	s.backlog = append(s.backlog, far)
 	s.tellLocked()
 	return near, nil
@@ -97,6 +101,7 @@ type conn struct {
 	*pair
 
 	end      int
+	off      time.Duration
 	deadline time.Time
 }
 
@@ -178,7 +183,9 @@ func (c *conn) Close() error {
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.deadline = t
+	if c.deadline = t; !t.IsZero() {
+		c.deadline = t.Add(-c.off)
+	}
 	c.tellLocked()
 	return nil
 }

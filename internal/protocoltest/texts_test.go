@@ -53,7 +53,7 @@ func claimText(c *v1alpha1.MacClaim) string {
 }
 
 func leaseText(l *v1alpha1.MacLease) string {
-	text := fmt.Sprintf("%s (version %s) of %s", l.Name, l.ResourceVersion, identityOf(l))
+	text := fmt.Sprintf("%s (version %s) of %s (%s)", l.Name, l.ResourceVersion, identityOf(l), l.Spec.ClaimRef.UID)
 	if l.Spec.NodeName != "" {
 		text += " on " + l.Spec.NodeName
 	}

@@ -54,6 +54,13 @@ type truth struct {
 	leases    map[string]tenure    // lease -> what is known of its last change of hands
 	asks      []ask                // what nodes have asked the VLAN, the latest last
 	reports   map[string]time.Time // node -> when its agent's report was written last
+	forced    map[hold]bool        // what an administrator has ended
+}
+
+// hold is that of an address by a pod.
+type hold struct {
+	pod   types.UID
+	lease string
 }
 
 // ask is a question to the VLAN and what came of it.
@@ -76,7 +83,7 @@ type tenure struct {
 func newTruth(w *world) *truth {
 	return &truth{
 		world: w, sandboxes: map[string]*sandbox{}, links: map[string]*link{}, uses: map[string]use{}, leases: map[string]tenure{},
-		reports: map[string]time.Time{},
+		reports: map[string]time.Time{}, forced: map[hold]bool{},
 	}
 }
 
@@ -105,14 +112,23 @@ func (t *truth) answered(c *call, lease *agentapi.Lease) {
 	if s == nil || !s.alive {
 		return // there is no link to set up
 	}
-	t.checkResult(s, lease)
+	if lease == nil {
+		t.world.violate("I3", "the ADD of sandbox %s succeeded with nothing", s.id)
+		return
+	}
+	l := &link{sandbox: s, lease: lease.Name, mac: lease.MAC, ips: parseIPs(lease), since: time.Now()}
+	if t.forced[hold{s.uid, lease.Name}] {
+		l.void, l.voidSince, l.why = true, l.since, "Forced"
+	} else {
+		t.checkResult(s, lease)
+	}
 	if known := t.links[s.id]; known != nil {
 		if known.lease != lease.Name || known.mac != lease.MAC {
 			t.world.violate("R-C2", "%s was given %s, and %s at the next ADD", known, known.lease, lease.Name)
 		}
 		return
 	}
-	t.links[s.id] = &link{sandbox: s, lease: lease.Name, mac: lease.MAC, ips: parseIPs(lease), since: time.Now()}
+	t.links[s.id] = l
 	delete(t.uses, lease.Name)
 	t.checkUnique()
 }

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/internal/memapi"
+	"github.com/macpool/macpool/internal/protocoltest/dice"
 )
 
 // world is everything there is in one run: the API and the network to it, managers, nodes with their agents and runtimes, and the
@@ -53,6 +54,8 @@ type world struct {
 	// trace, if set, gets what is logged, with the time.
 	trace io.Writer
 
+	// turns counts the times that the driver had its turn.
+	turns      uint64
 	names      int
 	violations []string
 }
@@ -133,6 +136,8 @@ const maxRounds = 4_000
 func (w *world) settle() {
 	w.t.Helper()
 	for range maxRounds {
+		w.turns++
+		dice.Load(w.turns)
 		synctest.Wait()
 		w.collect()
 		w.restartFailed()
@@ -161,12 +166,15 @@ func (w *world) pass(d time.Duration) {
 	for {
 		w.settle()
 		w.watchNodes()
+		next := w.tearDownLinks()
 		left := time.Until(end)
 		if left <= 0 {
 			w.truth.checkFences()
 			return
 		}
-		timer := time.NewTimer(min(left, kubeletPeriod))
+		w.turns++
+		dice.Load(w.turns)
+		timer := time.NewTimer(min(left, next))
 		select {
 		case <-w.net.arrived:
 		case <-timer.C:
