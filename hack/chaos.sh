@@ -58,7 +58,7 @@ dataplane() {
 }
 
 properties() { # STEPS SEED
-	MACPOOL_PROPERTY_STEPS=$1 go test -trimpath -tags property -count=1 -timeout 0 -v -run '^TestProtocol$' ./internal/protocoltest -rapid.seed="$2"
+	MACPOOL_PROPERTY_STEPS=$1 go test -trimpath -tags property -count=1 -timeout 0 -v -run '^TestProtocol$' ./internal/protocoltest -rapid.seed="$2" -rapid.nofailfile
 }
 
 model() { go test -trimpath -count=1 -timeout 30m -v -run '^TestModel$' ./internal/model; }
@@ -81,7 +81,7 @@ chaos)
 		local code=0
 		if wants dataplane; then run dataplane dataplane -seed "$seed" -duration 50s -actors 28 || code=1; fi
 		if wants model; then run model model || code=1; fi
-		if wants properties; then run properties properties "${STEPS:-20000}" "$seed" || code=1; fi
+		if wants properties; then run properties properties "${STEPS:-4000}" "$seed" || code=1; fi
 		return $code
 	}
 	lane &
@@ -93,7 +93,7 @@ chaos)
 	if wants mutants && [ -d e2e/mutants ]; then run mutants mutants || failed=1; fi
 	;;
 soak)
-	parts="model realapi outages restores dataplane mutants"
+	parts="model properties realapi outages restores dataplane mutants"
 	binary e2e/chaos/realapi
 	binary e2e/chaos/dataplane
 	if wants model; then MACPOOL_MODEL_LONG=1 run model model || failed=1; fi

@@ -34,8 +34,8 @@ const (
 	// traceEnv is a file to which all runs append all that happens.
 	traceEnv = "MACPOOL_PROPERTY_TRACE"
 
-	defaultSteps = 20_000
-	// stepsOfRun is the mean of a run.
+	defaultSteps = 4_000
+	// stepsOfRun is the mean of a run. Each ends with an hour in which everything must come to rest, which costs as much as many steps.
 	stepsOfRun = 400
 )
 
@@ -77,16 +77,16 @@ func TestProtocol(t *testing.T) {
 	setDefault(t, "rapid.checks", max(1, 2*steps/stepsOfRun))
 	setDefault(t, "rapid.steps", stepsOfRun)
 	setDefault(t, "rapid.seed", seed)
-	s, start := newStats(), time.Now()
+	s := newStats()
 	s.Seed = seed
 	defer func() {
-		s.Seconds = time.Since(start).Seconds()
+		s.Seconds = time.Since(s.start).Seconds()
 		t.Logf("%.0f steps/s\n%s", float64(s.Steps)/s.Seconds, s)
 		s.Replay = fmt.Sprintf("%s=%d go test -tags property ./internal/protocoltest -run 'TestProtocol$' -rapid.seed=%d", stepsEnv, steps, seed)
-		if t.Failed() {
+		if t.Failed() && len(s.Violations) == 0 {
 			s.Violations = append(s.Violations, "see the log of TestProtocol")
 		}
-		if err := s.Write(os.Getenv(report.DirEnv), "properties"); err != nil {
+		if err := s.Write(os.Getenv(report.DirEnv), s.name()); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -94,6 +94,7 @@ func TestProtocol(t *testing.T) {
 		if s.Steps >= int64(steps) && !t.Failed() {
 			return
 		}
+		s.progress()
 		s.runs++
 		dir, err := os.MkdirTemp(scratch(), "macpool-property")
 		if err != nil {

@@ -114,7 +114,9 @@ func (w *world) logf(format string, args ...any) {
 
 // violate notes that the protocol broke a promise. It is raised when nobody holds a lock.
 func (w *world) violate(invariant, format string, args ...any) {
-	w.violations = append(w.violations, invariant+": "+fmt.Sprintf(format, args...))
+	text := invariant + ": " + fmt.Sprintf(format, args...)
+	w.stats.violated(invariant, text)
+	w.violations = append(w.violations, text)
 }
 
 func (w *world) raise() {
