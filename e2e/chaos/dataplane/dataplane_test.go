@@ -111,6 +111,7 @@ func (w *world) finish() {
 	t.mu.Unlock()
 	w.scan.mu.Lock()
 	w.report.Figures["scans"] = float64(w.scan.looks)
+	w.report.Figures["looksAtForgottenSandboxes"] = float64(w.scan.forgotten)
 	w.report.Figures["namespacesScanned"] = float64(w.scan.namespaces)
 	w.report.Figures["scanMeanMs"] = w.scan.spent.Seconds() * 1000 / float64(max(1, w.scan.looks))
 	w.scan.mu.Unlock()

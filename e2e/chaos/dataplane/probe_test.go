@@ -107,6 +107,9 @@ func (a *asker) judgeTwo(ip netip.Addr, macs []string, who string, asked time.Ti
 		a.flux++
 		return
 	}
+	if a.w.scan.twoOfOnePod(ip.String()) {
+		return
+	}
 	a.w.violate(duplicate, "%s was answered for %d times: %s; %s (I1)", ip, len(macs), strings.Join(macs, ", "), who)
 }
 

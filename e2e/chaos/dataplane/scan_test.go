@@ -26,7 +26,11 @@ type scanner struct {
 	// split are identities that may have two holders until then: they are cut off from each other, or were healed a moment ago.
 	split map[string]ending
 
+	// twice is when an address was seen last in two sandboxes of one pod, of which its runtime knew one.
+	twice map[string]time.Time
+
 	looks, namespaces int64
+	forgotten         int64 // looks that saw that
 	spent             time.Duration
 	apart             int64 // looks that saw two holders in two layer 2 domains
 }
@@ -43,7 +47,7 @@ func (h holding) String() string {
 }
 
 func newScanner(w *world) *scanner {
-	return &scanner{w: w, up: map[string][]*lab.PodSandbox{}, lately: map[string]map[*lab.PodSandbox]time.Time{}, split: map[string]ending{}}
+	return &scanner{w: w, up: map[string][]*lab.PodSandbox{}, lately: map[string]map[*lab.PodSandbox]time.Time{}, split: map[string]ending{}, twice: map[string]time.Time{}}
 }
 
 func (s *scanner) run() {
@@ -192,7 +196,26 @@ func (s *scanner) judge(address string, a, b holding) {
 		}
 		return
 	}
+	if sameIdentity(a, b) && a.host == b.host && a.sandbox.UID == b.sandbox.UID && (a.forgotten() || b.forgotten()) {
+		// The runtime has lost a sandbox of the pod, whose interface is still up, and has made another (F34). It is one owner. The kernel refuses
+		// the second interface on macvlan; nobody does on a bridge.
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.forgotten++
+		s.twice[address] = time.Now()
+		return
+	}
 	s.w.violate(duplicate, "%s is up twice: %s, and %s (I1)", address, a, b)
+}
+
+// forgotten tells whether the runtime knows nothing of the sandbox.
+func (h holding) forgotten() bool { return !slices.Contains(h.host.Runtime.Sandboxes(), h.sandbox) }
+
+// twoOfOnePod tells whether the address was just seen up in two sandboxes of one pod, one of them forgotten by its runtime.
+func (s *scanner) twoOfOnePod(address string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.twice[address]) < 5*time.Second
 }
 
 func sameIdentity(a, b holding) bool {

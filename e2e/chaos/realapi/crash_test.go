@@ -73,7 +73,10 @@ func (w *world) crash(rng *rand.Rand, at crashPoint, how string) {
 	stop := w.between(rng, 200*time.Millisecond, 4*time.Second)
 	row, class := victims[how](at.client)
 	t := &trap{
-		match: func(r *faultproxy.Request) bool { return kindOf(r) == at.client && at.match(r) },
+		// The far nodes have an episode of their own, in which one must remember for how long the other has been silent.
+		match: func(r *faultproxy.Request) bool {
+			return kindOf(r) == at.client && !strings.HasPrefix(r.Client, farPrefix) && at.match(r)
+		},
 		phase: at.phase, k: 1 + rng.IntN(4),
 		// One that is stopped has its request done meanwhile; one that is killed has not heard of it.
 		through: how != "kill" && how != "kill api" && how != "kill etcd" && how != "power off",

@@ -34,6 +34,7 @@ const (
 	// this machine does not count: nodes do not share one.
 	fencedWithin = 5 * time.Second
 	farPods      = 4
+	farPrefix    = "far-" // of the nodes' names
 )
 
 // quickPool takes over from a silent node without asking the VLAN, of which there is none here. Two holders at once are its risk, until
@@ -67,8 +68,9 @@ func (w *world) farAway() {
 	}
 	w.away.Store(true)
 	defer w.away.Store(false)
-	w.cutAndReplace(old, next)
-	w.outOfService(next, old)
+	if w.cutAndReplace(old, next) {
+		w.outOfService(next, old)
+	}
 }
 
 // moveTo starts the pods on a node, each with a link of its own.
@@ -102,7 +104,7 @@ func (w *world) moveTo(slots []*slot, n *node, within time.Duration) bool {
 }
 
 // cutAndReplace cuts the old node off from the API while its pods run, replaces them on the next, and lets the old one come back.
-func (w *world) cutAndReplace(old, next *node) {
+func (w *world) cutAndReplace(old, next *node) bool {
 	cut := w.clock.Now()
 	old.proxy.Partition(faultproxy.Refused)
 	w.setReady(old, corev1.ConditionUnknown)
@@ -120,9 +122,9 @@ func (w *world) cutAndReplace(old, next *node) {
 		w.truth.Excuse(box.id)
 	}
 	asked := w.clock.Now()
-	if !w.moveTo(w.far, next, 3*takeoverAfter) {
+	if !w.moveTo(w.far, next, 4*takeoverAfter) {
 		old.proxy.Heal()
-		return
+		return false
 	}
 	for _, s := range w.far {
 		if took := s.since.Sub(asked); took < takeoverAfter-time.Second {
@@ -148,9 +150,8 @@ func (w *world) cutAndReplace(old, next *node) {
 		w.figureMax("fencedAfterSecondsWithoutStall", (took - stall).Seconds())
 		box.remove()
 	}
-	w.mu.Lock()
-	w.report.Figures["takeovers"] += float64(len(before))
-	w.mu.Unlock()
+	w.addFigure("takeovers", float64(len(before)))
+	return true
 }
 
 // outOfService ends a node's power for good and says so; its pods run elsewhere at once. Later it is repaired.

@@ -180,7 +180,7 @@ func (w *world) start(o worldOptions) error {
 		w.nodes = append(w.nodes, n)
 	}
 	for i := range o.farNodes {
-		n, err := w.newNode(w.ctx, fmt.Sprintf("far-%d", i+1))
+		n, err := w.newNode(w.ctx, fmt.Sprintf("%s%d", farPrefix, i+1))
 		if err != nil {
 			return err
 		}
