@@ -31,8 +31,10 @@ func NewManager(live *Client, views *Cache, log logr.Logger) *Manager {
 	return &Manager{live: live, cache: views, log: log}
 }
 
-// Start runs what was added, and the cache, until ctx ends; then it waits for them.
+// Start runs what was added, and the cache, until ctx ends or one of them fails; then it waits for them.
 func (m *Manager) Start(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	var running sync.WaitGroup
 	running.Go(func() { _ = m.cache.Start(ctx) })
 	failures := make(chan error, len(m.runnables))
@@ -41,6 +43,7 @@ func (m *Manager) Start(ctx context.Context) error {
 			running.Go(func() {
 				if err := r.Start(ctx); err != nil && ctx.Err() == nil {
 					failures <- err
+					stop()
 				}
 			})
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/macpool/macpool/controllers"
 	"github.com/macpool/macpool/internal/binding"
 	"github.com/macpool/macpool/internal/memapi"
+	"github.com/macpool/macpool/internal/timeline"
 	"github.com/macpool/macpool/internal/view"
 )
 
@@ -43,7 +44,11 @@ func (w *world) startManager(wrong time.Duration) *manager {
 	m.view = newView(m.process, w.server, cache)
 	mgr := memapi.NewManager(live, cache, logr.Discard())
 	feed := view.NewFeed()
-	binder := &binding.Binder{Client: live, Index: feed.Index, Clock: clk}
+	gate := timeline.New(live, clk, timeline.Times{})
+	m.view.relisted = func() { gate.Doubt() }
+	binder := &binding.Binder{Client: live, Index: feed.Index, Clock: clk, Gate: gate.Check}
+	recovery := &controllers.Recovery{Client: mgr.GetClient(), Reader: live, Binder: binder, Gate: gate, Recorder: noEvents{}, Clock: clk}
+	brake := &controllers.Brake{Clock: clk, Leased: func(pool string) uint64 { return feed.Index.Count(pool).Leased }}
 	wake := make(chan event.TypedGenericEvent[*v1alpha1.MacClaim])
 	ctx, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
@@ -51,13 +56,22 @@ func (w *world) startManager(wrong time.Duration) *manager {
 		SetupWithManager(context.Context, ctrl.Manager) error
 	}{
 		feed,
-		&controllers.MacPoolReconciler{Client: mgr.GetClient(), APIReader: live, Feed: feed, Clock: clk, Wake: wake},
-		&controllers.MacClaimReconciler{
-			Client: mgr.GetClient(), APIReader: live, Binder: binder, Feed: feed, Recorder: noEvents{}, Clock: clk, Wake: wake,
+		recovery,
+		&controllers.MacPoolReconciler{
+			Client: mgr.GetClient(), APIReader: live, Feed: feed, Clock: clk, Wake: wake, Brake: brake, Recovery: recovery,
 		},
-		&controllers.PodReconciler{Client: mgr.GetClient(), APIReader: live, Binder: binder, Recorder: noEvents{}, Clock: clk},
-		&controllers.LeaseReconciler{Client: mgr.GetClient(), APIReader: live, Binder: binder, Clock: clk, Wake: wake},
-		&controllers.HolderReconciler{Client: mgr.GetClient(), APIReader: live, Binder: binder, Recorder: noEvents{}, Clock: clk},
+		&controllers.MacClaimReconciler{
+			Client: mgr.GetClient(), APIReader: live, Binder: binder, Feed: feed, Recorder: noEvents{}, Clock: clk, Wake: wake, Brake: brake,
+			Gate: gate.Check,
+		},
+		&controllers.PodReconciler{Client: mgr.GetClient(), APIReader: live, Binder: binder, Recorder: noEvents{}, Clock: clk, Gate: gate.Check},
+		&controllers.LeaseReconciler{
+			Client: mgr.GetClient(), APIReader: live, Binder: binder, Clock: clk, Wake: wake, Brake: brake, Gate: gate.Check,
+		},
+		&controllers.HolderReconciler{
+			Client: mgr.GetClient(), APIReader: live, Binder: binder, Recorder: noEvents{}, Clock: clk, Gate: gate.Check,
+		},
+		&controllers.MacNodeReconciler{Client: mgr.GetClient(), APIReader: live, Clock: clk},
 		&controllers.NADReconciler{Client: mgr.GetClient(), Recorder: noEvents{}},
 	} {
 		w.must(c.SetupWithManager(ctx, mgr))

@@ -27,6 +27,9 @@ type viewOf struct {
 	// relist: the next thing that a kind sees is a list.
 	relist map[string]bool
 
+	// relisted, if set, is told of each list but the first.
+	relisted func()
+
 	// When nothing was left to be seen.
 	server             *memapi.Server
 	version, informers int
@@ -62,6 +65,9 @@ func (v *viewOf) follow() bool {
 		case behind < 0 || v.relist[i.Name()]:
 			if i.Served() {
 				delete(v.relist, i.Name())
+				if i.HasSynced() && v.relisted != nil {
+					v.relisted()
+				}
 				i.Relist()
 				changed = true
 			}
