@@ -65,8 +65,11 @@ func setSuspects(pool *v1alpha1.MacPool, suspects []v1alpha1.MacClaim, links []s
 		}
 	}
 	due := func(q v1alpha1.WireQuestion) bool {
-		age := now.Sub(q.AskedAt.Time)
-		return age >= askAgainAfter || age < -askAgainAfter // by a clock that was set since
+		// A replica whose clock differs asks at other times. Two that put that right in turn would never wait for an answer.
+		if at, ok := asked[q.LeaseName]; ok && now.Sub(at).Abs() < askAgainAfter {
+			return false
+		}
+		return now.Sub(q.AskedAt.Time).Abs() >= askAgainAfter // also by a clock that was set since
 	}
 	standing := map[string]v1alpha1.WireQuestion{} // lease -> question that is good
 	before := map[string]time.Time{}               // lease -> when it was asked, good or not

@@ -24,6 +24,22 @@ func suspectClaim(n int, reason string) v1alpha1.MacClaim {
 	}}
 }
 
+// Two replicas whose clocks differ by an hour leave each other's questions alone for as long as an answer takes (F11, F13).
+func TestReplicasWithOtherClocksLetQuestionsStand(t *testing.T) {
+	start := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	pool, claim := &v1alpha1.MacPool{}, suspectClaim(8, v1alpha1.ClaimReasonNodeDeleted)
+	asked := [2]map[string]time.Time{{}, {}}
+	questions := map[string]bool{}
+	for second := range 240 {
+		now := start.Add(time.Duration(second)*time.Second + time.Duration(second%2)*time.Hour)
+		setSuspects(pool, []v1alpha1.MacClaim{claim}, []string{"eth0.50"}, asked[second%2], now)
+		questions[pool.Status.Questions[0].AskedAt.String()] = true
+	}
+	if len(questions) > 2 {
+		t.Errorf("one question was asked %d times within four minutes, want at most once by each replica", len(questions))
+	}
+}
+
 // What is asked follows from the claims alone, so that replicas agree, and what stands is kept while it is good.
 func TestSetSuspects(t *testing.T) {
 	start := time.Date(2026, 11, 25, 12, 0, 0, 500, time.UTC)
