@@ -242,6 +242,10 @@ func TestBusyAPI(t *testing.T) {
 		return answer(req, http.StatusServiceUnavailable), nil
 	})
 	f.add(t, n, "c1", pod)
+	// What was answered was written (I3, M07).
+	if status := f.claimOf(t, pod).Status; status.LeaseName == "" || status.Holder == nil || status.Holder.PodUID != pod.UID {
+		t.Errorf("the ADD was answered, and its claim has %+v", status)
+	}
 
 	n = startNode(t, func(o *Options) { o.Times.API = time.Second })
 	n.wire.hook(func(req *http.Request, _ http.RoundTripper) (*http.Response, error) {
