@@ -162,6 +162,20 @@ func TestFenceInContact(t *testing.T) {
 	awaitDeleted(t, n, "c2")
 }
 
+// TestFenceWithoutPool: an address of a pool that was deleted moves on like any other (R-G7, F24).
+func TestFenceWithoutPool(t *testing.T) {
+	f, n := newFixture(t), newNode(t)
+	removed := record(n)
+	n.start(t)
+	n.awaitReady(t)
+	pod := f.newPod(t, "forced", n.name, "")
+	lease := f.attach(t, n, "c1", pod)
+	f.awaitCached(t, n, pod)
+	f.must(t, f.Delete(t.Context(), f.pool))
+	f.endHold(t, pod, v1alpha1.EndForced)
+	removed.await(t, link(lease))
+}
+
 // awaitCached waits until the agent's cache has the pod's claim, held by the pod.
 func (f *fixture) awaitCached(t *testing.T, n *node, pod *corev1.Pod) {
 	t.Helper()
