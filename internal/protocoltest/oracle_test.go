@@ -105,8 +105,13 @@ func (t *truth) judgeEnd(l *link, end v1alpha1.PreviousHolder, claim *v1alpha1.M
 		}
 	case v1alpha1.EndForced:
 	case v1alpha1.EndNodeDeleted:
-		// What was asked may be some minutes old.
-		if !n.wireCut && time.Since(n.wireBack) > 6*time.Minute {
+		// What was asked may be some minutes old. A link that came up after that, by an ADD of a pod that was on its way out of the API,
+		// nobody can have heard. Its agent hears of the end, and removes it.
+		asked := t.askedWithin(l, 6*time.Minute)
+		switch {
+		case len(asked) == 0:
+			why = "nobody asked the VLAN"
+		case !n.wireCut && time.Since(n.wireBack) > 6*time.Minute && asked[0].at.After(l.since):
 			why = "it could have been heard on the VLAN"
 		}
 	case v1alpha1.EndTakenOver:
@@ -127,6 +132,20 @@ func (t *truth) judgeEnd(l *link, end v1alpha1.PreviousHolder, claim *v1alpha1.M
 	if !end.Reason.Attested() {
 		l.void, l.voidSince, l.why = true, time.Now(), string(end.Reason)
 	}
+}
+
+// askedWithin are the questions about a link's addresses that are not older than that, the latest first.
+func (t *truth) askedWithin(l *link, age time.Duration) []ask {
+	var all []ask
+	for _, a := range slices.Backward(t.asks) {
+		if time.Since(a.at) > age {
+			break
+		}
+		if slices.ContainsFunc(l.ips, func(ip netip.Addr) bool { return slices.Contains(a.ips, ip) }) {
+			all = append(all, a)
+		}
+	}
+	return all
 }
 
 // askedInVain tells whether the new holder's node has just asked for the address and heard nothing.
