@@ -103,13 +103,16 @@ func (w *world) must(what string, call func() error) bool {
 // errGiveUp : the pod is not attached now; a later step tries again.
 var errGiveUp = errors.New("not attached yet")
 
+// maxBackoff is how long a pod waits at most before it is tried again. A kubelet's is longer.
+const maxBackoff = 3 * time.Second
+
 // attach lets the kubelet make sandboxes until one is attached, for a while.
 func (s *slot) attach(what interface{ Add(int64) int64 }) {
 	if s.pod == nil {
 		return
 	}
 	deadline := s.w.clock.Now().Add(40 * time.Second)
-	for backoff := 50 * time.Millisecond; s.w.ctx.Err() == nil; backoff = min(2*backoff, time.Second) {
+	for backoff := 50 * time.Millisecond; s.w.ctx.Err() == nil; backoff = min(2*backoff, maxBackoff) {
 		s.node.awaitPower()
 		if err := s.try(); err == nil {
 			what.Add(1)
