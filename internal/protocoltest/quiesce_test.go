@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -115,12 +116,13 @@ func (w *world) mayWait(p *corev1.Pod, claim *v1alpha1.MacClaim) bool {
 }
 
 // forceSuspects is the administrator, who releases by hand what cannot be told by the nodes that there are: of a node that was
-// deleted, two others must have asked the VLAN.
+// deleted, two others must have asked the VLAN, and they know the link to ask on by the networks that name the pool. Those are gone
+// when all namespaces that had some are being deleted, which wait for the very claim.
 func (w *world) forceSuspects() {
-	if len(w.nodes) > 2 {
-		return
-	}
 	for _, claim := range w.heldClaims() {
+		if len(w.nodes) > 2 && w.isNamed(claim.Spec.PoolRef.Name) {
+			continue
+		}
 		suspect := conditionOf(claim, v1alpha1.ClaimSuspect)
 		if suspect == nil || suspect.Reason != v1alpha1.ClaimReasonNodeDeleted || len(w.truth.linksOf(claim)) > 0 {
 			continue
@@ -129,6 +131,13 @@ func (w *world) forceSuspects() {
 		forced.Annotations = map[string]string{v1alpha1.AnnotationForceRelease: "nothing is there"}
 		w.must(w.admin.Update(background, forced))
 	}
+}
+
+// isNamed tells whether a network names the pool.
+func (w *world) isNamed(pool string) bool {
+	return slices.ContainsFunc(all[*nadv1.NetworkAttachmentDefinition](w, "NetworkAttachmentDefinition"), func(nad *nadv1.NetworkAttachmentDefinition) bool {
+		return nad.Name == pool
+	})
 }
 
 // linksOf are the links of the claim's holder.

@@ -84,6 +84,18 @@ func objectText(o client.Object) string {
 		return claimText(o)
 	case *v1alpha1.MacLease:
 		return leaseText(o)
+	case *v1alpha1.MacPool:
+		text := fmt.Sprintf("%s (version %s) timeline %d", o.Name, o.ResourceVersion, o.Status.Timeline)
+		for _, q := range o.Status.Questions {
+			text += fmt.Sprintf("; asks for %s at %s", q.LeaseName, q.AskedAt.UTC().Format("15:04:05"))
+		}
+		return text
+	case *v1alpha1.MacNode:
+		text := fmt.Sprintf("%s (version %s) timeline %d", o.Name, o.ResourceVersion, o.Status.Timeline)
+		for _, a := range o.Status.Answers {
+			text += fmt.Sprintf("; asked for %s of %s, %d rounds, heard %q", a.LeaseName, a.AskedAt.UTC().Format("15:04:05"), a.Rounds, a.AnsweredBy)
+		}
+		return text
 	default:
 		return client.ObjectKeyFromObject(o).String()
 	}
