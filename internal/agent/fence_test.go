@@ -172,6 +172,14 @@ func TestFenceWithoutPool(t *testing.T) {
 	lease := f.attach(t, n, "c1", pod)
 	f.awaitCached(t, n, pod)
 	f.must(t, f.Delete(t.Context(), f.pool))
+	// The report lists what is attached of pools that are not there, and that keeps nothing.
+	eventually(t, "the report", func() error {
+		node := &v1alpha1.MacNode{}
+		if err := f.Get(t.Context(), client.ObjectKey{Name: n.name}, node); err != nil || len(node.Status.Attachments) == 1 {
+			return err
+		}
+		return fmt.Errorf("the node reports %d attachments, want 1", len(node.Status.Attachments))
+	})
 	f.endHold(t, pod, v1alpha1.EndForced)
 	removed.await(t, link(lease))
 }

@@ -300,15 +300,15 @@ func (r *recovery) goesOn(pool *v1alpha1.MacPool) bool {
 // has an address was true then. It does not wait for the other nodes: an interface whose address has moved on must go within
 // seconds (R-G7), and whatever an older state has against it stays true.
 func (r *recovery) current(ctx context.Context, name string) (bool, error) {
-	node, why, err := r.look(ctx)
+	_, why, err := r.look(ctx)
 	if err != nil || why != "" {
 		return false, err
 	}
 	pool := &v1alpha1.MacPool{}
 	err = r.cluster.Get(ctx, types.NamespacedName{Name: name}, pool)
 	if apierrors.IsNotFound(err) {
-		// Deleted, most likely. If the API has forgotten it, what is attached of it is reported until it is there again.
-		return node != nil && len(node.Status.Attachments) == 0, nil
+		// Deleted, if the API never went back. Else it may have forgotten the pool, of which nothing is recovered before it is there.
+		return r.timeline() == 0, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("reading pool %s: %w", name, err)
