@@ -116,10 +116,11 @@ func (w *world) stop(u *unit, d time.Duration) bool {
 		w.pause(d)
 		u.mu.Lock()
 		u.paused--
-		last := u.paused == 0
+		last, now := u.paused == 0, u.proc
 		u.mu.Unlock()
 		if last {
 			proc.Resume()
+			now.Resume() // it was killed meanwhile, and its successor paused as well
 		}
 	})
 	return true
