@@ -88,7 +88,7 @@ chaos)
 	lane &
 	second=$!
 	if wants realapi; then
-		follow realapi realapi TestChaos -seed "$seed" -scale 150 -rate 25 -lanes 4 -plane-crashes 4 -grace 12s -duration 1s -complete 40s || failed=1
+		follow realapi realapi TestChaos -seed "$seed" -scale 150 -rate 25 -sets 5 -bare 30 -lanes 4 -plane-crashes 3 -grace 12s -duration 1s -complete 40s || failed=1
 	fi
 	wait $second || failed=1
 	if wants mutants && [ -d e2e/mutants ]; then run mutants mutants || failed=1; fi

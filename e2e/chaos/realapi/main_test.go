@@ -38,6 +38,8 @@ var (
 	gapFlag      = flag.Duration("gap", 0, "how long nothing new is done between two episodes")
 	completeFlag = flag.Duration("complete", 0, "for how long things are done again that may touch cells of the matrix which the first pass has left out")
 	lanesFlag    = flag.Int("lanes", 2, "how many episodes go on at a time")
+	setsFlag     = flag.Int("sets", 12, "StatefulSets, of 16 pods each")
+	bareFlag     = flag.Int("bare", 60, "bare pods at a time")
 	againFlag    = flag.Int("again", 1, "how often a sandbox that dies is made again, in the mean")
 	scaleFlag    = flag.Float64("scale", 60, "by what the times of the outages are divided; 0 for none")
 	graceFlag    = flag.Duration("grace", 30*time.Second, "how long a recovery waits for nodes that the API has forgotten")
@@ -94,16 +96,12 @@ func TestChaos(t *testing.T) {
 	w.finish(fmt.Sprintf("realapi-%d", w.seed), fmt.Sprintf("make soak SEED=%d DURATION=%s", w.seed, *durationFlag))
 }
 
-// Slots of the main pool: ordinals of StatefulSets, and bare pods.
-const (
-	sets     = 12
-	replicas = 16
-	bare     = 60
-)
+// replicas are the ordinals of a StatefulSet that get pods in the main pool.
+const replicas = 16
 
 // populate makes the StatefulSets and the slots.
 func (w *world) populate() {
-	for i := range sets {
+	for i := range *setsFlag {
 		name := fmt.Sprintf("set%d", i)
 		set := &appsv1.StatefulSet{
 			ObjectMeta: metav1.ObjectMeta{Namespace: loadNamespace, Name: name},
@@ -122,7 +120,7 @@ func (w *world) populate() {
 			w.slots = append(w.slots, w.newSlot(loadNamespace, "main", name, set, ordinal))
 		}
 	}
-	for i := range bare {
+	for i := range *bareFlag {
 		w.slots = append(w.slots, w.newSlot(loadNamespace, "main", fmt.Sprintf("bare%d", i), nil, 0))
 	}
 }

@@ -117,7 +117,7 @@ func TestRestores(t *testing.T) {
 	w := newWorld(t, *seedFlag, worldOptions{nodes: 3, managers: 1})
 	defer w.end()
 	w.populate()
-	w.slots = w.slots[:60]
+	w.slots = w.slots[:min(60, len(w.slots))]
 	go w.progress(10 * time.Second)
 	var running sync.WaitGroup
 	w.churn(&running, w.slots, min(*rateFlag, 30))
