@@ -22,6 +22,8 @@ BINARIES := manager agent macpool installer
 
 # What tests need: a real API server and the reference CNI plugins. What e2e and the demo need besides: our binaries.
 test_env = KUBEBUILDER_ASSETS="$$(hack/controlplane.sh)" && MACPOOL_CNI_BIN="$$(hack/cniplugins.sh)" && export KUBEBUILDER_ASSETS MACPOOL_CNI_BIN
+# An API server that starts beside other tests needs more than envtest's 20 s.
+export KUBEBUILDER_CONTROLPLANE_START_TIMEOUT := 2m
 export MACPOOL_BIN := $(CURDIR)/bin
 
 .PHONY: help

@@ -32,7 +32,7 @@ var states = []mutant{
 		edits: []edit{{
 			"internal/agent/contact.go",
 			"return c.insideLocked() && c.vouched == c.silences && timeline.Elapsed(",
-			"return c.vouched == c.silences || elapsed(",
+			"return c.vouched == c.silences || timeline.Elapsed(",
 		}},
 		pkg: "internal/agent", tests: []string{"TestContact"},
 	},

@@ -33,7 +33,7 @@ func newWorkshop(ctx context.Context, tree string) (*workshop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a directory for the changed files: %w", err)
 	}
-	w := &workshop{tree: tree, dir: dir, env: append(os.Environ(), "CGO_ENABLED=0")}
+	w := &workshop{tree: tree, dir: dir, env: append(os.Environ(), "CGO_ENABLED=0", "KUBEBUILDER_CONTROLPLANE_START_TIMEOUT=2m")}
 	for name, script := range map[string]string{"KUBEBUILDER_ASSETS": "hack/controlplane.sh", "MACPOOL_CNI_BIN": "hack/cniplugins.sh"} {
 		if os.Getenv(name) != "" {
 			continue
