@@ -233,8 +233,6 @@ func TestReplacedPodAfterAFence(t *testing.T) {
 // labels or owners.
 func TestAnnotationsAreNoEvidence(t *testing.T) {
 	h := newHold(t, managerOptions{})
-	h.ready(h.node, corev1.ConditionUnknown)
-	h.fence(h.node)
 	for _, edit := range []func(*corev1.Pod){
 		func(p *corev1.Pod) { p.Annotations["k8s.v1.cni.cncf.io/network-status"] = "[]" },
 		func(p *corev1.Pod) { p.Labels = map[string]string{"gone": "yes"} },
@@ -242,8 +240,13 @@ func TestAnnotationsAreNoEvidence(t *testing.T) {
 		func(p *corev1.Pod) { p.Annotations = nil },
 	} {
 		change(h.world, h.pod, edit)
+		// Only now its node is lost, which has the holder looked at.
+		h.ready(h.node, corev1.ConditionUnknown)
+		h.fence(h.node)
 		h.goesOn()
 		h.trusted()
+		change(h.world, h.node, func(n *corev1.Node) { n.Spec.Taints = nil })
+		h.ready(h.node, corev1.ConditionTrue)
 	}
 	h.kept(h.claim)
 	if now := h.now(); now.Status.Holder.PodUID != binding.PodUID(h.pod) {
