@@ -80,6 +80,7 @@ func (r *LeaseReconciler) end(ctx context.Context, seen *v1alpha1.MacLease) (ctr
 	if err := r.Binder.Release(ctx, lease.Name, lease.Spec.ClaimRef.UID, entry); err != nil {
 		return ctrl.Result{}, err
 	}
+	r.endings.forget(lease.Name) // the claim's end says nothing of a lease that a backup brings back (R-B2)
 	ctrl.LoggerFrom(ctx).Info("Released the lease of a claim that is gone",
 		"claimNamespace", lease.Spec.ClaimRef.Namespace, "claim", lease.Spec.ClaimRef.Name, "evidence", entry.Evidence)
 	return ctrl.Result{}, nil
@@ -220,6 +221,9 @@ func (e *endings) keep(lease string, claim types.UID) {
 		delete(e.last, lease)
 	}
 }
+
+// forget is called when the lease was given back.
+func (e *endings) forget(lease string) { e.keep(lease, "") }
 
 // claimEvents reconciles the lease that a claim names, and notes how claims end.
 type claimEvents struct {
