@@ -90,10 +90,11 @@ func TestWireAnswers(t *testing.T) {
 		t.Errorf("event %q", note)
 	}
 
-	// Asked anew later, as by a manager whose clock has gone on, what was heard before counts no more, either way.
+	// Asked anew later, by a manager that has not asked yet, what was heard before counts no more, either way.
 	changeStatus(h.world, h.pool, func(p *v1alpha1.MacPool) {
 		p.Status.Questions[0].AskedAt = metav1.NewTime(q.AskedAt.Add(-10 * time.Minute))
 	})
+	h.startManager(managerOptions{})
 	again := h.question(q, h.pool.Status.Questions[0])
 	h.goesOn()
 	if message := h.suspected(v1alpha1.ClaimReasonNodeDeleted); !strings.Contains(message, "answers for its address") {

@@ -87,7 +87,7 @@ func open(path string) (*os.File, error) {
 	}
 	file, err := os.Open(path) //nolint:gosec // a namespace that the runtime named
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, dir := os.Stat(filepath.Dir(path)); dir == nil { //nolint:gosec // the same
+		if _, dir := os.Stat(filepath.Dir(path)); dir == nil {
 			return nil, nil //nolint:nilnil // there is none, and that is well
 		}
 	}

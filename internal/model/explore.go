@@ -44,7 +44,7 @@ func (e explorer) run() (r Result) {
 	var first state
 	e.add(first.pack(e.withRestores()), 0)
 	levelEnd := 1
-	for i := 0; i < len(e.keys); i++ {
+	for i := 0; i < len(e.keys); i++ { //nolint:intrange // the keys grow while they are visited
 		if i == levelEnd {
 			r.Depth++
 			levelEnd = len(e.keys)

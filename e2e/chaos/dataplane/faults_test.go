@@ -107,7 +107,7 @@ var light = []*strike{
 		}
 		return m
 	}},
-	{id: "F34", class: "sandbox forgotten by its runtime, its interfaces up for up to 3 s", moments: []string{running}, do: func(s *striker, h *host, _ flight, m string) string {
+	{id: "F34", class: "sandbox forgotten by its runtime, its interfaces up for up to 3 s", moments: []string{running}, do: func(s *striker, h *host, _ flight, _ string) string {
 		sandbox := s.someSandbox(h)
 		if sandbox == nil {
 			return ""

@@ -76,8 +76,7 @@ func (a *asker) ask(n *network, ips []netip.Addr) map[netip.Addr][]string {
 		macs := answers[ip]
 		a.asked++
 		a.answered += int64(len(macs))
-		switch {
-		case len(macs) > 1 && !a.w.contestedIP(ip):
+		if len(macs) > 1 && !a.w.contestedIP(ip) {
 			go a.judgeTwo(ip, macs, a.who(ip), asked)
 		}
 		if before[ip] == nil || after[ip] != before[ip] || len(macs) > 0 {

@@ -6,6 +6,7 @@ package realapi_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -54,9 +55,7 @@ func restoreBackup(w *world, rng *rand.Rand) {
 // bringBack makes the lease again when its claim has given it back, as a restore does, and watches it for a while.
 func (w *world) bringBack(saved *v1alpha1.MacLease) bool {
 	again := &v1alpha1.MacLease{ObjectMeta: metav1.ObjectMeta{Name: saved.Name, Labels: map[string]string{}}, Spec: saved.Spec}
-	for key, value := range saved.Labels {
-		again.Labels[key] = value
-	}
+	maps.Copy(again.Labels, saved.Labels)
 	again.Labels["velero.io/restore-name"] = "backup"
 	for deadline := w.clock.Now().Add(20 * time.Second); ; w.pause(200 * time.Millisecond) {
 		record := &v1alpha1.MacLease{}
