@@ -224,11 +224,10 @@ func TestHistoryPage(t *testing.T) {
 	w.fence(node)
 	h.ended()
 	for _, event := range []string{"leased", "held", "unheld", "released", "reusable"} {
-		if len(out.of(t, event, "vlan-50.192.168.50.8")) == 0 {
-			t.Errorf("no line says %q", event)
-		}
+		w.eventually(func(g gomega.Gomega) { // a line comes after the write that it is about
+			g.Expect(out.of(t, event, "vlan-50.192.168.50.8")).NotTo(gomega.BeEmpty(), "no line says %q", event)
+		})
 	}
-	t.Log(out.text.String())
 }
 
 // shell runs a command of a page, as an administrator with kubectl.
