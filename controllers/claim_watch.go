@@ -35,9 +35,9 @@ func (r *MacClaimReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Mana
 		For(&v1alpha1.MacClaim{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: claimChanged})).
 		WatchesRawSource(synced{r.Feed}).
 		WatchesRawSource(source.Channel(r.Wake, &handler.TypedEnqueueRequestForObject[*v1alpha1.MacClaim]{})).
-		Watches(&corev1.Pod{}, r.noting(r.ofPod, v1alpha1.WorkloadPod),
+		Watches(&corev1.Pod{}, r.ends.noting(r.ofPod, v1alpha1.WorkloadPod),
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: podFinishedNow})).
-		Watches(&appsv1.StatefulSet{}, r.noting(r.ofSet, v1alpha1.WorkloadStatefulSet), builder.OnlyMetadata,
+		Watches(&appsv1.StatefulSet{}, r.ends.noting(r.ofSet, v1alpha1.WorkloadStatefulSet), builder.OnlyMetadata,
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }})).
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.waitingIn),
 			builder.WithPredicates(predicate.LabelChangedPredicate{})).

@@ -40,7 +40,8 @@ type MacClaimReconciler struct {
 	// Gate keeps from deleting anything while the API server may be behind.
 	Gate Gate
 
-	ends workloadEnds
+	// ends are the claims whose workload was deleted.
+	ends deletions[v1alpha1.WorkloadKind]
 }
 
 // +kubebuilder:rbac:groups=macpool.dev,resources=macclaims,verbs=get;list;watch;delete

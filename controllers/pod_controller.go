@@ -40,7 +40,8 @@ type PodReconciler struct {
 	Gate Gate
 
 	reports reports
-	bereft  bereft
+	// bereft are the pods that have lost a claim.
+	bereft deletions[struct{}]
 }
 
 // +kubebuilder:rbac:groups="",resources=pods;nodes,verbs=get;list;watch

@@ -34,7 +34,7 @@ func (r *PodReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) 
 			CreateFunc: func(e event.CreateEvent) bool { return selectsNetworks(e.Object) },
 			UpdateFunc: func(e event.UpdateEvent) bool { return selectsNetworks(e.ObjectOld) || selectsNetworks(e.ObjectNew) },
 		})).
-		Watches(&v1alpha1.MacClaim{}, claimDeletions{handler.EnqueueRequestsFromMapFunc(r.ofClaim), r.ofClaim, &r.bereft}).
+		Watches(&v1alpha1.MacClaim{}, r.bereft.noting(r.ofClaim, struct{}{})).
 		Watches(&nadv1.NetworkAttachmentDefinition{}, handler.EnqueueRequestsFromMapFunc(r.ofNetwork)).
 		Watches(&v1alpha1.MacPool{}, handler.EnqueueRequestsFromMapFunc(r.ofPool),
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: poolJudgedAnew})).
