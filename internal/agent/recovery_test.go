@@ -37,6 +37,17 @@ func (f *fixture) setBack(t *testing.T, n *node) {
 	})
 }
 
+// forgetTimeline removes at the end what is on another timeline than the first, on which the other tests are.
+func (f *fixture) forgetTimeline(t *testing.T, n *node) {
+	t.Helper()
+	t.Cleanup(func() {
+		n.stop()
+		ctx := context.WithoutCancel(t.Context())
+		f.must(t, f.Delete(ctx, &v1alpha1.MacNode{ObjectMeta: metav1.ObjectMeta{Name: n.name}}))
+		f.must(t, f.Delete(ctx, f.pool))
+	})
+}
+
 // putOn puts the pool on a timeline, as the manager does.
 func (f *fixture) putOn(t *testing.T, timeline int64, paused bool) {
 	t.Helper()
@@ -61,12 +72,7 @@ func (f *fixture) putOn(t *testing.T, timeline int64, paused bool) {
 func TestAgentFindsThatTheAPIWentBack(t *testing.T) {
 	f := newFixture(t)
 	n := startNode(t)
-	t.Cleanup(func() { // the other tests are on the first timeline
-		n.stop()
-		ctx := context.WithoutCancel(t.Context())
-		f.must(t, f.Delete(ctx, &v1alpha1.MacNode{ObjectMeta: metav1.ObjectMeta{Name: n.name}}))
-		f.must(t, f.Delete(ctx, f.pool))
-	})
+	f.forgetTimeline(t, n)
 	pod, other := f.newPod(t, "db-0", n.name, "db"), f.newPod(t, "db-1", n.name, "db")
 	add := func(container string) agentapi.Lease {
 		t.Helper()
@@ -122,12 +128,7 @@ func TestAgentFindsThatTheAPIWentBack(t *testing.T) {
 func TestNothingUnreportedIsAttachedAgain(t *testing.T) {
 	f := newFixture(t)
 	n := startNode(t)
-	t.Cleanup(func() { // the other tests are on the first timeline
-		n.stop()
-		ctx := context.WithoutCancel(t.Context())
-		f.must(t, f.Delete(ctx, &v1alpha1.MacNode{ObjectMeta: metav1.ObjectMeta{Name: n.name}}))
-		f.must(t, f.Delete(ctx, f.pool))
-	})
+	f.forgetTimeline(t, n)
 	pod := f.newPod(t, "db-0", n.name, "db")
 	namespaces := filepath.Join(t.TempDir(), "netns") // nobody can tell what is in it until it is there
 	req := f.addition("c1", pod)
