@@ -137,7 +137,7 @@ func (r *LeaseReconciler) verify(ctx context.Context, lease *v1alpha1.MacLease) 
 	}
 	now := r.Clock.Now()
 	first := r.observed.first(lease.Name, observation{uid: lease.UID, kind: orphaned, stamp: lease.Spec.LeasedAt.Time}, now)
-	if wait := r.OrphanAfter - min(now.Sub(first), now.Sub(lease.Spec.LeasedAt.Time)); wait > 0 {
+	if wait := r.OrphanAfter - now.Sub(first); wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	return ctrl.Result{}, r.releaseOrphan(ctx, lease)

@@ -41,7 +41,8 @@ func (w *world) strayLeaseAt(pool *v1alpha1.MacPool, address v1alpha1.IPAddress,
 		Spec: v1alpha1.MacLeaseSpec{
 			PoolName: pool.Name, MAC: "02:32:00:a8:32:c8", IPs: []v1alpha1.IPAddress{address},
 			ClaimRef: v1alpha1.ClaimRef{Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID},
-			LeasedAt: metav1.NewTime(time.Now().Add(-2 * time.Minute)),
+			// The clock of who took it is an hour fast, which makes an orphan no younger (F13).
+			LeasedAt: metav1.NewTime(time.Now().Add(time.Hour)),
 		},
 	}
 	w.create(lease)
