@@ -128,7 +128,7 @@ func TestPoolIsMadeAgain(t *testing.T) {
 	w.withoutAgents() // whose policy would keep it
 	w.startManager(managerOptions{})
 	ns, pool := w.namespace(), w.pool("192.168.50.0/24", ranged("192.168.50.100", "192.168.50.104"))
-	w.network(ns, "iot", pool.Name)
+	network := w.network(ns, "iot", pool.Name)
 	before := map[string]string{} // claim -> lease
 	for i := range 3 {
 		pod := w.pod(ns, fmt.Sprintf("pod-%d", i), "iot", on("node-1"))
@@ -137,6 +137,7 @@ func TestPoolIsMadeAgain(t *testing.T) {
 	}
 	w.eventually(func(g gomega.Gomega) { g.Expect(w.Delete(t.Context(), pool)).To(gomega.Succeed()) })
 	w.gone(pool)
+	w.told(network, "PoolUnknown") // the manager has seen it too
 	w.claim(ns, "late", pool)
 	w.refused(ns, "late", "PoolUnknown")
 	again := &v1alpha1.MacPool{Spec: pool.Spec}
