@@ -253,8 +253,9 @@ func (a *Agent) becomeReady(ctx context.Context) error {
 	if err := a.compareJournal(ctx); err != nil {
 		return err
 	}
+	var agreement agreement
 	for {
-		agree, err := a.vouch(ctx)
+		agree, err := a.seek(ctx, &agreement)
 		if agree {
 			break
 		}

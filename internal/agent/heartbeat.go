@@ -30,7 +30,7 @@ const beatLimit = 2 * time.Second
 // heartbeat asks the API for little, often: the answer proves contact when nothing else is asked. After a long silence it
 // compares the caches until they agree.
 func (a *Agent) heartbeat(ctx context.Context) error {
-	var since time.Time // since when the caches do not agree with an API that answers
+	var agreement agreement
 	for next := time.Duration(0); a.pause(ctx, next) == nil; {
 		next = a.times.Heartbeat
 		if err := a.beat(ctx); err != nil {
@@ -43,22 +43,29 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 		if a.Ready() != nil || a.contact.cachesAgree() {
 			continue
 		}
-		agree, err := a.vouch(ctx)
-		if err == nil && !a.contact.cachesAgree() {
+		if _, err := a.seek(ctx, &agreement); err == nil && !a.contact.cachesAgree() {
 			next = min(next, compareRetry)
-		}
-		switch now := a.clock.Now(); {
-		case err != nil || agree:
-			since = time.Time{}
-		case since.IsZero():
-			since = now
-		case now.Sub(since) > disagreeFor:
-			// Their watches follow an API that is no more.
-			a.cluster.cache.renew()
-			since = time.Time{}
 		}
 	}
 	return nil
+}
+
+// agreement is for how long the caches and an API that answers have not agreed. The zero value is ready.
+type agreement struct{ missing time.Time }
+
+// seek is vouch, to be repeated until they agree: caches that lag for long are made anew, since their watches follow an API that is no more.
+func (a *Agent) seek(ctx context.Context, g *agreement) (agree bool, err error) {
+	agree, err = a.vouch(ctx)
+	switch now := a.clock.Now(); {
+	case err != nil || agree:
+		g.missing = time.Time{}
+	case g.missing.IsZero():
+		g.missing = now
+	case now.Sub(g.missing) > disagreeFor:
+		a.cluster.cache.renew()
+		g.missing = time.Time{}
+	}
+	return agree, err
 }
 
 // vouch lets the caches be believed if they agree with the API, and the API has not gone back.

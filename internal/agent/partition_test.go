@@ -5,8 +5,10 @@ package agent
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -286,5 +288,64 @@ func TestDelWithoutDisk(t *testing.T) {
 	}
 	if holder := f.claimOf(t, pod).Status.Holder; holder == nil {
 		t.Error("the holder of a container that is attached was cleared")
+	}
+}
+
+// TestStartWhileTheAPIGoesBack proves R-K3 and F28: an agent whose watch falls silent between its first list and its first comparison, as that
+// of an API server which was put back to an older state does, makes its caches anew and becomes ready.
+func TestStartWhileTheAPIGoesBack(t *testing.T) {
+	f := newFixture(t)
+	n := newNode(t)
+	compares, change := make(chan struct{}), make(chan struct{})
+	silent := make(chan struct{})
+	var compared sync.Once
+	n.wire.hook(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if !strings.HasSuffix(req.URL.Path, "/macclaims") {
+			return next.RoundTrip(req)
+		}
+		if isMetadataOnly(req.Header.Get("Accept")) {
+			compared.Do(func() { close(compares); <-change })
+			return next.RoundTrip(req)
+		}
+		if !req.URL.Query().Has("watch") {
+			return next.RoundTrip(req)
+		}
+		resp, err := next.RoundTrip(req)
+		select {
+		case <-compares: // a watch of new caches
+		default:
+			if err == nil {
+				resp.Body = &fallingSilent{ReadCloser: resp.Body, silent: silent, ended: req.Context().Done()}
+			}
+		}
+		return resp, err
+	})
+	n.start(t)
+	<-compares
+	close(silent)
+	pod := f.newPod(t, "db-0", n.name, "db")
+	f.prebind(t, nil, pod)
+	close(change)
+	n.awaitReady(t)
+	f.add(t, n, "c1", pod)
+}
+
+// fallingSilent is a watch that says nothing more from some time on.
+type fallingSilent struct {
+	io.ReadCloser
+
+	silent <-chan struct{}
+	ended  <-chan struct{}
+}
+
+// Read is io.Reader's.
+func (f *fallingSilent) Read(p []byte) (int, error) {
+	n, err := f.ReadCloser.Read(p)
+	select {
+	case <-f.silent:
+		<-f.ended
+		return 0, io.EOF
+	default:
+		return n, err
 	}
 }
