@@ -7,7 +7,6 @@ package protocoltest
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/macpool/macpool/api/v1alpha1"
@@ -131,16 +130,16 @@ func (p *poolModel) macOf(l *v1alpha1.MacLease) string {
 	return ""
 }
 
-// knownSince is since when at the latest a writer knows pools as they were: an agent reads them live, a manager in its cache.
+// inFlight is for how long what is decided may be on its way.
+const inFlight = 2 * time.Minute
+
+// knownSince is since when at the latest a writer knows pools as they were when it decided: an agent reads them live, a manager in its cache.
 func (w *world) knownSince(by string) time.Time {
-	const inFlight = 2 * time.Minute
-	known := time.Now()
-	if strings.HasPrefix(by, "manager-") {
-		for _, m := range w.managers {
-			if m.name == by && m.view.poolsSeen.Before(known) {
-				known = m.view.poolsSeen
-			}
+	known := time.Now().Add(-inFlight)
+	for _, m := range w.managers {
+		if m.name == by && len(m.view.poolsSeen) > 0 && m.view.poolsSeen[0].Before(known) {
+			known = m.view.poolsSeen[0]
 		}
 	}
-	return known.Add(-inFlight)
+	return known
 }
