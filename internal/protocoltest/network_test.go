@@ -62,6 +62,9 @@ type message struct {
 type network struct {
 	arrived chan struct{} // capacity 1: there is a new message
 
+	// carrying is the message that is being delivered. One goroutine delivers.
+	carrying *message
+
 	mu    sync.Mutex
 	queue []*message
 }
@@ -161,6 +164,8 @@ func (f fate) String() string {
 // carry delivers a message, in its own way, and returns what its sender was told.
 func (n *network) carry(m *message, how fate) error {
 	n.remove(m)
+	n.carrying = m
+	defer func() { n.carrying = nil }()
 	var err error
 	switch how {
 	case delivered:
@@ -193,6 +198,14 @@ func (n *network) carry(m *message, how fate) error {
 	}
 	m.reply <- err
 	return err
+}
+
+// sent is when the request that is being carried out was sent.
+func (n *network) sent() time.Time {
+	if n.carrying == nil {
+		return time.Now()
+	}
+	return n.carrying.sent
 }
 
 // proves tells whether an answer shows that the API serves who asked, as the agent's transport judges it.

@@ -7,6 +7,7 @@ package protocoltest
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/macpool/macpool/api/v1alpha1"
@@ -130,15 +131,17 @@ func (p *poolModel) macOf(l *v1alpha1.MacLease) string {
 	return ""
 }
 
-// inFlight is for how long what is decided may be on its way.
-const inFlight = 2 * time.Minute
-
-// knownSince is since when at the latest a writer knows pools as they were when it decided: an agent reads them live, a manager in its cache.
+// knownSince is since when at the latest the writer whose request is being carried out knew pools as they were: an agent reads them live, a
+// manager in its cache, and either may have taken some time to decide. A request may have been on its way for long.
 func (w *world) knownSince(by string) time.Time {
-	known := time.Now().Add(-inFlight)
+	const deciding = 2 * time.Minute
+	known := w.net.sent().Add(-deciding)
 	for _, m := range w.managers {
-		if m.name == by && len(m.view.poolsSeen) > 0 && m.view.poolsSeen[0].Before(known) {
-			known = m.view.poolsSeen[0]
+		if m.name != by {
+			continue
+		}
+		if i, _ := slices.BinarySearchFunc(m.view.poolsSeen, known, time.Time.Compare); i > 0 {
+			return m.view.poolsSeen[i-1]
 		}
 	}
 	return known

@@ -33,7 +33,7 @@ type viewOf struct {
 	// When nothing was left to be seen.
 	server             *memapi.Server
 	version, informers int
-	// poolsSeen are the times when it knew all pools, those of the last inFlight and one before.
+	// poolsSeen are the times when it knew all pools.
 	poolsSeen []time.Time
 }
 
@@ -49,9 +49,6 @@ func (v *viewOf) follow() bool {
 	v.recover()
 	if v.lag["MacPool"] == 0 {
 		v.poolsSeen = append(v.poolsSeen, time.Now())
-		for len(v.poolsSeen) > 1 && time.Since(v.poolsSeen[1]) >= inFlight {
-			v.poolsSeen = v.poolsSeen[1:]
-		}
 	}
 	informers, version := v.Informers(), v.server.Version()
 	if version == v.version && len(informers) == v.informers {
