@@ -80,7 +80,7 @@ chaos)
 	# Two lanes: both wait for times to pass more than they compute.
 	lane() {
 		local code=0
-		if wants dataplane; then run dataplane dataplane -seed "$seed" -duration 50s -actors 28 || code=1; fi
+		if wants dataplane; then run dataplane dataplane -seed "$seed" -duration 50s -complete 40s -actors 28 || code=1; fi
 		if wants model; then run model model || code=1; fi
 		if wants properties; then run properties properties "${STEPS:-4000}" "$seed" || code=1; fi
 		return $code

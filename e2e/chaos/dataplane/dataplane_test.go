@@ -27,14 +27,19 @@ import (
 func TestDataPlane(t *testing.T) {
 	w := newWorld(t, len(personalities)+1)
 	w.say("started")
-	ctx, cancel := context.WithTimeout(w.ctx, *durationFlag)
+	counts := newTally()
+	ctx, cancel := context.WithCancel(w.ctx)
 	defer cancel()
+	go func() {
+		defer cancel()
+		w.letGoOn(ctx, counts)
+	}()
 	begin, cpu, by := time.Now(), cpuSeconds(), cpuOf()
 	c := w.startChurn(ctx, *actorsFlag)
 	go w.progress(ctx)
 	var strikers sync.WaitGroup
 	if !*calmFlag {
-		w.startStrikers(ctx, c, &strikers)
+		w.startStrikers(ctx, c, counts, &strikers)
 	}
 	if !*calmFlag {
 		strikers.Go(func() { w.splits(ctx, w.rng("splits")) })
@@ -54,6 +59,16 @@ func TestDataPlane(t *testing.T) {
 	w.quiesce(c)
 	w.finish()
 	w.proveJudges(c)
+}
+
+// letGoOn returns when the time is over, and what must come off has done so.
+func (w *world) letGoOn(ctx context.Context, counts *tally) {
+	pause(ctx, *durationFlag)
+	begin := time.Now()
+	strikes := append(slices.Clone(light), heavy...)
+	for *completeFlag > 0 && counts.complete(strikes) && time.Since(begin) < *completeFlag && ctx.Err() == nil {
+		pause(ctx, time.Second)
+	}
 }
 
 // progress says how far it is.
@@ -79,8 +94,7 @@ func (w *world) progress(ctx context.Context) {
 }
 
 // startStrikers has things done: to calls and pods on every host, to some hosts as a whole, and to all at once.
-func (w *world) startStrikers(ctx context.Context, c *churn, all *sync.WaitGroup) {
-	counts := &tally{count: map[*strike]map[string]int{}}
+func (w *world) startStrikers(ctx context.Context, c *churn, counts *tally, all *sync.WaitGroup) {
 	striker := func(name string) *striker {
 		return &striker{world: w, ctx: ctx, rng: w.rng(name), churn: c, counts: counts}
 	}

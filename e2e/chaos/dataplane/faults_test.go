@@ -8,7 +8,6 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"syscall"
 	"time"
 
@@ -34,12 +33,6 @@ type striker struct {
 	rng    *rand.Rand
 	churn  *churn
 	counts *tally
-}
-
-// tally is how often each cell of the matrix was done, by all strikers.
-type tally struct {
-	mu    sync.Mutex
-	count map[*strike]map[string]int
 }
 
 var anyCall = append(slices.Clone(inADD), detaching)
@@ -218,10 +211,12 @@ func (s *striker) upTo(d time.Duration) time.Duration {
 	return time.Duration(s.rng.Int64N(int64(d))) + d/50
 }
 
-func (s *striker) pause(d time.Duration) {
+func (s *striker) pause(d time.Duration) { pause(s.ctx, d) }
+
+func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):
-	case <-s.ctx.Done():
+	case <-ctx.Done():
 	}
 }
 
@@ -239,34 +234,6 @@ func (s *striker) frozen(h *host, f flight, meant string) string {
 		return linked // struck at its very end
 	}
 	return at
-}
-
-// next is the cell of the matrix that was done least, among those of some strikes; ties at random.
-func (t *tally) next(rng *rand.Rand, among []*strike) (*strike, string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	least, ties := -1, 0
-	var which *strike
-	var when string
-	for _, k := range among {
-		for _, m := range k.moments {
-			n := t.count[k][m]
-			switch {
-			case least < 0 || n < least:
-				least, ties, which, when = n, 1, k, m
-			case n == least:
-				if ties++; rng.IntN(ties) == 0 {
-					which, when = k, m
-				}
-			}
-		}
-	}
-	// It counts when it is tried: what does not come off is not tried for ever.
-	if t.count[which] == nil {
-		t.count[which] = map[string]int{}
-	}
-	t.count[which][when]++
-	return which, when
 }
 
 // strikeOn does one strike to a host at a moment.
@@ -299,6 +266,7 @@ func (s *striker) strikeOn(h *host, k *strike, m string) {
 	}
 	at := k.do(s, h, f, m)
 	if at != "" {
+		s.counts.cameOff(k, m)
 		s.struckBy(k.id, k.class, at)
 		s.say("%s (%s) at %s on %s", k.class, k.id, at, h.Name)
 	}

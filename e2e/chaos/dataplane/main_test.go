@@ -37,6 +37,7 @@ import (
 var (
 	seedFlag     = flag.Uint64("seed", 1, "what is done")
 	durationFlag = flag.Duration("duration", 60*time.Second, "how long pods come and go, without the start and the quiesce")
+	completeFlag = flag.Duration("complete", 0, "for how long what has not come off is tried again after that")
 	actorsFlag   = flag.Int("actors", 42, "pods at a time, about")
 	lifeFlag     = flag.Duration("life", 1500*time.Millisecond, "mean time that a pod runs")
 	crashesFlag  = flag.Float64("crashes", 0.2, "how often the sandbox of a pod crashes, and is made again, in the mean")
