@@ -24,6 +24,8 @@ type attachment struct {
 	Network   types.NamespacedName
 	Pool      string
 	Wish      wishText
+	// Named is the claim that the pod or its network names for the interface, "" if none.
+	Named string
 	// Err is why it cannot have one, a problem of the catalogue. If the annotation itself cannot be read, it stands alone.
 	Err *problem.Error
 }
@@ -70,20 +72,55 @@ func attachmentsOf(ctx context.Context, reader client.Reader, pod *corev1.Pod) (
 		case n.Ours && n.Pool == "":
 			attachments = append(attachments, attachment{Interface: s.Interface, Network: s.Network, Err: problem.NoPoolNamed.New(s.Network.String())})
 		case n.Ours:
-			attachments = append(attachments, attachment{Interface: s.Interface, Network: s.Network, Pool: n.Pool, Wish: n.wish(s)})
+			named, err := binding.NamedClaim(pod, s.Interface, n.claim)
+			attachments = append(attachments, attachment{
+				Interface: s.Interface, Network: s.Network, Pool: n.Pool, Wish: n.wish(s), Named: named, Err: problem.As(err),
+			})
 		}
 	}
 	return attachments, nil
 }
 
-// claimKey is the claim of an attachment.
-func (a attachment) claimKey(pod *corev1.Pod) types.NamespacedName {
-	return types.NamespacedName{
-		Namespace: pod.Namespace, Name: binding.ClaimName(binding.WorkloadOf(pod, a.Interface), a.Pool),
+// find is the name of the attachment's claim, and the claim, as the cache has it; nil if it has none.
+func (a attachment) find(ctx context.Context, cache client.Reader, pod *corev1.Pod) (types.NamespacedName, *v1alpha1.MacClaim, error) {
+	key := types.NamespacedName{Namespace: pod.Namespace, Name: a.Named}
+	if a.Named == "" {
+		workload := binding.WorkloadOf(pod, a.Interface)
+		var claims v1alpha1.MacClaimList
+		err := cache.List(ctx, &claims, client.InNamespace(pod.Namespace), claimsByPod.is(binding.PodName(workload)))
+		if err != nil {
+			return key, nil, fmt.Errorf("listing the claims of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		}
+		if chosen := binding.Chosen(claims.Items, workload, a.Pool); chosen != nil {
+			return client.ObjectKeyFromObject(chosen), chosen, nil
+		}
+		key.Name = binding.ClaimName(workload, a.Pool)
 	}
+	claim := &v1alpha1.MacClaim{}
+	if err := cache.Get(ctx, key, claim); apierrors.IsNotFound(err) {
+		return key, nil, nil
+	} else if err != nil {
+		return key, nil, fmt.Errorf("reading claim %s: %w", key, err)
+	}
+	return key, claim, nil
 }
 
-// claim is the claim that the attachment needs, not yet made.
+// heldBy is the claim that the attachment's interface holds, whatever it is called; nil if the cache knows none.
+func (a attachment) heldBy(ctx context.Context, cache client.Reader, pod *corev1.Pod) (*v1alpha1.MacClaim, error) {
+	var claims v1alpha1.MacClaimList
+	if err := cache.List(ctx, &claims, client.InNamespace(pod.Namespace), claimsByHolder.is(pod.Name)); err != nil {
+		return nil, fmt.Errorf("listing the claims that pod %s/%s holds: %w", pod.Namespace, pod.Name, err)
+	}
+	for i := range claims.Items {
+		c := &claims.Items[i]
+		if holds(c, pod) && c.Status.Holder.Interface == a.Interface && c.Spec.PoolRef.Name == a.Pool {
+			return c, nil
+		}
+	}
+	return nil, nil
+}
+
+// claim is the claim that the attachment needs, not yet made, under the name that macpool gives to its own.
 func (a attachment) claim(pod *corev1.Pod, pool *v1alpha1.MacPool) (*v1alpha1.MacClaim, error) {
 	wish, err := binding.ParseWish(a.Wish.IPs, a.Wish.MAC, pool)
 	if err != nil {
@@ -97,6 +134,7 @@ func (a attachment) claim(pod *corev1.Pod, pool *v1alpha1.MacPool) (*v1alpha1.Ma
 func (a attachment) holder(ctx context.Context, cache client.Reader, pod *corev1.Pod) (*v1alpha1.Holder, error) {
 	holder := &v1alpha1.Holder{
 		PodName: pod.Name, PodUID: binding.PodUID(pod), NodeName: pod.Spec.NodeName, Interface: a.Interface,
+		Owner: binding.OwnerOf(pod),
 	}
 	node, err := nodeOf(ctx, cache, pod.Spec.NodeName)
 	if node != nil {

@@ -30,15 +30,18 @@ func setReady(claim *v1alpha1.MacClaim, trouble *problem.Error) {
 	apimeta.SetStatusCondition(&claim.Status.Conditions, condition)
 }
 
-// setEnded says that the workload is gone, or takes it back.
-func setEnded(claim *v1alpha1.MacClaim, ended bool, now time.Time) {
-	if !ended {
+// setEnded says that the workload is gone, or has another claim, or takes it back.
+func setEnded(claim *v1alpha1.MacClaim, verdict life, now time.Time) {
+	if !verdict.Ended {
 		apimeta.RemoveStatusCondition(&claim.Status.Conditions, v1alpha1.ClaimEnded)
 		return
 	}
+	reason, message := v1alpha1.ClaimReasonWorkloadGone, "The workload is gone; the claim is deleted when it has been so for the time of retain"
+	if verdict.Superseded {
+		reason, message = v1alpha1.ClaimReasonSuperseded, "Somebody has made a claim for the workload; this one is deleted when that has been there for the time of retain"
+	}
 	apimeta.SetStatusCondition(&claim.Status.Conditions, metav1.Condition{
-		Type: v1alpha1.ClaimEnded, Status: metav1.ConditionTrue, Reason: v1alpha1.ClaimReasonWorkloadGone,
-		Message:            "The workload is gone; the claim is deleted when it has been so for the time of retain",
+		Type: v1alpha1.ClaimEnded, Status: metav1.ConditionTrue, Reason: reason, Message: message,
 		ObservedGeneration: claim.Generation,
 		LastTransitionTime: metav1.NewTime(now),
 	})

@@ -53,8 +53,9 @@ func endedByNode(claim *v1alpha1.MacClaim) bool {
 	return len(past) > 0 && past[0].Reason.Attested()
 }
 
-// lifeOf is judgeLife on what the workload's reader knows; the pool only says for how long to retain.
-func lifeOf(ctx context.Context, workloads, pools client.Reader, claim *v1alpha1.MacClaim, now time.Time) (life, error) {
+// lifeOf is judgeLife on what the workload's reader knows; the rest, how long to retain and whether there is another claim, is the
+// cache's word.
+func lifeOf(ctx context.Context, workloads, cache client.Reader, claim *v1alpha1.MacClaim, now time.Time) (life, error) {
 	if !binding.IsManaged(claim) || claim.Spec.Workload == nil {
 		return life{}, nil
 	}
@@ -68,6 +69,11 @@ func lifeOf(ctx context.Context, workloads, pools client.Reader, claim *v1alpha1
 	} else if !apierrors.IsNotFound(err) {
 		return life{}, fmt.Errorf("reading pod %s: %w", key, err)
 	}
+	var siblings v1alpha1.MacClaimList
+	if err := cache.List(ctx, &siblings, client.InNamespace(claim.Namespace), claimsByPod.is(key.Name), client.UnsafeDisableDeepCopy); err != nil {
+		return life{}, fmt.Errorf("listing the claims of pod %s: %w", key, err)
+	}
+	in.Superseded = binding.Chosen(siblings.Items, *claim.Spec.Workload, claim.Spec.PoolRef.Name) != nil
 	if in.Kind == v1alpha1.WorkloadStatefulSet {
 		set := &metav1.PartialObjectMetadata{}
 		set.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("StatefulSet"))
@@ -79,7 +85,7 @@ func lifeOf(ctx context.Context, workloads, pools client.Reader, claim *v1alpha1
 		}
 	}
 	pool := &v1alpha1.MacPool{}
-	if err := pools.Get(ctx, client.ObjectKey{Name: claim.Spec.PoolRef.Name}, pool); apierrors.IsNotFound(err) {
+	if err := cache.Get(ctx, client.ObjectKey{Name: claim.Spec.PoolRef.Name}, pool); apierrors.IsNotFound(err) {
 		pool = nil
 	} else if err != nil {
 		return life{}, fmt.Errorf("reading pool %s: %w", claim.Spec.PoolRef.Name, err)
@@ -87,7 +93,7 @@ func lifeOf(ctx context.Context, workloads, pools client.Reader, claim *v1alpha1
 	in.Retain = retainOf(claim, pool)
 	verdict := judgeLife(in)
 	verdict.Alive = in.Pod == podAlive || in.SetExists
-	verdict.Absent = in.Pod == podGone || in.Kind == v1alpha1.WorkloadStatefulSet
+	verdict.Absent = !in.Superseded && (in.Pod == podGone || in.Kind == v1alpha1.WorkloadStatefulSet)
 	return verdict, nil
 }
 

@@ -28,6 +28,8 @@ type lifeInput struct {
 	// Held: the claim has a holder.
 	Held bool
 	Pod  podState
+	// Superseded: a person has made a claim for the same workload, which its next pod gets.
+	Superseded bool
 	// SetExists: there is a StatefulSet of the workload's name.
 	SetExists bool
 	// Retain is how long the claim is kept after its workload.
@@ -45,6 +47,8 @@ type life struct {
 	Remove bool
 	// Left is how long to wait before Remove.
 	Left time.Duration
+	// Superseded: it has because of another claim, and not because of what was not found.
+	Superseded bool
 	// Alive: the workload was found.
 	Alive bool
 	// Absent: that it is gone rests on what a read did not find. A pod that has finished was found.
@@ -55,12 +59,16 @@ type life struct {
 //
 //  1. a claim of a person lives until that person deletes it;
 //  2. a claim with a holder lives: something may still send frames with its address;
-//  3. a claim whose pod is alive lives, whatever has become of the pod's owner;
-//  4. a claim of a StatefulSet lives while the set exists, scaled down or not;
-//  5. any other has ended, and is removed when retain has passed.
+//  3. a claim in whose place a person has made another has ended, and is removed when retain has passed;
+//  4. a claim whose pod is alive lives, whatever has become of the pod's owner;
+//  5. a claim of a StatefulSet lives while the set exists, scaled down or not;
+//  6. any other has ended too.
 func judgeLife(in lifeInput) life {
 	switch {
-	case !in.Managed, in.Held, in.Pod == podAlive:
+	case !in.Managed, in.Held:
+		return life{}
+	case in.Superseded:
+	case in.Pod == podAlive:
 		return life{}
 	case in.Kind == v1alpha1.WorkloadStatefulSet:
 		if in.SetExists {
@@ -71,10 +79,10 @@ func judgeLife(in lifeInput) life {
 		return life{}
 	}
 	if in.EndedAt.IsZero() {
-		return life{Ended: true, Remove: in.Retain <= 0, Left: in.Retain}
+		return life{Ended: true, Superseded: in.Superseded, Remove: in.Retain <= 0, Left: in.Retain}
 	}
 	left := in.Retain - in.Now.Sub(in.EndedAt)
-	return life{Ended: true, Remove: left <= 0, Left: max(left, 0)}
+	return life{Ended: true, Superseded: in.Superseded, Remove: left <= 0, Left: max(left, 0)}
 }
 
 // defaultRetain, defaultCooldown and defaultHistory are those of the MacPool's schema, for a pool that is gone.

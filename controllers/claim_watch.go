@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
 	"github.com/macpool/macpool/internal/view"
 )
 
@@ -33,6 +34,8 @@ func (r *MacClaimReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Mana
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("macclaim").
 		For(&v1alpha1.MacClaim{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: claimChanged})).
+		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(r.besides),
+			builder.WithPredicates(predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }})).
 		WatchesRawSource(synced{r.Feed}).
 		WatchesRawSource(source.Channel(r.Wake, &handler.TypedEnqueueRequestForObject[*v1alpha1.MacClaim]{})).
 		Watches(&corev1.Pod{}, r.ends.noting(r.ofPod, v1alpha1.WorkloadPod),
@@ -74,6 +77,15 @@ func (r *MacClaimReconciler) ofPod(ctx context.Context, pod client.Object) []rec
 // ofSet are the claims of a StatefulSet.
 func (r *MacClaimReconciler) ofSet(ctx context.Context, set client.Object) []reconcile.Request {
 	return claimsIn(ctx, r.Client, client.InNamespace(set.GetNamespace()), claimsBySet.is(set.GetName()))
+}
+
+// besides are the claims of the workload for which a person has made one, which ends them, or deleted it, which ends that.
+func (r *MacClaimReconciler) besides(ctx context.Context, object client.Object) []reconcile.Request {
+	claim, ok := object.(*v1alpha1.MacClaim)
+	if !ok || claim.Spec.Workload == nil || binding.IsManaged(claim) {
+		return nil
+	}
+	return claimsIn(ctx, r.Client, client.InNamespace(claim.Namespace), claimsByPod.is(binding.PodName(*claim.Spec.Workload)))
 }
 
 // waitingIn are the claims of a namespace that have no lease.

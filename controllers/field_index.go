@@ -5,6 +5,8 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -16,7 +18,7 @@ import (
 )
 
 // fieldIndex is an index of the manager's cache: by it the event of one object finds the others that it concerns. Each
-// belongs to the reconciler that registers it, since the cache takes none twice.
+// belongs to the reconciler that registers it, since the cache takes none twice; others may use it.
 type fieldIndex struct {
 	object client.Object
 	field  string
@@ -81,6 +83,14 @@ var (
 			networks = append(networks, s.Network.String())
 		}
 		return networks
+	})
+	// podsByClaim : pods -> the claims that they name.
+	podsByClaim = indexOf("claim", func(pod *corev1.Pod) []string {
+		names, err := binding.NamedClaims(pod)
+		if err != nil {
+			return nil
+		}
+		return slices.Collect(maps.Values(names))
 	})
 	// networksByPool : networks -> the pool that they name.
 	networksByPool = indexOf("pool", poolsOfNetwork)

@@ -140,18 +140,27 @@ func podOfClaim(ctx context.Context, reader client.Reader, lease *v1alpha1.MacLe
 	}
 	for i := range pods.Items {
 		pod := &pods.Items[i]
-		if pod.Spec.NodeName != "" && stateOf(pod) == podAlive && mayUse(pod, ref.Name, lease.Spec.PoolName) {
+		if pod.Spec.NodeName != "" && stateOf(pod) == podAlive && mayUse(pod, lease) {
 			return pod.Name, nil
 		}
 	}
 	return "", nil
 }
 
-// mayUse tells whether an interface of the pod would be given the claim. The annotation may have been changed since the pod was
-// attached, so it is asked only where the name alone does not say.
-func mayUse(pod *corev1.Pod, claim, pool string) bool {
-	if strings.HasPrefix(claim, pod.Name+"."+pool+".") {
+// mayUse tells whether an interface of the pod would be given the claim of the lease. The annotation may have been changed since the pod
+// was attached, so it is asked only where the name alone does not say. A claim that a person had made for the pod's workload may have any
+// name: what is left of that, while the lease has a node, is the pod that held it, in the lease.
+func mayUse(pod *corev1.Pod, lease *v1alpha1.MacLease) bool {
+	claim, pool := lease.Spec.ClaimRef.Name, lease.Spec.PoolName
+	held := lease.Spec.NodeName != "" && pod.Name == lease.Spec.PodName && selectsNetworks(pod)
+	if held || strings.HasPrefix(claim, pod.Name+"."+pool+".") {
 		return true
+	}
+	names, _ := binding.NamedClaims(pod)
+	for _, named := range names {
+		if named == claim {
+			return true
+		}
 	}
 	selections, _ := selectionsOf(pod)
 	for _, s := range selections {

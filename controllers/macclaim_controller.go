@@ -91,7 +91,7 @@ func (r *MacClaimReconciler) serve(ctx context.Context, claim *v1alpha1.MacClaim
 		return ctrl.Result{RequeueAfter: retryRace}, nil
 	}
 	updated := claim.DeepCopy()
-	setEnded(updated, verdict.Ended, r.Clock.Now())
+	setEnded(updated, verdict, r.Clock.Now())
 	setReady(updated, trouble)
 	changed, err := r.writeStatus(ctx, claim, updated)
 	var result ctrl.Result
@@ -170,8 +170,17 @@ func (r *MacClaimReconciler) holder(ctx context.Context, claim *v1alpha1.MacClai
 		return nil, err
 	}
 	for _, a := range attachments {
-		if a.Err != nil || a.claimKey(pod).Name != claim.Name {
+		if a.Err != nil {
 			continue
+		}
+		if key, _, err := a.find(ctx, r.Client, pod); err != nil || key.Name != claim.Name {
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if other, err := a.heldBy(ctx, r.Client, pod); other != nil || err != nil {
+			return nil, err // it was made under a running pod, whose next one gets it
 		}
 		if want, err := a.claim(pod, pool); err == nil && binding.Serves(claim, want) == nil {
 			return a.holder(ctx, r.Client, pod)

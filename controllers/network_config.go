@@ -21,6 +21,8 @@ type network struct {
 	// Chained: a macpool entry follows the plugin that names it as ipam.
 	Chained bool
 
+	// claim is the claim that the network's author names for all pods that select it.
+	claim string
 	// args is the wish that the network's author wrote; ipsCapability and macCapability say which part of a pod's wish
 	// reaches the plugin as runtimeConfig.
 	args                         wishText
@@ -56,6 +58,11 @@ func (p pluginConf) ipam() string { return read[struct{ Type string }](p.IPAM).T
 
 // wish is what the network's author asks for in the plugin's args.
 func (p pluginConf) wish() wishText { return read[struct{ CNI wishText }](p.Args).CNI }
+
+// claim is the claim that the network's author names in the plugin's args.
+func (p pluginConf) claim() string {
+	return read[struct{ CNI struct{ Claim string } }](p.Args).CNI.Claim
+}
 
 // netConf is a network's configuration, a plugin's or a list of them.
 type netConf struct {
@@ -119,7 +126,7 @@ func (c netConf) network() network {
 		case p.ipam() == cni.Type:
 			n.Ours = true
 			n.Pool = read[struct{ Pool string }](p.IPAM).Pool
-			n.args = p.wish()
+			n.args, n.claim = p.wish(), p.claim()
 			capabilities := read[map[string]bool](p.Capabilities)
 			n.ipsCapability, n.macCapability = capabilities["ips"], capabilities["mac"]
 		}

@@ -118,14 +118,13 @@ func (r *PodReconciler) claimFor(ctx context.Context, pod *corev1.Pod, a attachm
 	if a.Err != nil {
 		return nil, a.Err
 	}
-	claim := &v1alpha1.MacClaim{}
-	err := r.Client.Get(ctx, a.claimKey(pod), claim)
-	if err != nil && !apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("reading claim %s: %w", a.claimKey(pod), err)
-	}
-	if err == nil && holds(claim, pod) {
+	if held, err := a.heldBy(ctx, r.Client, pod); held != nil || err != nil {
 		// It was granted once. What is written into the annotation since is read by nobody.
-		return claim, nil
+		return held, err
+	}
+	key, claim, err := a.find(ctx, r.Client, pod)
+	if err != nil {
+		return nil, err
 	}
 	pool := &v1alpha1.MacPool{}
 	if err := r.Client.Get(ctx, client.ObjectKey{Name: a.Pool}, pool); apierrors.IsNotFound(err) {
@@ -137,11 +136,15 @@ func (r *PodReconciler) claimFor(ctx context.Context, pod *corev1.Pod, a attachm
 	if err != nil {
 		return nil, err
 	}
-	if claim.UID != "" && binding.Serves(claim, want) == nil {
+	if claim != nil && binding.Serves(claim, want) == nil {
 		return claim, nil
 	}
 	if gone, err := r.isGone(ctx, pod); gone || err != nil {
 		return nil, err
+	}
+	if a.Named != "" || key.Name != want.Name { // a person's, and not to be made or made again
+		want.Name = key.Name
+		return r.Binder.FindClaim(ctx, want)
 	}
 	return r.ensure(ctx, want)
 }

@@ -25,7 +25,7 @@ import (
 const podWorkers = 16
 
 func (r *PodReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if err := register(ctx, mgr, podsByNetwork, networksByPool); err != nil {
+	if err := register(ctx, mgr, podsByNetwork, podsByClaim, networksByPool); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
@@ -54,18 +54,21 @@ func poolJudgedAnew(e event.UpdateEvent) bool {
 	return !ok || !isPool || from.UID != to.UID || from.Generation != to.Generation || isReady(from) != isReady(to)
 }
 
-// ofClaim is the pod of the claim's workload. A claim that a person made names none; it serves the pod whose interface
-// would be given its name, which is one of those that select a network of its pool.
+// ofClaim are the pods that the claim may be for: those that name it, and the pod of its workload. One that names no workload
+// serves the pod whose interface would be given its name, too, or whose network names it: one of those that select a network of its
+// pool.
 func (r *PodReconciler) ofClaim(ctx context.Context, object client.Object) []reconcile.Request {
 	claim, ok := object.(*v1alpha1.MacClaim)
 	if !ok {
 		return nil
 	}
-	if claim.Spec.Workload != nil {
-		key := types.NamespacedName{Namespace: claim.Namespace, Name: binding.PodName(*claim.Spec.Workload)}
-		return []reconcile.Request{{NamespacedName: key}}
+	if claim.Spec.Workload == nil {
+		return append(r.podsOf(ctx, podsByClaim.is(claim.Name), client.InNamespace(claim.Namespace)),
+			r.podsOfPool(ctx, claim.Spec.PoolRef.Name, client.InNamespace(claim.Namespace))...)
 	}
-	return r.podsOfPool(ctx, claim.Spec.PoolRef.Name, client.InNamespace(claim.Namespace))
+	key := types.NamespacedName{Namespace: claim.Namespace, Name: binding.PodName(*claim.Spec.Workload)}
+	requests := []reconcile.Request{{NamespacedName: key}}
+	return append(requests, r.podsOf(ctx, podsByClaim.is(claim.Name), client.InNamespace(claim.Namespace))...)
 }
 
 // ofNetwork are the pods that select a network: one that was made or corrected after them changes what they get.
@@ -92,10 +95,14 @@ func (r *PodReconciler) podsOfPool(ctx context.Context, pool string, options ...
 }
 
 func (r *PodReconciler) podsOfNetwork(ctx context.Context, nad client.Object, options ...client.ListOption) []reconcile.Request {
+	return r.podsOf(ctx, append(options, podsByNetwork.is(client.ObjectKeyFromObject(nad).String()))...)
+}
+
+// podsOf are the pods that the cache has under the given options.
+func (r *PodReconciler) podsOf(ctx context.Context, options ...client.ListOption) []reconcile.Request {
 	var pods corev1.PodList
-	network := client.ObjectKeyFromObject(nad).String()
-	if err := r.Client.List(ctx, &pods, append(options, podsByNetwork.is(network), client.UnsafeDisableDeepCopy)...); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Could not list the pods of a network", "network", network)
+	if err := r.Client.List(ctx, &pods, append(options, client.UnsafeDisableDeepCopy)...); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Could not list pods")
 		return nil
 	}
 	requests := make([]reconcile.Request, 0, len(pods.Items))

@@ -41,7 +41,7 @@ type conf struct {
 	// anything. Neither is proof of anything; the agent judges what they ask for.
 	RuntimeConfig wish `json:"runtimeConfig"`
 	Args          struct {
-		CNI wish `json:"cni"`
+		CNI cniWish `json:"cni"`
 	} `json:"args"`
 
 	PrevResult       map[string]any          `json:"prevResult"`
@@ -63,6 +63,13 @@ type ipamBlock struct {
 type wish struct {
 	IPs []string `json:"ips"`
 	MAC string   `json:"mac"`
+}
+
+// cniWish is a wish, and the name of the claim that the interface is to have. It embeds nothing: messages name the path of what is wrong.
+type cniWish struct {
+	IPs   []string `json:"ips"`
+	MAC   string   `json:"mac"`
+	Claim string   `json:"claim"`
 }
 
 // parseConf reads the input of all verbs but DEL.
@@ -139,8 +146,8 @@ func (c *conf) noPool() error { return problem.NoPoolNamed.New(c.Name) }
 // wish is what the pod asks for: the runtime's word counts before the annotation's, and that before the environment's,
 // addresses and MAC each for itself. Multus writes one wish into several of them.
 func (c *conf) wish(env cniArgs) agentapi.Wish {
-	w := agentapi.Wish{IPs: env.ips, MAC: env.mac}
-	for _, by := range []wish{c.Args.CNI, c.RuntimeConfig} {
+	w := agentapi.Wish{IPs: env.ips, MAC: env.mac, Claim: c.Args.CNI.Claim}
+	for _, by := range []wish{{IPs: c.Args.CNI.IPs, MAC: c.Args.CNI.MAC}, c.RuntimeConfig} {
 		if len(by.IPs) != 0 {
 			w.IPs = by.IPs
 		}

@@ -35,7 +35,9 @@ type MacClaimSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9a-f][048c]')",message="must be a locally administered address, as pools make them: the second digit must be 2, 6, a or e"
 	MAC MACAddress `json:"mac,omitempty"`
 
-	// workload is what the claim was made for; macpool fills it in for the claims that it makes.
+	// workload is what the claim is for: no other pod may use it, and the interface of this one gets it whatever the claim is
+	// called. macpool fills it in for the claims that it makes. Left out, the claim serves the pod that names it, as claim in the
+	// cni-args or as ipam-claim-reference of its networks annotation.
 	//
 	// +optional
 	Workload *Workload `json:"workload,omitempty"`
@@ -73,6 +75,10 @@ const (
 )
 
 // Workload is the stable identity that an address belongs to.
+//
+// +kubebuilder:validation:XValidation:rule="self.kind in ['StatefulSet', 'Pod']",message="kind must be StatefulSet or Pod: a claim for another kind is named by its pods"
+// +kubebuilder:validation:XValidation:rule="self.kind != 'StatefulSet' || has(self.ordinal)",message="ordinal must be set for a StatefulSet: a claim is for one of its replicas"
+// +kubebuilder:validation:XValidation:rule="self.kind != 'Pod' || !has(self.ordinal)",message="ordinal must not be set for a Pod"
 type Workload struct {
 	// kind is the kind of the workload: StatefulSet or Pod.
 	//
@@ -139,6 +145,12 @@ type Holder struct {
 	// +kubebuilder:validation:MaxLength=15
 	Interface string `json:"interface,omitempty"`
 
+	// owner is what the pod belongs to. Of a claim without workload it tells the pods of one workload from those of another, which
+	// may not take the claim over. Left out, it is not known.
+	//
+	// +optional
+	Owner *Owner `json:"owner,omitempty"`
+
 	// generation grows by one with every new holder of the claim. What is written about an older one changes nothing.
 	//
 	// +required
@@ -149,6 +161,23 @@ type Holder struct {
 	//
 	// +required
 	Since metav1.Time `json:"since,omitzero"`
+}
+
+// Owner is what a pod belongs to: its controller, the Deployment of a ReplicaSet's, or the pod itself if it has none.
+type Owner struct {
+	// kind is the owner's kind.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind,omitempty"`
+
+	// name is the owner's name, in the claim's namespace.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
 }
 
 // PreviousHolder is a holder of the past.
@@ -360,8 +389,9 @@ const (
 	// error catalogue (docs/errors.md), such as PoolExhausted or AddressTaken.
 	ClaimReady = "Ready"
 
-	// ClaimEnded is present, and true, while the workload of a claim that macpool made is gone and nothing holds the
-	// lease. The claim is deleted when that has lasted for retain. Reason: ClaimReasonWorkloadGone.
+	// ClaimEnded is present, and true, while the workload of a claim that macpool made is gone, or has a claim of a person's,
+	// and nothing holds the lease. The claim is deleted when that has lasted for retain. Reasons: ClaimReasonWorkloadGone,
+	// ClaimReasonSuperseded.
 	ClaimEnded = "Ended"
 
 	// ClaimSuspect is present, and true, while the pod that holds the lease is gone from the API and its node does not
@@ -376,6 +406,9 @@ const (
 
 	// ClaimReasonWorkloadGone : the StatefulSet or pod that the claim was made for is gone.
 	ClaimReasonWorkloadGone = "WorkloadGone"
+
+	// ClaimReasonSuperseded : a person has made a claim for the workload, which its next pod gets.
+	ClaimReasonSuperseded = "Superseded"
 
 	// ClaimReasonNodeSilent : the holder's node is not ready.
 	ClaimReasonNodeSilent = "NodeSilent"

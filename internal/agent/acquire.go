@@ -29,6 +29,9 @@ func (t *addition) acquire(ctx context.Context) (claim *v1alpha1.MacClaim, mine 
 	if claim := t.prebound(ctx); claim != nil {
 		return claim, false, nil
 	}
+	if t.follow(ctx) {
+		return nil, false, errRenamed
+	}
 	// The manager has seen a young pod when this agent did, and has less far to go.
 	if t.clock.Since(t.pod.CreationTimestamp.Time) < t.times.ManagerAge && t.pool.Spec.Takeover != v1alpha1.TakeoverImmediate {
 		until := t.clock.Now().Add(t.times.ManagerWait)
@@ -36,7 +39,13 @@ func (t *addition) acquire(ctx context.Context) (claim *v1alpha1.MacClaim, mine 
 			if claim := t.prebound(ctx); claim != nil {
 				return claim, false, nil
 			}
+			if t.follow(ctx) {
+				return nil, false, errRenamed
+			}
 		}
+	}
+	if err := t.rename(ctx); err != nil {
+		return nil, false, err
 	}
 	claim, err = t.bindOrTakeOver(ctx)
 	return claim, t.mine, err
@@ -111,8 +120,7 @@ func (t *addition) bind(ctx context.Context) (claim *v1alpha1.MacClaim, err erro
 		if err := t.mayAnswer(ctx); err != nil {
 			return err
 		}
-		want := binding.NewClaim(t.pod, t.pool, t.req.Interface, t.wish)
-		found, err := t.holders.EnsureClaim(ctx, want)
+		found, err := t.findClaim(ctx)
 		if err != nil {
 			return err
 		}
@@ -139,7 +147,7 @@ func (t *addition) bindClaim(ctx context.Context, claim *v1alpha1.MacClaim) (*v1
 func (t *addition) holder() *v1alpha1.Holder {
 	return &v1alpha1.Holder{
 		PodName: t.pod.Name, PodUID: types.UID(t.req.Pod.UID), NodeName: t.nodeName, NodeUID: t.ownUID(),
-		Interface: t.req.Interface,
+		Interface: t.req.Interface, Owner: binding.OwnerOf(t.pod),
 	}
 }
 

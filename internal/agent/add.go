@@ -24,8 +24,10 @@ type addition struct {
 	pool *v1alpha1.MacPool
 	pod  *corev1.Pod
 	wish binding.Wish
-	// claim is the claim's name, which is known before the claim is.
-	claim agentapi.ClaimRef
+	// claim is the claim's name, which is known before the claim is; named: the pod or its network has said it. Otherwise it may
+	// turn out to be another, of a person's claim for the workload; asked: the API was asked for one.
+	claim        agentapi.ClaimRef
+	named, asked bool
 	// seen: the claim was read live. mine: this ADD made the pod its holder, or tried to.
 	seen, mine bool
 }
@@ -70,6 +72,7 @@ func (a *Agent) add(ctx context.Context, req *agentapi.Request) (*given, error) 
 			if err := a.awaitJudged(ctx); err != nil {
 				return nil, err
 			}
+		case errors.Is(err, errRenamed):
 		case errors.Is(err, errWaitForHolder) && !a.clock.Now().After(waitUntil):
 			a.clears.await(ctx, 250*time.Millisecond)
 		default:
@@ -145,11 +148,7 @@ func (t *addition) prepare(ctx context.Context) error {
 	if t.wish, err = binding.ParseWish(t.req.Wish.IPs, t.req.Wish.MAC, t.pool); err != nil {
 		return err
 	}
-	t.claim = agentapi.ClaimRef{
-		Namespace: t.pod.Namespace,
-		Name:      binding.ClaimName(binding.WorkloadOf(t.pod, t.req.Interface), t.pool.Name),
-	}
-	return nil
+	return t.name(ctx)
 }
 
 // once tries to attach, under the claim's lock. On success the lock is kept until the answer is sent.

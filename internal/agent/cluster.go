@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
 )
 
 // holderNode is the field by which MacClaims can be selected.
@@ -28,8 +29,10 @@ const holderNode = "status.holder.nodeName"
 // SYN that was lost in it is repeated by the kernel at intervals that have grown long by then.
 const dialTimeout = 2 * time.Second
 
-// annotations of a mirror pod that binding.PodUID reads.
-var keptAnnotations = []string{"kubernetes.io/config.mirror", "kubernetes.io/config.hash"}
+// annotations of a mirror pod that binding.PodUID reads, and the one that may name claims.
+var keptAnnotations = []string{"kubernetes.io/config.mirror", "kubernetes.io/config.hash", networksAnnotation}
+
+const networksAnnotation = "k8s.v1.cni.cncf.io/networks"
 
 // cluster is the agent's way to the API: a client whose every call is live, and caches of what concerns this node.
 type cluster struct {
@@ -114,12 +117,15 @@ func stripPod(in any) (any, error) {
 		Status: corev1.PodStatus{Phase: pod.Status.Phase},
 	}
 	for _, key := range keptAnnotations {
-		if value, ok := pod.Annotations[key]; ok {
+		if value, ok := pod.Annotations[key]; ok && (key != networksAnnotation || binding.NamesClaims(value)) {
 			if kept.Annotations == nil {
 				kept.Annotations = map[string]string{}
 			}
 			kept.Annotations[key] = value
 		}
+	}
+	if hash, ok := pod.Labels[binding.LabelTemplateHash]; ok {
+		kept.Labels = map[string]string{binding.LabelTemplateHash: hash}
 	}
 	for _, s := range pod.Status.ContainerStatuses {
 		status := corev1.ContainerStatus{Name: s.Name}

@@ -88,6 +88,8 @@ type Wish struct {
 	// IPs are addresses, with or without a prefix length.
 	IPs []string `json:"ips,omitempty"`
 	MAC string   `json:"mac,omitempty"`
+	// Claim is the name of the claim that the interface is to have, as args.cni of the network's configuration says.
+	Claim string `json:"claim,omitempty"`
 }
 
 // Attachment is an interface of a container.

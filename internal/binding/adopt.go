@@ -54,7 +54,7 @@ func (b *Binder) adoptClaim(ctx context.Context, r Reported) (*v1alpha1.MacClaim
 			ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: r.ClaimName},
 			Spec:       v1alpha1.MacClaimSpec{PoolRef: v1alpha1.PoolRef{Name: r.PoolName}, Workload: r.Workload},
 		}
-		if r.Workload != nil {
+		if r.Workload != nil && r.ClaimName == ClaimName(*r.Workload, r.PoolName) { // else it was a person's, which nobody else may end
 			claim.Labels = map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
 		}
 		err = b.Client.Create(ctx, claim)

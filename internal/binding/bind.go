@@ -104,7 +104,7 @@ func (b *Binder) record(
 		Message: "The claim has a lease", ObservedGeneration: claim.Generation,
 	})
 	if holder != nil {
-		b.hold(status, *holder)
+		b.hold(updated, *holder)
 	}
 	if holder != nil {
 		if err := b.mayGive(ctx, pool.Name); err != nil {

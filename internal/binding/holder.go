@@ -18,14 +18,15 @@ import (
 )
 
 // SetHolder makes holder the holder of a bound claim; its generation and time are set here. A claim that the same pod holds
-// already is returned as it is; one that another pod holds is ClaimHeld: only that pod's node, or evidence, clears a holder.
+// already is returned as it is; one that another pod holds is ClaimHeld, or ClaimOfAnother if that pod is another workload's: only that
+// pod's node, or evidence, clears a holder. One that the pod holds for another interface is ClaimTwice.
 func (b *Binder) SetHolder(
 	ctx context.Context, claim *v1alpha1.MacClaim, holder v1alpha1.Holder,
 ) (*v1alpha1.MacClaim, error) {
 	live := false
 	for range maxRounds {
 		switch current := claim.Status.Holder; {
-		case current != nil && current.PodUID == holder.PodUID:
+		case current != nil && current.PodUID == holder.PodUID && current.Interface == holder.Interface:
 			return claim, nil
 		case current != nil && !live:
 			// The copy may be old, and the other pod's hold over.
@@ -36,12 +37,12 @@ func (b *Binder) SetHolder(
 			claim, live = fresh, true
 			continue
 		case current != nil:
-			return nil, problem.ClaimHeld.New(claim.Namespace, claim.Name, current.PodName, current.NodeName)
+			return nil, refusal(claim, &holder)
 		case !claim.DeletionTimestamp.IsZero():
 			return nil, problem.ClaimDeleting.New(claim.Namespace, claim.Name)
 		}
 		updated := claim.DeepCopy()
-		b.hold(&updated.Status, holder)
+		b.hold(updated, holder)
 		if err := b.mayGive(ctx, claim.Spec.PoolRef.Name); err != nil {
 			return nil, err
 		}
@@ -59,9 +60,13 @@ func (b *Binder) SetHolder(
 	return nil, fmt.Errorf("setting the holder of claim %s: %w", client.ObjectKeyFromObject(claim), errOvertaken)
 }
 
-// hold sets the holder in status. A pod that holds the claim already keeps its generation: what its node has written down
+// hold sets the holder in the status. A pod that holds the claim already keeps its generation: what its node has written down
 // about it stays true.
-func (b *Binder) hold(status *v1alpha1.MacClaimStatus, holder v1alpha1.Holder) {
+func (b *Binder) hold(claim *v1alpha1.MacClaim, holder v1alpha1.Holder) {
+	status := &claim.Status
+	if claim.Spec.Workload != nil {
+		holder.Owner = nil // it says all that there is to say
+	}
 	if SamePod(status.Holder, &holder) {
 		return
 	}
@@ -133,7 +138,7 @@ func (b *Binder) TakeOver(
 	}
 	updated := claim.DeepCopy()
 	b.endHold(&updated.Status, end)
-	b.hold(&updated.Status, holder)
+	b.hold(updated, holder)
 	if err := b.Client.Status().Update(ctx, updated); err != nil {
 		return nil, fmt.Errorf("taking claim %s over: %w", client.ObjectKeyFromObject(claim), err)
 	}

@@ -104,7 +104,7 @@ var (
 		Code: "MP213", Reason: "NotOurClaim", CNI: 213,
 		Sentence:    "claim %s/%s belongs to %s, not to %s",
 		Fix:         "Rename one of them, or delete the claim if nothing needs it.",
-		Explanation: "Claims are named after what they are made for; two things with the name of one claim cannot both have it.",
+		Explanation: "Claims are named after what they are made for; two things with the name of one claim cannot both have it. Nor can a pod have the claim of another workload by naming it.",
 	})
 	ClaimRefused = add(&Kind{
 		Code: "MP214", Reason: "ClaimRefused", CNI: 214,
@@ -141,6 +141,24 @@ var (
 		Sentence:    "pod %s, which holds claim %s/%s on node %s, %s: its address is kept",
 		Fix:         "If the node is off for good, delete the Node or give it the taint node.kubernetes.io/out-of-service; if you know that the interface is gone, annotate the claim with macpool.dev/force-release and the reason.",
 		Explanation: "That the API has forgotten a pod does not mean that it has stopped sending: a node that is cut off from the API goes on running it. The address is released when the node's agent says that the interface is gone, when the node is fenced, or when it was deleted and nothing on the VLAN answers for the address.",
+	})
+	ClaimUnknown = add(&Kind{
+		Code: "MP220", Reason: "ClaimUnknown", CNI: 220,
+		Sentence:    "there is no claim %s/%s, which the pod names for interface %s",
+		Fix:         "Make it, in the pod's namespace, or correct its name in the networks annotation: kubectl get macclaims lists those that exist.",
+		Explanation: "A pod may name its claim, as claim in the cni-args or as ipam-claim-reference of an element of its networks annotation. macpool makes no claim of such a name: a name with a mistake in it would get another address than the one that was meant. The pod is tried again when the claim is there.",
+	})
+	ClaimOfAnother = add(&Kind{
+		Code: "MP221", Reason: "ClaimOfAnother", CNI: CNITryAgain,
+		Sentence:    "claim %s/%s is held by pod %s of %s on node %s, and this pod is of %s",
+		Fix:         "Name another claim, or end that workload first: a claim serves one workload at a time.",
+		Explanation: "Two workloads name one claim. The one that has it keeps it, and the other waits; it does not take it over from a silent node either, since that is for the pods of one workload.",
+	})
+	ClaimTwice = add(&Kind{
+		Code: "MP222", Reason: "ClaimTwice", CNI: 222,
+		Sentence:    "claim %s/%s is that of interface %s of the pod, and cannot be that of %s too",
+		Fix:         "Name another claim for one of the two.",
+		Explanation: "A claim has one MAC and one set of addresses, for one interface.",
 	})
 
 	// Pools.

@@ -9,6 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/internal/binding"
 )
 
 // keptAnnotations of a pod are what decides about its networks, and the UID that a static pod has for its runtime.
@@ -47,6 +49,9 @@ func stripPod(in any) (any, error) {
 		if value, ok := pod.Annotations[key]; ok {
 			slim.Annotations[key] = value
 		}
+	}
+	if hash, ok := pod.Labels[binding.LabelTemplateHash]; ok {
+		slim.Labels = map[string]string{binding.LabelTemplateHash: hash}
 	}
 	slim.Spec.NodeName = pod.Spec.NodeName
 	slim.Spec.HostNetwork = pod.Spec.HostNetwork

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/binding"
+)
+
+// errRenamed: the pod's claim has another name than it was taken to have, by which it has to be locked.
+var errRenamed = errors.New("the claim has another name")
+
+// name finds the name of the pod's claim, as far as that takes no call: what the pod or its network names, what the cache shows the
+// interface to hold, else what macpool calls its own.
+func (t *addition) name(ctx context.Context) error {
+	named, err := binding.NamedClaim(t.pod, t.req.Interface, t.req.Wish.Claim)
+	if err != nil {
+		return err
+	}
+	t.named = named != ""
+	t.claim = agentapi.ClaimRef{Namespace: t.pod.Namespace, Name: named}
+	if !t.named {
+		t.claim.Name = t.ownName()
+		t.follow(ctx)
+	}
+	return nil
+}
+
+// ownName is how macpool calls a claim that it makes for the interface.
+func (t *addition) ownName() string {
+	return binding.ClaimName(binding.WorkloadOf(t.pod, t.req.Interface), t.pool.Name)
+}
+
+// follow takes the claim that the manager has made the interface hold, if that is another one than it was taken for: one that a person
+// made for the workload. When the API was asked, that counts.
+func (t *addition) follow(ctx context.Context) (changed bool) {
+	if t.named || t.asked || !t.contact.cachesHold() {
+		return false
+	}
+	var claims v1alpha1.MacClaimList
+	if t.cluster.cache.List(ctx, &claims, client.InNamespace(t.claim.Namespace), client.UnsafeDisableDeepCopy) != nil {
+		return false
+	}
+	other := ""
+	for i := range claims.Items {
+		c := &claims.Items[i]
+		if h := c.Status.Holder; h == nil || string(h.PodUID) != t.req.Pod.UID || h.Interface != t.req.Interface || c.Spec.PoolRef.Name != t.pool.Name {
+			continue
+		}
+		if c.Name == t.claim.Name {
+			return false
+		}
+		other = c.Name
+	}
+	if other == "" {
+		return false
+	}
+	t.claim.Name = other
+	return true
+}
+
+// rename asks the API whether a person has made a claim for the workload: no manager has done anything about it yet. errRenamed: that is
+// the one, and has to be locked.
+func (t *addition) rename(ctx context.Context) error {
+	if t.named {
+		return nil
+	}
+	want := binding.NewClaim(t.pod, t.pool, t.req.Interface, t.wish)
+	name := ""
+	err := t.live(ctx, func(ctx context.Context) (err error) {
+		name, err = t.holders.ClaimOfPerson(ctx, want)
+		return err
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("looking for a claim of the workload: %w", err)
+	case name == "":
+		name = want.Name
+	}
+	t.asked = true
+	if name == t.claim.Name {
+		return nil
+	}
+	t.claim.Name = name
+	return errRenamed
+}
+
+// findClaim is the pod's claim, live. Only one that nobody else has named is made if it is not there.
+func (t *addition) findClaim(ctx context.Context) (*v1alpha1.MacClaim, error) {
+	want := binding.NewClaim(t.pod, t.pool, t.req.Interface, t.wish)
+	if !t.named && want.Name == t.claim.Name {
+		return t.holders.EnsureClaim(ctx, want)
+	}
+	want.Name = t.claim.Name
+	return t.holders.FindClaim(ctx, want)
+}
