@@ -148,6 +148,7 @@ const (
 	orphaned
 	claimless
 	cooling
+	unpaired
 )
 
 // first is since when the lease has been seen so.

@@ -43,15 +43,28 @@ func contradiction(pool *v1alpha1.MacPool, plan *allocator.Plan, pools []v1alpha
 	return poolVerdict{}
 }
 
-// precedes tells which of two pools stays if they contradict each other.
+// precedes tells which of two pools stays if they contradict each other: one that is ready as it is before one that was, until it was edited,
+// and that before one that is not.
 func precedes(a, b *v1alpha1.MacPool) bool {
-	if isReady(a) != isReady(b) {
-		return isReady(a)
+	if x, y := standing(a), standing(b); x != y {
+		return x > y
 	}
 	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
 		return a.CreationTimestamp.Before(&b.CreationTimestamp)
 	}
 	return a.Name < b.Name
+}
+
+func standing(pool *v1alpha1.MacPool) int {
+	ready := apimeta.FindStatusCondition(pool.Status.Conditions, v1alpha1.PoolReady)
+	switch {
+	case ready == nil || ready.Status != metav1.ConditionTrue:
+		return 0
+	case ready.ObservedGeneration != pool.Generation:
+		return 1
+	default:
+		return 2
+	}
 }
 
 func isReady(pool *v1alpha1.MacPool) bool {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/mac"
 )
 
 const (
@@ -78,6 +79,7 @@ func (r *LeaseReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("maclease").
 		For(&v1alpha1.MacLease{}).
+		Watches(&v1alpha1.MacLease{}, handler.EnqueueRequestsFromMapFunc(r.lockOf)).
 		Watches(&v1alpha1.MacClaim{}, claimEvents{handler.EnqueueRequestsFromMapFunc(ofLease), &r.endings}).
 		Watches(&v1alpha1.MacPool{}, handler.EnqueueRequestsFromMapFunc(r.releasedOf),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
@@ -86,6 +88,9 @@ func (r *LeaseReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager
 }
 
 func (r *LeaseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	if _, _, ok := mac.ParseLockName(req.Name); ok {
+		return settle(r.lock(ctx, req.Name))
+	}
 	lease := &v1alpha1.MacLease{}
 	err := r.Client.Get(ctx, req.NamespacedName, lease)
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -133,7 +138,10 @@ func (r *LeaseReconciler) verify(ctx context.Context, lease *v1alpha1.MacLease) 
 	case claim.Status.LeaseName == lease.Name:
 		r.Brake.settled(leaseCandidate(lease.Name))
 		r.observed.forget(lease.Name)
-		return ctrl.Result{}, r.mirrorHolder(ctx, lease, claim)
+		if err := r.mirrorHolder(ctx, lease, claim); err != nil {
+			return ctrl.Result{}, err
+		}
+		return ctrl.Result{}, r.relock(ctx, lease)
 	}
 	now := r.Clock.Now()
 	first := r.observed.first(lease.Name, observation{uid: lease.UID, kind: orphaned, stamp: lease.Spec.LeasedAt.Time}, now)

@@ -29,10 +29,10 @@ type MacClaimSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.size() < 2 || !self.all(i, isIP(i)) || ip(self[0]).family() != ip(self[1]).family()",message="at most one address of each family"
 	IPs []IPAddress `json:"ips,omitempty"`
 
-	// mac is the MAC wanted. It must be one that the pool makes: its prefix and the low 24 bits of an address of the pool.
+	// mac is the MAC wanted. It must be one that the pool makes, its prefix and the low 24 bits of an address of the pool, or that of a
+	// reservation of the pool's for this claim.
 	//
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9a-f][048c]')",message="must be a locally administered address, as pools make them: the second digit must be 2, 6, a or e"
 	MAC MACAddress `json:"mac,omitempty"`
 
 	// workload is what the claim is for: no other pod may use it, and the interface of this one gets it whatever the claim is

@@ -34,7 +34,6 @@ func validClaim(namespace string) *v1alpha1.MacClaim {
 const (
 	lowerMAC     = "must be six octets in lower case, separated by colons"
 	multicastMAC = "must be a unicast address: the second digit must be even"
-	universalMAC = "must be a locally administered address, as pools make them"
 	zeroMAC      = "must not be all zero"
 )
 
@@ -52,9 +51,8 @@ func TestMacClaimCreate(t *testing.T) {
 		"the founding MAC":     {edit: set("spec.mac", "f1:fd:59:0b:bd:2b"), wantErrors: []string{multicastMAC}},
 		"broadcast MAC":        {edit: set("spec.mac", "ff:ff:ff:ff:ff:ff"), wantErrors: []string{multicastMAC}},
 		"multicast, universal": {edit: set("spec.mac", "01:00:5e:00:00:01"), wantErrors: []string{multicastMAC}},
-		"zero MAC":             {edit: set("spec.mac", "00:00:00:00:00:00"), wantErrors: []string{zeroMAC, universalMAC}},
-		"universal MAC":        {edit: set("spec.mac", "00:1b:21:a8:32:08"), wantErrors: []string{universalMAC}},
-		"VRRP MAC":             {edit: set("spec.mac", "00:00:5e:00:01:0a"), wantErrors: []string{universalMAC}},
+		"zero MAC":             {edit: set("spec.mac", "00:00:00:00:00:00"), wantErrors: []string{zeroMAC}},
+		"universal MAC":        {edit: set("spec.mac", "00:1b:21:a8:32:08")}, // a reservation may have it
 		"upper-case MAC":       {edit: set("spec.mac", "02:32:00:A8:32:08"), wantErrors: []string{lowerMAC}},
 		"MAC with hyphens":     {edit: set("spec.mac", "02-32-00-a8-32-08"), wantErrors: []string{lowerMAC}},
 		"MAC with dots":        {edit: set("spec.mac", "0232.00a8.3208"), wantErrors: []string{lowerMAC, "should be at least 17 chars long"}},

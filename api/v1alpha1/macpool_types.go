@@ -241,12 +241,22 @@ type DNS struct {
 }
 
 // Reservation keeps an address for a claim.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.mac) || has(self.claimRef)",message="mac must not be set without claimRef: nobody would get it"
 type Reservation struct {
 	// ip is the reserved address. It need not lie in a range. In a pool of both families, the address of the other family
 	// with the same offset is reserved with it.
 	//
 	// +required
 	IP IPAddress `json:"ip,omitempty"`
+
+	// mac is the MAC that the claim gets with the address, instead of the one that the pool makes of it: the one that a licence is
+	// bound to, or that a router knows. It is unique in the segment, like the address. It must not be one that this pool or
+	// another of its segment makes.
+	//
+	// +optional
+	// +kubebuilder:example="00:1b:21:a8:32:08"
+	MAC MACAddress `json:"mac,omitempty"`
 
 	// claimRef names the claim that gets the address. Left out, nobody does.
 	//

@@ -81,6 +81,12 @@ func TestMacPoolCreate(t *testing.T) {
 			wantErrors: []string{"spec.segment: Too long"},
 		},
 
+		"reservation with a MAC":             {edit: set("spec.reservations.0.mac", "00:1b:21:a8:32:08")},
+		"reservation with the founding MAC":  {edit: set("spec.reservations.0.mac", "f1:fd:59:0b:bd:2b"), wantErrors: []string{multicastMAC}},
+		"reservation with MAC zero":          {edit: set("spec.reservations.0.mac", "00:00:00:00:00:00"), wantErrors: []string{zeroMAC}},
+		"reservation with a MAC in capitals": {edit: set("spec.reservations.0.mac", "00:1B:21:A8:32:08"), wantErrors: []string{lowerMAC}},
+		"reservation with a MAC for nobody":  {edit: both(set("spec.reservations.0.mac", "00:1b:21:a8:32:08"), set("spec.reservations.0.claimRef", nil)), wantErrors: []string{"mac must not be set without claimRef"}},
+
 		"multicast prefix":     {edit: set("spec.mac.prefix", "f1:fd:59"), wantErrors: []string{notMulticast}},
 		"broadcast prefix":     {edit: set("spec.mac.prefix", "ff:ff:ff"), wantErrors: []string{notMulticast}},
 		"universal prefix":     {edit: set("spec.mac.prefix", "00:1b:21"), wantErrors: []string{notUniversal}},

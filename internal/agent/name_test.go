@@ -176,3 +176,40 @@ func TestPreboundNamedClaimAsksNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestAddWithReservedMAC proves that without a manager a reservation's MAC is given to its claim, and locked (R-A2).
+func TestAddWithReservedMAC(t *testing.T) {
+	f := newFixture(t)
+	const foreign = "00:1b:21:a8:32:08"
+	f.pool = f.newPool(t, v1alpha1.MacPoolSpec{
+		Subnets: []v1alpha1.Subnet{{CIDR: "192.168.50.0/24"}},
+		Reservations: []v1alpha1.Reservation{
+			{IP: "192.168.50.8", MAC: foreign, ClaimRef: &v1alpha1.ReservedClaimRef{Namespace: f.namespace, Name: "licence"}},
+		},
+	})
+	f.setReady(t, f.pool)
+	f.newClaim(t, "licence", v1alpha1.MacClaimSpec{})
+	n := startNode(t)
+	pod := f.podOf(t, "licence-1", n.name, "licence", `[{"name": "iot", "ipam-claim-reference": "licence"}]`)
+	req := f.addition("c1", pod)
+	resp := n.ask(t, req)
+	if resp.Error != nil {
+		t.Fatalf("ADD: %+v", *resp.Error)
+	}
+	if resp.Lease.MAC != foreign || resp.Lease.IPs[0].Address.Addr().String() != "192.168.50.8" {
+		t.Errorf("the lease is %+v", *resp.Lease)
+	}
+	lock := &v1alpha1.MacLease{}
+	f.must(t, f.Get(t.Context(), client.ObjectKey{Name: f.pool.Spec.Segment + ".00-1b-21-a8-32-08"}, lock))
+
+	// That it asks for what its claim has changes nothing, and another pod that does is told whose it is.
+	again := f.addition("c3", pod)
+	again.Wish.MAC = foreign
+	if resp := n.ask(t, again); resp.Error != nil || resp.Lease.MAC != foreign {
+		t.Errorf("the ADD that asks for the MAC is answered %+v", resp)
+	}
+	thief := f.podOf(t, "thief", n.name, "thief", "iot")
+	steal := f.addition("c2", thief)
+	steal.Wish.MAC = foreign
+	wantProblem(t, n.ask(t, steal), problem.AddressReserved)
+}

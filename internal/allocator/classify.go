@@ -104,9 +104,22 @@ func (p *Plan) SlotOf(ip netip.Addr) (Slot, bool) {
 	return 0, false
 }
 
-// SlotOfMAC is the slot whose MAC m is: false if the prefix is another's, or if no address of the subnet ends in these 24 bits. Of an
-// IPv6 network of more than 2^24 addresses, it is the one among the first 2^24.
+// SlotOfMAC is the slot whose MAC m is: false if the prefix is another's and no reservation has it, or if no address of the subnet ends in
+// these 24 bits, or the one that does has another MAC by its reservation. Of an IPv6 network of more than 2^24 addresses, it is the one
+// among the first 2^24.
 func (p *Plan) SlotOfMAC(m mac.Addr) (Slot, bool) {
+	if s, ok := p.foreignSlots[m]; ok {
+		return s, true
+	}
+	s, ok := p.slotOfMade(m)
+	if _, replaced := p.foreign[s]; !ok || replaced {
+		return 0, false
+	}
+	return s, true
+}
+
+// slotOfMade is the slot whose MAC, as the pool makes it, m is.
+func (p *Plan) slotOfMade(m mac.Addr) (Slot, bool) {
 	if mac.Prefix(m[:3]) != p.prefix {
 		return 0, false
 	}
@@ -131,6 +144,8 @@ type Address struct {
 	// Name is the name of the lease.
 	Name mac.Name
 	MAC  mac.Addr
+	// Foreign : the MAC is a reservation's, and not made of the address, so it needs a lock of its own.
+	Foreign bool
 	// IPs are the addresses, IPv4 first.
 	IPs []netip.Addr
 }
@@ -147,6 +162,9 @@ func (p *Plan) Address(s Slot) Address {
 	if len(a.IPs) > 0 {
 		a.Name = mac.Name{Segment: p.segment, Addr: a.IPs[0]}
 		a.MAC = p.prefix.For(a.IPs[0])
+		if foreign, ok := p.foreign[s]; ok {
+			a.MAC, a.Foreign = foreign, true
+		}
 	}
 	return a
 }

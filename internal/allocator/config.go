@@ -53,4 +53,6 @@ type Reservation struct {
 	IP netip.Addr
 	// Claim is who gets it. The zero Identity: nobody.
 	Claim Identity
+	// MAC is what goes with the address instead of what the pool would make. The zero Addr: nothing else.
+	MAC mac.Addr
 }

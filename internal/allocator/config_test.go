@@ -65,8 +65,12 @@ func config(tb testing.TB, subnets ...subnet) allocator.Config {
 // reserve adds reservations such as "192.168.50.8 for iot/db-0" or "192.168.50.8", which is for nobody.
 func reserve(c allocator.Config, reservations ...string) allocator.Config {
 	for _, text := range reservations {
+		text, address, foreign := strings.Cut(text, " with ")
 		ip, claim, _ := strings.Cut(text, " for ")
 		r := allocator.Reservation{IP: netip.MustParseAddr(ip)}
+		if foreign {
+			r.MAC = mustMAC(address)
+		}
 		r.Claim.Namespace, r.Claim.Name, _ = strings.Cut(claim, "/")
 		c.Reservations = append(c.Reservations, r)
 	}
@@ -103,4 +107,12 @@ func slot(tb testing.TB, p *allocator.Plan, ip string) allocator.Slot {
 		tb.Fatalf("%s lies in no subnet of the pool", ip)
 	}
 	return s
+}
+
+func mustMAC(text string) mac.Addr {
+	m, err := mac.Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	return m
 }

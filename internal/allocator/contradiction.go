@@ -2,11 +2,18 @@
 
 package allocator
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/macpool/macpool/internal/mac"
+)
 
 // Contradicts tells whether two plans of one segment could make an address or a MAC twice, under two names, so that the API server
 // would let both be created; why says what must hold, as the rest of a sentence. It looks at whole subnets and prefixes, which cannot
-// be edited, and not at ranges: leases outlive an edit of the ranges that they came from.
+// be edited, and not at ranges: leases outlive an edit of the ranges that they came from. Reservations can be edited; what they leave
+// behind is kept apart by the locks of their MACs.
 //
 //	1  a MAC: same prefix, and two different addresses that name leases have the same low 24 bits
 //	   1a  networks apart (two families are always apart): their low 24 bits meet
@@ -15,13 +22,18 @@ import "fmt"
 //	   2a  one plan names leases by it, the other by an IPv4 address
 //	   2b  both name leases by IPv4 addresses, and do not pair the very same networks
 //
+//	3  a reservation's MAC is one that the other plan makes of an address of its subnet
+//	4  a reservation of each has one MAC, not for one address and claim: its lock would keep one of them waiting for ever
+//
 // An IPv4 address, and an IPv6 address of two plans without IPv4, names its lease in both plans: one name, one lease.
 func (p *Plan) Contradicts(q *Plan) (why string, yes bool) {
 	if p.segment != q.segment {
 		return "", false
 	}
-	if why, yes := p.sharesMACs(q); yes {
-		return why, true
+	for _, contradicts := range []func(*Plan) (string, bool){p.sharesMACs, p.sharesForeign} {
+		if why, yes := contradicts(q); yes {
+			return why, true
+		}
 	}
 	for i := range p.networks {
 		for j := range q.networks {
@@ -60,3 +72,30 @@ func (p *Plan) sharesMACs(q *Plan) (why string, yes bool) {
 	return fmt.Sprintf("subnets %s and %s must have different MAC prefixes: with %s for both, addresses that end in the same 24 bits have the same MAC",
 		a.cidr, b.cidr, p.prefix), true
 }
+
+// sharesForeign is cases 3 and 4.
+func (p *Plan) sharesForeign(q *Plan) (why string, yes bool) {
+	for _, pair := range [][2]*Plan{{p, q}, {q, p}} {
+		a, b := pair[0], pair[1]
+		for _, m := range slices.SortedFunc(maps.Keys(a.foreignSlots), compareMACs) {
+			if _, made := b.slotOfMade(m); made {
+				return fmt.Sprintf("mac %s of reservation %s must not have prefix %s, by which MACs are made of the addresses of subnet %s",
+					m, a.Address(a.foreignSlots[m]).IPs[0], b.prefix, b.networks[0].cidr), true
+			}
+		}
+	}
+	for _, m := range slices.SortedFunc(maps.Keys(p.foreignSlots), compareMACs) {
+		s, other := p.foreignSlots[m], Slot(0)
+		var both bool
+		if other, both = q.foreignSlots[m]; !both {
+			continue
+		}
+		x, y := p.Address(s), q.Address(other)
+		if x.Name != y.Name || p.reserved[s] != q.reserved[other] {
+			return fmt.Sprintf("reservations %s and %s must not both have mac %s", x.IPs[0], y.IPs[0], m), true
+		}
+	}
+	return "", false
+}
+
+func compareMACs(a, b mac.Addr) int { return slices.Compare(a[:], b[:]) }

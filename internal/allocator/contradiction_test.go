@@ -152,3 +152,72 @@ func subnetsOf(tb testing.TB, text string) allocator.Config {
 	}
 	return config(tb, subnets...)
 }
+
+// R-A2 for the MACs of reservations, cases 3 and 4.
+func TestContradictsByReservation(t *testing.T) {
+	pool := func(cidr, prefix string, reservations ...string) *allocator.Plan {
+		c := reserve(subnetsOf(t, cidr), reservations...)
+		p, err := mac.ParsePrefix(prefix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Prefix = p
+		return newPlan(t, c)
+	}
+	for name, c := range map[string]struct {
+		p, q *allocator.Plan
+		want string
+	}{
+		"3 a MAC that the other makes": {
+			p: pool("10.1.0.0/24", "02:32:00", "10.1.0.8 for a/b with 02:33:00:02:00:07"), q: pool("10.2.0.0/16", "02:33:00"),
+			want: "mac 02:33:00:02:00:07 of reservation 10.1.0.8 must not have prefix 02:33:00",
+		},
+		"3 its prefix, but of no address": {
+			p: pool("10.1.0.0/24", "02:32:00", "10.1.0.8 for a/b with 02:33:00:ff:00:07"), q: pool("10.2.0.0/16", "02:33:00"),
+		},
+		"3 another prefix": {
+			p: pool("10.1.0.0/24", "02:32:00", "10.1.0.8 for a/b with 00:1b:21:02:00:07"), q: pool("10.2.0.0/16", "02:33:00"),
+		},
+		"4 one MAC, two addresses": {
+			p:    pool("10.1.0.0/24", "02:32:00", "10.1.0.8 for a/b with 00:1b:21:00:00:01"),
+			q:    pool("10.2.0.0/24", "02:33:00", "10.2.0.8 for a/b with 00:1b:21:00:00:01"),
+			want: "must not both have mac 00:1b:21:00:00:01",
+		},
+		"4 one MAC, two claims": {
+			p:    pool("10.1.0.0/24", "02:32:00", "10.1.0.8 for a/b with 00:1b:21:00:00:01"),
+			q:    pool("10.1.0.0/24", "02:33:00", "10.1.0.8 for a/c with 00:1b:21:00:00:01"),
+			want: "must not both have mac 00:1b:21:00:00:01",
+		},
+		"4 the same in pools that overlap": {
+			p: pool("10.1.0.0/24", "02:32:00", "10.1.0.8 for a/b with 00:1b:21:00:00:01"),
+			q: pool("10.1.0.0/24", "02:33:00", "10.1.0.8 for a/b with 00:1b:21:00:00:01"),
+		},
+	} {
+		for _, pair := range [][2]*allocator.Plan{{c.p, c.q}, {c.q, c.p}} {
+			why, yes := pair[0].Contradicts(pair[1])
+			if yes != (c.want != "") || !strings.Contains(why, c.want) {
+				t.Errorf("%s: %q, %t, want %q", name, why, yes, c.want)
+			}
+		}
+	}
+}
+
+// A reservation's MAC takes the place of the one that the pool would make: each MAC picks one slot, and the one that is made for nobody
+// picks none.
+func TestMACOfReservation(t *testing.T) {
+	p := newPlan(t, reserve(subnetsOf(t, "192.168.50.0/24 fd00:50::/64"),
+		"192.168.50.8 for a/b with 00:1b:21:00:00:01", "192.168.50.9 for a/c with 02:32:00:a8:32:09"))
+	address := p.Address(8)
+	if !address.Foreign || address.MAC != mustMAC("00:1b:21:00:00:01") || address.IPs[0].String() != "192.168.50.8" || len(address.IPs) != 2 {
+		t.Errorf("it is %+v", address)
+	}
+	if own := p.Address(9); own.Foreign || own.MAC != mustMAC("02:32:00:a8:32:09") {
+		t.Errorf("what the pool makes anyway is %+v", own)
+	}
+	for m, want := range map[string]int{"00:1b:21:00:00:01": 8, "02:32:00:a8:32:09": 9, "02:32:00:a8:32:0a": 10, "02:32:00:a8:32:08": -1, "00:1b:21:00:00:02": -1} {
+		slot, ok := p.SlotOfMAC(mustMAC(m))
+		if ok != (want >= 0) || ok && slot != allocator.Slot(want) { //nolint:gosec // small
+			t.Errorf("%s picks %d, %t, want %d", m, slot, ok, want)
+		}
+	}
+}

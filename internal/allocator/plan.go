@@ -30,6 +30,9 @@ type Plan struct {
 	// reserved are the reserved slots and their claims; claims is its inverse, without those that are for nobody.
 	reserved map[Slot]Identity
 	claims   map[Identity]Slot
+	// foreign are the MACs of reserved slots that are not those that the pool would make; foreignSlots is its inverse.
+	foreign      map[Slot]mac.Addr
+	foreignSlots map[mac.Addr]Slot
 	// excluded are the slots that the owner excludes, in either family.
 	excluded spans
 }
@@ -129,5 +132,6 @@ func (p *Plan) keptCapacity() uint64 { return p.explicit.size() + uint64(len(p.c
 func (p *Plan) equal(q *Plan) bool {
 	return p.segment == q.segment && p.prefix == q.prefix &&
 		slices.EqualFunc(p.networks, q.networks, func(a, b network) bool { return a.cidr == b.cidr }) &&
-		slices.Equal(p.dynamic, q.dynamic) && slices.Equal(p.explicit, q.explicit) && maps.Equal(p.reserved, q.reserved)
+		slices.Equal(p.dynamic, q.dynamic) && slices.Equal(p.explicit, q.explicit) && maps.Equal(p.reserved, q.reserved) &&
+		maps.Equal(p.foreign, q.foreign)
 }

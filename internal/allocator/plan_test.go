@@ -271,6 +271,11 @@ func TestNewPlanErrors(t *testing.T) {
 		),
 
 		"reservation 192.168.51.8 must lie in a subnet of the pool":                                                           reserve(config(t, v4), "192.168.51.8 for iot/db-0"),
+		"mac f1:fd:59:0b:bd:2b of reservation 192.168.50.8 must be a unicast address: the second digit must be even":          reserve(config(t, v4), "192.168.50.8 for iot/db-0 with f1:fd:59:0b:bd:2b"),
+		"mac 02:32:00:a8:32:09 of reservation 192.168.50.8 must not have the pool's own prefix":                               reserve(config(t, v4), "192.168.50.8 for iot/db-0 with 02:32:00:a8:32:09"),
+		"reservation 192.168.50.8 with a mac must be for a claim":                                                             reserve(config(t, v4), "192.168.50.8 with 00:1b:21:00:00:01"),
+		"reservations 192.168.50.8 and 192.168.50.9 must not both have mac 00:1b:21:00:00:01":                                 reserve(config(t, v4), "192.168.50.8 for iot/a with 00:1b:21:00:00:01", "192.168.50.9 for iot/b with 00:1b:21:00:00:01"),
+		"reservation fd00:50::8 must not have mac 00:1b:21:00:00:01 and 00:1b:21:00:00:02: they are of one lease":             reserve(config(t, v4, v6), "192.168.50.8 for iot/a with 00:1b:21:00:00:01", "fd00:50::8 for iot/a with 00:1b:21:00:00:02"),
 		"reservation 192.168.50.1 must not be the gateway":                                                                    reserve(config(t, v4), "192.168.50.1 for iot/db-0"),
 		"reservation 192.168.50.0 must not be the network address":                                                            reserve(config(t, v4), "192.168.50.0"),
 		"reservation 192.168.50.255 must not be the broadcast address":                                                        reserve(config(t, v4), "192.168.50.255 for iot/db-0"),

@@ -3,8 +3,11 @@
 package allocator
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+
+	"github.com/macpool/macpool/internal/mac"
 )
 
 // addReservations enters the reserved slots. A reservation is for one lease, so it reserves the addresses of both families, and a claim,
@@ -25,9 +28,15 @@ func (p *Plan) addReservations(reservations []Reservation) error {
 			if claim != r.Claim {
 				return fmt.Errorf("reservations %s and %s must be for the same claim: they are the addresses of one lease", first[slot], r.IP)
 			}
+			if err := p.addForeign(r, slot); err != nil {
+				return err
+			}
 			continue
 		}
 		p.reserved[slot], first[slot] = r.Claim, r.IP
+		if err := p.addForeign(r, slot); err != nil {
+			return err
+		}
 		if r.Claim == (Identity{}) {
 			continue
 		}
@@ -36,6 +45,37 @@ func (p *Plan) addReservations(reservations []Reservation) error {
 		}
 		p.claims[r.Claim] = slot
 	}
+	return nil
+}
+
+var (
+	errMulticast = errors.New("must be a unicast address: the second digit must be even, since an odd one sets the multicast bit and no interface can carry that")
+	errOwnPrefix = errors.New("must not have the pool's own prefix: the pool makes such MACs of its addresses")
+)
+
+// addForeign enters the MAC of a reservation. One that the pool would make for the address anyway is none.
+func (p *Plan) addForeign(r Reservation, slot Slot) error {
+	if r.MAC.IsZero() || r.MAC == p.Address(slot).MAC {
+		return nil
+	}
+	switch {
+	case r.MAC.IsMulticast():
+		return fmt.Errorf("mac %s of reservation %s %w", r.MAC, r.IP, errMulticast)
+	case mac.Prefix(r.MAC[:3]) == p.prefix:
+		return fmt.Errorf("mac %s of reservation %s %w", r.MAC, r.IP, errOwnPrefix)
+	case r.Claim == (Identity{}):
+		return fmt.Errorf("reservation %s with a mac must be for a claim", r.IP)
+	}
+	if p.foreign == nil {
+		p.foreign, p.foreignSlots = map[Slot]mac.Addr{}, map[mac.Addr]Slot{}
+	}
+	if other, ok := p.foreign[slot]; ok {
+		return fmt.Errorf("reservation %s must not have mac %s and %s: they are of one lease", r.IP, other, r.MAC)
+	}
+	if other, ok := p.foreignSlots[r.MAC]; ok {
+		return fmt.Errorf("reservations %s and %s must not both have mac %s", p.Address(other).IPs[0], r.IP, r.MAC)
+	}
+	p.foreign[slot], p.foreignSlots[r.MAC] = r.MAC, slot
 	return nil
 }
 

@@ -175,24 +175,31 @@ func (b *Binder) undo(ctx context.Context, lease *acquired) {
 	}
 }
 
-// acquire makes or finds a lease for the claim. The order is the protocol's: what an earlier attempt made, what the claim
-// insists on, what its identity had before, then the identity's order of choice.
+// acquire makes or finds a lease for the claim.
 func (b *Binder) acquire(
 	ctx context.Context, claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool, plan *allocator.Plan, holder *v1alpha1.Holder,
 ) (*acquired, error) {
-	t := taker{Binder: b, claim: claim, pool: pool, plan: plan}
+	t := &taker{Binder: b, claim: claim, pool: pool, plan: plan}
 	if holder != nil {
 		t.nodeName, t.podName = holder.NodeName, holder.PodName
 	}
-	if lease, err := t.earlier(ctx); lease != nil || err != nil {
-		return lease, err
+	return t.obtain(ctx)
+}
+
+// obtain makes or finds a lease for the claim. The order is the protocol's: what an earlier attempt made, what the claim
+// insists on, what its identity had before, then the identity's order of choice.
+func (t *taker) obtain(ctx context.Context) (*acquired, error) {
+	if lease, err := t.earlier(ctx); err != nil {
+		return nil, err
+	} else if lease != nil {
+		return lease, t.relock(ctx, lease)
 	}
 	slot, asked, err := t.insists()
 	if err != nil {
 		return nil, err
 	}
 	if asked {
-		return t.exactly(ctx, slot)
+		return t.locked(ctx, slot)
 	}
 	if lease, err := t.own(ctx); lease != nil || err != nil {
 		return lease, err

@@ -47,6 +47,11 @@ func PlanOf(pool *v1alpha1.MacPool) (*allocator.Plan, error) {
 			return nil, fmt.Errorf("reservation %s: %w", r.IP, err)
 		}
 		reservation := allocator.Reservation{IP: ip}
+		if r.MAC != "" {
+			if reservation.MAC, err = mac.Parse(string(r.MAC)); err != nil {
+				return nil, fmt.Errorf("reservation %s: %w", r.IP, err)
+			}
+		}
 		if r.ClaimRef != nil {
 			reservation.Claim = allocator.Identity{Namespace: r.ClaimRef.Namespace, Name: r.ClaimRef.Name}
 		}

@@ -22,8 +22,14 @@ var (
 	ForeignMAC = add(&Kind{
 		Code: "MP103", Reason: "ForeignMAC", CNI: 103,
 		Sentence:    "MAC %s is not one that pool %s makes: its MACs are %s followed by the last three octets of an address that it leases",
-		Fix:         "Drop the MAC, or ask for an address of the pool instead.",
-		Explanation: "An address decides its MAC, so that neighbours' ARP entries stay right when an address is used again.",
+		Fix:         "Drop the MAC, or ask for an address of the pool instead. If it must be this one, have the pool's owner reserve an address with it for the claim.",
+		Explanation: "An address decides its MAC, so that neighbours' ARP entries stay right when an address is used again. One that a licence or a router insists on can be given to one claim by a reservation of the pool: reservations[].mac.",
+	})
+	MACTaken = add(&Kind{
+		Code: "MP104", Reason: "MACTaken", CNI: CNITryAgain,
+		Sentence:    "MAC %s is leased to claim %s/%s with address %s",
+		Fix:         "It is free when that address has cooled down after its release. To have it sooner, take it out of the reservation, and make the claim again.",
+		Explanation: "A reservation may give its claim a MAC that is not made of the address. That MAC is locked by a MacLease of its own, named after it, for as long as the address with which it was leased is leased or cools down: also when the reservation is moved to another address, or another claim, meanwhile.",
 	})
 
 	// What was asked for: addresses.
@@ -211,7 +217,6 @@ var (
 		Fix:         "See that the API server shows all pods and claims that there should be. If it does, annotate the pool with macpool.dev/releases=resumed, and remove the annotation when they are made: it switches the brake off.",
 		Explanation: "An API server that answers with fewer objects than there are would otherwise have addresses taken from running pods.",
 	})
-
 	// Networks and configuration.
 
 	BadConfig = add(&Kind{
