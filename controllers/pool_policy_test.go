@@ -106,9 +106,10 @@ func TestWorthWaking(t *testing.T) {
 		waiting("taken", problem.AddressCooling.Reason, 0),
 		waiting("forbidden", problem.PoolForbidden.Reason, 0),
 		waiting("new", "", 0),
+		waiting("second", problem.NamespaceFull.Reason, time.Minute), waiting("first", problem.NamespaceFull.Reason, time.Hour),
 	}
 	for available, want := range map[uint64][]string{
-		0: {"free"}, 1: {"free", "oldest"}, 2: {"free", "oldest", "old"}, 1 << 60: {"free", "oldest", "old", "young"},
+		0: {"free", "first"}, 1: {"free", "first", "oldest"}, 2: {"free", "first", "oldest", "old"}, 1 << 60: {"free", "first", "oldest", "old", "young"},
 	} {
 		var got []string
 		for _, c := range worthWaking(claims, available, func(c *v1alpha1.MacClaim) bool { return c.Name == "free" }) {

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -22,7 +23,8 @@ import (
 
 // wake brings to the claim reconciler the waiting claims of the pool that may succeed now. A pool that has become ready or
 // was changed wakes all. Later ones are woken by what has become free: those that ask for an address when it is, and of those
-// that take any, the oldest, as many as there are addresses, so that a full pool's waiters do not all come for each one.
+// that take any, the oldest, as many as there are addresses, so that a full pool's waiters do not all come for each one. For the same
+// reason one comes of those that wait because their namespace has as many as it may.
 func (r *MacPoolReconciler) wake(ctx context.Context, pool *v1alpha1.MacPool) error {
 	ready := apimeta.FindStatusCondition(pool.Status.Conditions, v1alpha1.PoolReady)
 	if ready == nil || ready.Status != metav1.ConditionTrue || ready.ObservedGeneration != pool.Generation {
@@ -60,6 +62,7 @@ func (r *MacPoolReconciler) wake(ctx context.Context, pool *v1alpha1.MacPool) er
 // an address.
 func worthWaking(claims []v1alpha1.MacClaim, available uint64, askedIsFree func(*v1alpha1.MacClaim) bool) []v1alpha1.MacClaim {
 	var anyAddress, chosen []v1alpha1.MacClaim
+	full := map[string]v1alpha1.MacClaim{} // namespace -> the first of its claims that waits for another to go
 	for i := range claims {
 		ready := apimeta.FindStatusCondition(claims[i].Status.Conditions, v1alpha1.ClaimReady)
 		if ready == nil {
@@ -68,16 +71,25 @@ func worthWaking(claims []v1alpha1.MacClaim, available uint64, askedIsFree func(
 		switch ready.Reason {
 		case problem.PoolExhausted.Reason:
 			anyAddress = append(anyAddress, claims[i])
+		case problem.NamespaceFull.Reason:
+			if first, ok := full[claims[i].Namespace]; !ok || compareWaiting(claims[i], first) < 0 {
+				full[claims[i].Namespace] = claims[i]
+			}
 		case problem.AddressTaken.Reason, problem.AddressCooling.Reason, problem.AddressConflict.Reason:
 			if askedIsFree(&claims[i]) {
 				chosen = append(chosen, claims[i])
 			}
 		}
 	}
-	slices.SortFunc(anyAddress, func(a, b v1alpha1.MacClaim) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-	})
+	for _, namespace := range slices.Sorted(maps.Keys(full)) {
+		chosen = append(chosen, full[namespace])
+	}
+	slices.SortFunc(anyAddress, compareWaiting)
 	return append(chosen, anyAddress[:min(uint64(len(anyAddress)), available)]...)
+}
+
+func compareWaiting(a, b v1alpha1.MacClaim) int {
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
 // askedIsFree tells whether the index knows nobody who has the address that the claim insists on.

@@ -184,6 +184,8 @@ const MaxLeaseHistory = 8
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=ml,categories=mac
+// +kubebuilder:selectablefield:JSONPath=`.spec.poolName`
+// +kubebuilder:selectablefield:JSONPath=`.spec.claimRef.namespace`
 // +kubebuilder:printcolumn:name="Pool",type=string,JSONPath=`.spec.poolName`
 // +kubebuilder:printcolumn:name="MAC",type=string,JSONPath=`.spec.mac`
 // +kubebuilder:printcolumn:name="IP",type=string,JSONPath=`.spec.ips[0]`

@@ -76,6 +76,14 @@ type MacPoolSpec struct {
 	// +optional
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
 
+	// maxPerNamespace is how many addresses of the pool the claims of one namespace may have at a time. One that cools down after its
+	// release counts, since its claim may have it back. Left out, there is no limit but the pool's size.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=16777216
+	MaxPerNamespace *int32 `json:"maxPerNamespace,omitempty"`
+
 	// cooldown is how long a released address waits before another identity may have it, so that switches and neighbours
 	// forget the old holder. Its own identity may come back at once.
 	//

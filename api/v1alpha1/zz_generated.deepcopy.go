@@ -607,6 +607,11 @@ func (in *MacPoolSpec) DeepCopyInto(out *MacPoolSpec) {
 		*out = new(v1.LabelSelector)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.MaxPerNamespace != nil {
+		in, out := &in.MaxPerNamespace, &out.MaxPerNamespace
+		*out = new(int32)
+		**out = **in
+	}
 	if in.Cooldown != nil {
 		in, out := &in.Cooldown, &out.Cooldown
 		*out = new(v1.Duration)

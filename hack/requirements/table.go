@@ -24,7 +24,7 @@ var sections = []section{
 		{id: "I5", what: "After evidence of the end the address can be leased again; without evidence never"},
 		{id: "I6", what: "An address is given to another identity only after its cooldown"},
 		{id: "I7", what: "Only addresses of the pool's ranges are leased, and only MACs that an interface can carry"},
-		{id: "I8", what: "A lease's namespace was allowed by the pool and within its limits", why: "limits per namespace (`maxPerNamespace`) are no field yet"},
+		{id: "I8", what: "A lease's namespace was allowed by the pool and within its limits"},
 	}},
 	{"Allocation", "", []requirement{
 		{id: "R-A1", what: "One atomic operation of the API server reserves; caches only propose"},

@@ -33,6 +33,8 @@ type Binder struct {
 	Gate func(ctx context.Context, pool string) error
 	// Audit gets a record of each write that succeeded; nil for none.
 	Audit *audit.Log
+
+	turns turns
 }
 
 // mayGive asks the gate.
@@ -175,7 +177,7 @@ func (b *Binder) undo(ctx context.Context, lease *acquired) {
 	}
 }
 
-// acquire makes or finds a lease for the claim.
+// acquire makes or finds a lease for the claim, if its namespace may have one more.
 func (b *Binder) acquire(
 	ctx context.Context, claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool, plan *allocator.Plan, holder *v1alpha1.Holder,
 ) (*acquired, error) {
@@ -183,7 +185,10 @@ func (b *Binder) acquire(
 	if holder != nil {
 		t.nodeName, t.podName = holder.NodeName, holder.PodName
 	}
-	return t.obtain(ctx)
+	if pool.Spec.MaxPerNamespace == nil {
+		return t.obtain(ctx)
+	}
+	return t.within(ctx, int(*pool.Spec.MaxPerNamespace))
 }
 
 // obtain makes or finds a lease for the claim. The order is the protocol's: what an earlier attempt made, what the claim

@@ -61,7 +61,10 @@ func Kinds() []Kind {
 			Object: &v1alpha1.MacClaim{}, Resource: "macclaims", Status: true,
 			Fields: map[string]func(client.Object) string{"status.holder.nodeName": holderNode},
 		},
-		{Object: &v1alpha1.MacLease{}, Resource: "macleases", Cluster: true},
+		{
+			Object: &v1alpha1.MacLease{}, Resource: "macleases", Cluster: true,
+			Fields: map[string]func(client.Object) string{"spec.poolName": poolOfLease, "spec.claimRef.namespace": namespaceOfLease},
+		},
 		{Object: &v1alpha1.MacNode{}, Resource: "macnodes", Cluster: true, Status: true},
 	}
 }
@@ -128,6 +131,20 @@ func nodeOfPod(object client.Object) string {
 func holderNode(object client.Object) string {
 	if claim, ok := object.(*v1alpha1.MacClaim); ok && claim.Status.Holder != nil {
 		return claim.Status.Holder.NodeName
+	}
+	return ""
+}
+
+func poolOfLease(object client.Object) string {
+	if lease, ok := object.(*v1alpha1.MacLease); ok {
+		return lease.Spec.PoolName
+	}
+	return ""
+}
+
+func namespaceOfLease(object client.Object) string {
+	if lease, ok := object.(*v1alpha1.MacLease); ok {
+		return lease.Spec.ClaimRef.Namespace
 	}
 	return ""
 }

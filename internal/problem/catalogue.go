@@ -217,6 +217,13 @@ var (
 		Fix:         "See that the API server shows all pods and claims that there should be. If it does, annotate the pool with macpool.dev/releases=resumed, and remove the annotation when they are made: it switches the brake off.",
 		Explanation: "An API server that answers with fewer objects than there are would otherwise have addresses taken from running pods.",
 	})
+	NamespaceFull = add(&Kind{
+		Code: "MP309", Reason: "NamespaceFull", CNI: 309,
+		Sentence:    "namespace %s has %d addresses of pool %s, and may have no more than %d",
+		Fix:         "Delete claims that nothing needs: kubectl get macclaims -n NAMESPACE. Or ask the pool's administrator to raise its maxPerNamespace.",
+		Explanation: "Addresses that were released and cool down count as well: their claims may have them back, and who makes and deletes claims all the time shall not empty a pool for others. Of many claims at once some may be refused for a moment although there is room; they are tried again.",
+	})
+
 	// Networks and configuration.
 
 	BadConfig = add(&Kind{
