@@ -96,12 +96,15 @@ func TestNamedClaimIsRefused(t *testing.T) {
 	w.claim(ns, "shared", pool)
 	holder := w.pod(ns, "a-1", `[{"name": "iot", "cni-args": {"claim": "shared"}}]`, on("node-1"), deployedBy("a", "1"))
 	w.held(w.bound(ns, "shared"), holder)
+	w.claim(ns, "fixed", pool, "192.168.50.70")
+	w.bound(ns, "fixed")
 	foreign := w.namespace()
 	w.claim(foreign, "abroad", pool)
 	for name, tc := range map[string]struct{ element, reason, says string }{
 		"of a set's replica":          {`"cni-args": {"claim": "` + own + `"}`, "NotOurClaim", "StatefulSet db-0"},
 		"of another pool":             {`"cni-args": {"claim": "elsewhere"}`, "OtherPool", other.Name},
 		"held by another workload":    {`"cni-args": {"claim": "shared"}`, "ClaimOfAnother", "pod a-1 of Deployment a on node node-1, and this pod is of Deployment squatter"},
+		"with another address":        {`"ips": ["192.168.50.71"], "cni-args": {"claim": "fixed"}`, "ClaimDiffers", "192.168.50.70"},
 		"of another namespace":        {`"cni-args": {"claim": "abroad"}`, "ClaimUnknown", ns + "/abroad"},
 		"a path to another namespace": {`"cni-args": {"claim": "` + foreign + `/abroad"}`, "BadAnnotation", "not the name of an object"},
 	} {

@@ -91,8 +91,11 @@ func TestWish(t *testing.T) {
 			conf: `{"args":{"cni":{"mac":"02:32:00:a8:32:08"}},"runtimeConfig":{"ips":["192.168.50.9"]}}`, env: env,
 			want: agentapi.Wish{IPs: []string{"192.168.50.9"}, MAC: "02:32:00:a8:32:08"},
 		},
-		"empty is none": {conf: `{"runtimeConfig":{"ips":[],"mac":""}}`, env: "IP=192.168.50.7", want: agentapi.Wish{IPs: []string{"192.168.50.7"}}},
-		"unparsed":      {conf: `{"runtimeConfig":{"ips":["nonsense"],"mac":"f1:fd:59:0b:bd:2b"}}`, want: agentapi.Wish{IPs: []string{"nonsense"}, MAC: "f1:fd:59:0b:bd:2b"}},
+		"a claim by its name":                {conf: `{"args":{"cni":{"claim":"home-assistant"}}}`, want: agentapi.Wish{Claim: "home-assistant"}},
+		"a claim and an address":             {conf: `{"args":{"cni":{"claim":"a","ips":["192.168.50.8"]}}}`, want: agentapi.Wish{Claim: "a", IPs: []string{"192.168.50.8"}}},
+		"a claim that the runtime speaks of": {conf: `{"runtimeConfig":{"claim":"a"}}`},
+		"empty is none":                      {conf: `{"runtimeConfig":{"ips":[],"mac":""}}`, env: "IP=192.168.50.7", want: agentapi.Wish{IPs: []string{"192.168.50.7"}}},
+		"unparsed":                           {conf: `{"runtimeConfig":{"ips":["nonsense"],"mac":"f1:fd:59:0b:bd:2b"}}`, want: agentapi.Wish{IPs: []string{"nonsense"}, MAC: "f1:fd:59:0b:bd:2b"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

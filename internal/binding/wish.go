@@ -128,7 +128,7 @@ func slotOf(w Wish, plan *allocator.Plan, pool string) (slot allocator.Slot, ask
 	if !w.MAC.IsZero() {
 		s, ok := plan.SlotOfMAC(w.MAC)
 		if !ok {
-			return 0, false, problem.ForeignMAC.New(w.MAC, pool, plan.Prefix())
+			return 0, false, foreign(w.MAC, pool, plan, slot, asked)
 		}
 		if asked && s != slot {
 			return 0, false, mismatch(first, w.MAC.String(), pool, plan, slot)
@@ -136,6 +136,17 @@ func slotOf(w Wish, plan *allocator.Plan, pool string) (slot allocator.Slot, ask
 		slot, asked = s, true
 	}
 	return slot, asked, nil
+}
+
+// foreign is what is said of a MAC that the pool does not make: with what to write instead, if that is known.
+func foreign(m mac.Addr, pool string, plan *allocator.Plan, slot allocator.Slot, asked bool) error {
+	refused := problem.ForeignMAC.New(m, pool, plan.Prefix())
+	if !asked {
+		return refused
+	}
+	address := plan.Address(slot)
+	return refused.WithFix("Drop the MAC, or write the one that goes with %s: %s. If it must be this one, have the pool's owner reserve the address with it for the claim.",
+		address.IPs[0], address.MAC)
 }
 
 func mismatch(a, b, pool string, plan *allocator.Plan, s allocator.Slot) error {
