@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -212,4 +214,50 @@ func TestAddWithReservedMAC(t *testing.T) {
 	steal := f.addition("c2", thief)
 	steal.Wish.MAC = foreign
 	wantProblem(t, n.ask(t, steal), problem.AddressReserved)
+}
+
+// TestTakeoverOfNamedClaim is T6: from a silent node a claim that many may name goes to a pod of the holder's own workload, by the rules of
+// R-G5, and to nobody else's.
+func TestTakeoverOfNamedClaim(t *testing.T) {
+	s := &scene{fixture: newFixture(t), old: newNode(t), new: newNode(t)}
+	s.oldNode = s.makeNode(t, s.old.name)
+	s.makeNode(t, s.new.name)
+	for _, n := range []*node{s.old, s.new} {
+		n.start(t)
+		n.awaitReady(t)
+	}
+	s.newClaim(t, "shared", v1alpha1.MacClaimSpec{})
+	const networks = `[{"name": "iot", "ipam-claim-reference": "shared"}]`
+	s.oldPod = s.podOf(t, "ha-1", s.old.name, "ha", networks)
+	req := s.addition("old", s.oldPod)
+	req.NetNS = netnsOfOld
+	resp := s.old.ask(t, req)
+	if resp.Error != nil {
+		t.Fatal(*resp.Error)
+	}
+	s.lease = *resp.Lease
+	s.hear("", nil)
+	s.old.wire.set(refuse)
+	s.old.clock.ahead.Add(int64(time.Minute))
+	s.setNode(t, s.oldNode, false)
+	s.deletePod(t, s.oldPod)
+
+	squatter, next := s.podOf(t, "squatter-1", s.new.name, "squatter", networks), s.podOf(t, "ha-2", s.new.name, "ha", networks)
+	ask := func(container string, pod *corev1.Pod) agentapi.Response {
+		t.Helper()
+		req := s.addition(container, pod)
+		req.Link = "eth0.50"
+		return s.new.ask(t, req)
+	}
+	wantProblem(t, ask("s-1", squatter), problem.ClaimOfAnother)
+	wantProblem(t, ask("n-1", next), problem.TakeoverTooSoon)
+	s.wait(41 * time.Second)
+	wantProblem(t, ask("s-2", squatter), problem.ClaimOfAnother)
+	if resp = ask("n-2", next); resp.Error != nil {
+		t.Fatalf("the next pod of the workload is refused: %+v", *resp.Error)
+	}
+	if diff := cmp.Diff(s.lease, *resp.Lease, compareAddresses); diff != "" {
+		t.Errorf("the lease is another (-old +new):\n%s", diff)
+	}
+	wantProblem(t, ask("s-3", squatter), problem.ClaimOfAnother)
 }
