@@ -11,11 +11,13 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,6 +37,37 @@ func MAC(netns, iface string) (string, error) {
 		return nil
 	})
 	return mac, err
+}
+
+// State is how far an interface has come.
+type State struct {
+	MAC string // "" if the interface is gone, or its network namespace
+	Up  bool
+}
+
+// Look looks at an interface in the network namespace at a path.
+func Look(netns, iface string) (State, error) {
+	var s State
+	err := in(netns, iface, func(_ int32, link *netlink.LinkAttrs) error {
+		s = State{MAC: link.HardwareAddr.String(), Up: link.RawFlags&unix.IFF_UP != 0}
+		return nil
+	})
+	return s, err
+}
+
+// HasChecked tells whether the interface has the IPv6 address, and its kernel has made sure that nobody else does. Linux 4.20
+// answers for another namespace; an older one refuses.
+func HasChecked(netns, iface string, ip netip.Addr) (bool, error) {
+	var checked bool
+	err := in(netns, iface, func(nsid int32, link *netlink.LinkAttrs) error {
+		flags, found, err := addressFlags(nsid, link.Index, ip)
+		if err != nil {
+			return fmt.Errorf("looking up address %s of interface %s of %s: %w", ip, iface, netns, err)
+		}
+		checked = found && flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0
+		return nil
+	})
+	return checked, err
 }
 
 // Remove deletes an interface in the network namespace at a path, if it has the MAC. That the interface or the namespace is gone is
@@ -164,6 +197,58 @@ func find(nsid int32, iface string) (*netlink.LinkAttrs, error) {
 		return nil, err
 	}
 	return link.Attrs(), nil
+}
+
+// addressFlags finds an IPv6 address of an interface. It lists them: a request for one address is answered by the kernel in the other
+// namespace, where nobody waits for it (ECONNREFUSED). A list of another namespace is only given to a socket that wants requests
+// to be checked strictly.
+func addressFlags(nsid int32, index int, ip netip.Addr) (flags uint32, found bool, err error) {
+	const (
+		targetNetNSID = 10 // IFA_TARGET_NETNSID
+		header        = 8  // of a struct ifaddrmsg
+	)
+	socket, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
+	if err != nil {
+		return 0, false, fmt.Errorf("opening a netlink socket: %w", err)
+	}
+	defer socket.Close()
+	if err := unix.SetsockoptInt(socket.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1); err != nil {
+		return 0, false, fmt.Errorf("having requests checked: %w", err)
+	}
+	req := nl.NewNetlinkRequest(unix.RTM_GETADDR, unix.NLM_F_DUMP)
+	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}
+	msg := nl.NewIfAddrmsg(unix.AF_INET6)
+	msg.Index = uint32(index) //nolint:gosec // a uint32 to the kernel
+	req.AddData(msg)
+	req.AddData(nl.NewRtAttr(targetNetNSID, nl.Uint32Attr(uint32(nsid)))) //nolint:gosec // the same bits
+	messages, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWADDR)
+	if err != nil {
+		return 0, false, err
+	}
+	for _, m := range messages {
+		if len(m) < header {
+			continue
+		}
+		attrs, err := nl.ParseRouteAttr(m[header:])
+		if err != nil {
+			return 0, false, fmt.Errorf("reading the kernel's answer: %w", err)
+		}
+		this, its := uint32(m[2]), false
+		for _, a := range attrs {
+			switch a.Attr.Type {
+			case unix.IFA_FLAGS:
+				if len(a.Value) >= 4 {
+					this = nl.NativeEndian().Uint32(a.Value)
+				}
+			case unix.IFA_ADDRESS:
+				its = bytes.Equal(a.Value, ip.AsSlice())
+			}
+		}
+		if its {
+			return this, true, nil
+		}
+	}
+	return 0, false, nil
 }
 
 func remove(nsid int32, index int) error {

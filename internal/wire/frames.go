@@ -75,6 +75,37 @@ func solicitation(from net.HardwareAddr, ip netip.Addr, question bool) (frame, e
 	if err != nil {
 		return frame{}, fmt.Errorf("making a solicitation for %s: %w", ip, err)
 	}
+	return ipv6Frame(from, source, group, icmp)
+}
+
+// arpAnnouncement is RFC 5227's: a request for the address that its sender has.
+func arpAnnouncement(from net.HardwareAddr, ip netip.Addr) (frame, error) {
+	p, err := arp.NewPacket(arp.OperationRequest, from, ip, make(net.HardwareAddr, ethernetAddrLen), ip)
+	if err != nil {
+		return frame{}, fmt.Errorf("announcing %s: %w", ip, err)
+	}
+	payload, err := p.MarshalBinary()
+	if err != nil {
+		return frame{}, fmt.Errorf("announcing %s: %w", ip, err)
+	}
+	return ethernetFrame(from, ethernet.Broadcast, unix.ETH_P_ARP, payload)
+}
+
+// advertisement is an unsolicited one, to all nodes, that replaces what they know (RFC 4861, 7.2.6).
+func advertisement(from net.HardwareAddr, ip netip.Addr) (frame, error) {
+	all := netip.IPv6LinkLocalAllNodes()
+	icmp, err := ndp.MarshalMessageChecksum(&ndp.NeighborAdvertisement{
+		Override: true, TargetAddress: ip,
+		Options: []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Target, Addr: from}},
+	}, ip, all)
+	if err != nil {
+		return frame{}, fmt.Errorf("announcing %s: %w", ip, err)
+	}
+	return ipv6Frame(from, ip, all, icmp)
+}
+
+// ipv6Frame sends a message of neighbour discovery to a multicast group.
+func ipv6Frame(from net.HardwareAddr, source, group netip.Addr, icmp []byte) (frame, error) {
 	payload := make([]byte, ipv6Header, ipv6Header+len(icmp))
 	payload[0] = 6 << 4
 	binary.BigEndian.PutUint16(payload[4:], uint16(len(icmp))) //nolint:gosec // some 32 bytes
@@ -83,6 +114,15 @@ func solicitation(from net.HardwareAddr, ip netip.Addr, question bool) (frame, e
 	copy(payload[24:], group.AsSlice())
 	g := group.As16()
 	return ethernetFrame(from, net.HardwareAddr{0x33, 0x33, g[12], g[13], g[14], g[15]}, unix.ETH_P_IPV6, append(payload, icmp...))
+}
+
+// LinkLocal is the link-local address that an interface with the MAC gives itself; the zero address if it is no MAC.
+func LinkLocal(mac string) netip.Addr {
+	hw, err := net.ParseMAC(mac)
+	if err != nil || len(hw) != ethernetAddrLen {
+		return netip.Addr{}
+	}
+	return linkLocal(hw)
 }
 
 // linkLocal is fe80:: with the modified EUI-64 of a MAC.

@@ -22,6 +22,8 @@ type ethernetLink struct {
 	name  string
 	mac   net.HardwareAddr
 	own   []netip.Addr // the addresses that the node itself has there
+	// bridge: pods hang on it by ports, and hear what is sent there.
+	bridge bool
 }
 
 // findLink finds a link that is up and has carrier.
@@ -42,7 +44,7 @@ func findLink(name string) (*ethernetLink, error) {
 	if attrs.RawFlags&unix.IFF_UP == 0 || attrs.RawFlags&unix.IFF_RUNNING == 0 {
 		return nil, ErrLinkDown
 	}
-	l := &ethernetLink{index: attrs.Index, name: name, mac: attrs.HardwareAddr}
+	l := &ethernetLink{index: attrs.Index, name: name, mac: attrs.HardwareAddr, bridge: found.Type() == "bridge"}
 	addrs, err := netlinksafe.AddrList(found, netlink.FAMILY_ALL)
 	if err != nil {
 		return nil, fmt.Errorf("listing its addresses: %w", err)

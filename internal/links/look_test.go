@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package links
+
+import (
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/vishvananda/netlink"
+)
+
+// R-C16: an interface is announced when it is up, and an IPv6 address of it when its kernel has checked it. Both are seen from
+// outside of its network namespace.
+func TestLook(t *testing.T) {
+	host, pod := newHost(t), newNetNS(t)
+	ip := netip.MustParseAddr("fd00:50::8")
+	look := func() (s State, checked bool) {
+		inside(t, host, func() (err error) {
+			if s, err = Look(pod.Path(), "net1"); err != nil {
+				return err
+			}
+			checked, err = HasChecked(pod.Path(), "net1", ip)
+			return err
+		})
+		return s, checked
+	}
+	if s, checked := look(); s != (State{}) || checked {
+		t.Errorf("what is not there is %+v, %t", s, checked)
+	}
+	addLink(t, host, pod, "veth", leasedMAC)
+	if s, checked := look(); s != (State{MAC: leasedMAC}) || checked {
+		t.Errorf("down it is %+v, %t", s, checked)
+	}
+	inside(t, pod, func() error { return os.WriteFile("/proc/sys/net/ipv6/conf/net1/disable_ipv6", []byte("0"), 0o600) })
+	inside(t, pod, func() error {
+		link, err := netlinksafe.LinkByName("net1")
+		if err != nil {
+			return err
+		}
+		prefix := netip.PrefixFrom(ip, 64)
+		addr, err := netlink.ParseAddr(prefix.String())
+		if err != nil {
+			return err
+		}
+		if err := netlink.AddrAdd(link, addr); err != nil {
+			return err
+		}
+		return netlink.LinkSetUp(link)
+	})
+	if s, checked := look(); !s.Up || checked { // its other end is down: it waits for carrier, and checks nothing
+		t.Errorf("up without carrier it is %+v, checked %t", s, checked)
+	}
+	inside(t, host, func() error {
+		link, err := netlinksafe.LinkByName("veth1")
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetUp(link)
+	})
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		if s, checked := look(); s.Up && checked {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the address was not checked within a minute")
+		}
+	}
+}
