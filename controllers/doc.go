@@ -12,12 +12,12 @@
 //	MacClaimReconciler  MacClaim status: lease, holder, conditions; delete of one whose workload is gone;
 //	                    MacLease: create, take (through binding.Binder)
 //	HolderReconciler    MacClaim status: holder (clear), condition Suspect; the annotations of a forced release
-//	LeaseReconciler     MacLease: releasedAt, reusableAt, nodeName, podName, delete
+//	LeaseReconciler     MacLease: releasedAt, reusableAt, nodeName, podName, the end of conflict, delete
 //	MacNodeReconciler   MacNode: delete of one whose Node is gone
 //	NADReconciler       events only, on the networks; a network has no status
 //
 // What is left out here, because it is only done after the API server went back in time, is at Recovery. The agents of the nodes write
-// too: claims and leases when the manager is away, status.holder, and their MacNode's status.
+// too: claims and leases when the manager is away, status.holder, a lease's conflict, and their MacNode's status.
 //
 // # Who ends a hold
 //
@@ -63,7 +63,8 @@
 //	 7  L -> C -> L        with releasedAt, but C has not ended: edited by hand, or restored; taken back
 //	 8  L released         it cools; reusable when this process has seen it cooling for the pool's cooldown, or the longer one
 //	 9  L reusable         deleted when releasedAt is the pool's history ago
-//	10  L in conflict      left alone
+//	10  L in conflict      given to nobody and left alone, for the pool's conflictDetection.hold since this process has seen it marked so;
+//	                       then the mark goes, and L is one of the cases above
 //	11  M -> L             the lock M of a reservation's MAC names L, which has that MAC, for M's claim, and is not reusable: in order
 //	12  M                  L is not so, for OrphanAfter, or at once if L is reusable: released, and deleted when L is not so after that
 //	13       L             L is case 1, has a MAC that its pool does not make, and there is no M: made again

@@ -72,6 +72,22 @@ var (
 		}
 		return []string{l.Spec.PoolName}
 	})
+	// conflictedByPool : leases whose address a stranger uses -> their pool. strangersByPool : nodes that have heard one use an
+	// attached address -> the pools.
+	conflictedByPool = indexOf("conflicted", func(l *v1alpha1.MacLease) []string {
+		if l.Spec.Conflict == nil {
+			return nil
+		}
+		return []string{l.Spec.PoolName}
+	})
+	strangersByPool = indexOf("strangers", func(n *v1alpha1.MacNode) []string {
+		var pools []string
+		for _, s := range n.Status.Strangers {
+			pools = append(pools, s.PoolName)
+		}
+		slices.Sort(pools)
+		return slices.Compact(pools)
+	})
 	// podsByNetwork : pods -> the networks that they select, as namespace/name.
 	podsByNetwork = indexOf("network", func(pod *corev1.Pod) []string {
 		selections, trouble := selectionsOf(pod)

@@ -149,6 +149,7 @@ const (
 	claimless
 	cooling
 	unpaired
+	conflicted
 )
 
 // first is since when the lease has been seen so.

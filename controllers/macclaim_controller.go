@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -115,7 +116,7 @@ func (r *MacClaimReconciler) lease(ctx context.Context, claim *v1alpha1.MacClaim
 	switch {
 	case claim.Status.LeaseName != "":
 		trouble, err := r.lostLease(ctx, claim)
-		if trouble != nil && claim.Status.Holder == nil {
+		if trouble != nil && trouble.Kind == problem.LeaseLost && claim.Status.Holder == nil {
 			return claim, nil, r.unbind(ctx, claim)
 		}
 		return claim, trouble, err
@@ -214,8 +215,11 @@ func (r *MacClaimReconciler) lostLease(ctx context.Context, claim *v1alpha1.MacC
 	lease := &v1alpha1.MacLease{}
 	for _, reader := range []client.Reader{r.Client, r.APIReader} {
 		err := reader.Get(ctx, client.ObjectKey{Name: claim.Status.LeaseName}, lease)
-		if apierrors.IsNotFound(err) || err == nil && lease.Spec.ClaimRef.UID == claim.UID {
+		if apierrors.IsNotFound(err) {
 			return nil, nil
+		}
+		if err == nil && lease.Spec.ClaimRef.UID == claim.UID {
+			return inConflict(lease), nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading lease %s: %w", claim.Status.LeaseName, err)
@@ -223,6 +227,19 @@ func (r *MacClaimReconciler) lostLease(ctx context.Context, claim *v1alpha1.MacC
 	}
 	ref := lease.Spec.ClaimRef
 	return problem.LeaseLost.New(lease.Name, claim.Namespace, claim.Name, ref.Namespace, ref.Name), nil
+}
+
+// inConflict is the trouble of a claim whose address a stranger uses. The claim keeps it: what it may get instead, and whether, its pod's
+// node decides, which has asked the VLAN.
+func inConflict(lease *v1alpha1.MacLease) *problem.Error {
+	if lease.Spec.Conflict == nil {
+		return nil
+	}
+	ips := make([]string, len(lease.Spec.IPs))
+	for i, ip := range lease.Spec.IPs {
+		ips[i] = string(ip)
+	}
+	return problem.AddressConflict.New(strings.Join(ips, " or "), lease.Spec.Conflict.MAC)
 }
 
 // writeStatus writes the conditions if they have changed.

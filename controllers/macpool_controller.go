@@ -75,11 +75,11 @@ type poolVersion struct {
 
 // +kubebuilder:rbac:groups=macpool.dev,resources=macpools,verbs=get;list;watch
 // +kubebuilder:rbac:groups=macpool.dev,resources=macpools/status,verbs=patch
-// +kubebuilder:rbac:groups=macpool.dev,resources=macleases;macclaims,verbs=list;watch
+// +kubebuilder:rbac:groups=macpool.dev,resources=macleases;macclaims;macnodes,verbs=list;watch
 // +kubebuilder:rbac:groups=k8s.cni.cncf.io,resources=network-attachment-definitions,verbs=list;watch
 
 func (r *MacPoolReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if err := register(ctx, mgr, waitingByPool, lintedByPool, suspectsByPool); err != nil {
+	if err := register(ctx, mgr, waitingByPool, lintedByPool, suspectsByPool, conflictedByPool, strangersByPool); err != nil {
 		return err
 	}
 	if r.Metrics != nil {
@@ -100,6 +100,7 @@ func (r *MacPoolReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manag
 		// Of a change, the pool that the network named before and the one that it names now.
 		Watches(&nadv1.NetworkAttachmentDefinition{}, handler.EnqueueRequestsFromMapFunc(poolNamedBy)).
 		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(ofSuspect), builder.WithPredicates(suspicionChanged{})).
+		Watches(&v1alpha1.MacNode{}, handler.EnqueueRequestsFromMapFunc(heardIn), builder.WithPredicates(strangersChanged{})).
 		Complete(r)
 }
 
@@ -134,12 +135,18 @@ func (r *MacPoolReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	uses, err := r.usesOf(ctx, pool.Name)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
 	updated := pool.DeepCopy()
 	setPoolConditions(updated, verdict, r.Feed.Index.Count(pool.Name))
 	updated.Status.OwnLeases = number(r.Feed.Index.Own(pool.Name))
 	setReleasesPaused(updated, r.Brake)
 	r.Recovery.apply(updated)
-	setSuspects(updated, suspects, linksOf(networks.Items), r.askedOf(pool.Name), r.Clock.Now())
+	updated.Status.Links = linksOf(networks.Items)
+	setSuspects(updated, suspects, updated.Status.Links, r.askedOf(pool.Name), r.Clock.Now())
+	setConflicts(updated, uses)
 	setNetworksCondition(updated, r.networks.of(pool, networks.Items))
 	result := ctrl.Result{RequeueAfter: healInterval}
 	if !samePoolStatus(pool, updated) {

@@ -97,11 +97,11 @@ func (r *LeaseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 		return ctrl.Result{}, fmt.Errorf("reading lease %s: %w", req.Name, err)
 	}
 	var leasedTo types.UID
-	if err == nil && lease.Spec.Conflict == nil && lease.Spec.ReleasedAt == nil {
+	if err == nil && lease.Spec.ReleasedAt == nil {
 		leasedTo = lease.Spec.ClaimRef.UID
 	}
 	r.endings.keep(req.Name, leasedTo)
-	if leasedTo == "" {
+	if leasedTo == "" || lease.Spec.Conflict != nil {
 		r.Brake.settled(leaseCandidate(req.Name))
 	}
 	if err == nil {
@@ -113,7 +113,7 @@ func (r *LeaseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	case err != nil:
 		return settle(r.absent(ctx, req.Name))
 	case lease.Spec.Conflict != nil:
-		return ctrl.Result{}, nil // case 10
+		return settle(r.hold(ctx, lease))
 	case lease.Spec.ReleasedAt != nil:
 		return settle(r.cool(ctx, lease))
 	default:

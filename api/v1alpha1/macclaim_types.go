@@ -234,7 +234,7 @@ type PreviousHolder struct {
 
 // EndReason is the kind of evidence on which a hold or a lease ended.
 //
-// +kubebuilder:validation:Enum=AgentReport;NeverAttached;PodsGone;OutOfService;NodeDeleted;Forced;TakenOver;Orphaned;Succeeded
+// +kubebuilder:validation:Enum=AgentReport;NeverAttached;PodsGone;OutOfService;NodeDeleted;Forced;TakenOver;Orphaned;Succeeded;Conflicted
 type EndReason string
 
 const (
@@ -264,6 +264,9 @@ const (
 
 	// EndSucceeded : a claim made again under the same name took it over.
 	EndSucceeded EndReason = "Succeeded"
+
+	// EndConflicted : a stranger uses the address, which no pod had got yet; the claim gets another one.
+	EndConflicted EndReason = "Conflicted"
 )
 
 // Attested tells whether something that could see it has said that nothing uses the address any more. What was decided

@@ -90,6 +90,48 @@ type MacNodeStatus struct {
 	// +listMapKey=leaseName
 	// +kubebuilder:validation:MaxItems=64
 	Answers []WireAnswer `json:"answers,omitempty"`
+
+	// strangers are those that the agent has heard use an address that is attached on this node, latest first.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=leaseName
+	// +kubebuilder:validation:MaxItems=32
+	Strangers []Stranger `json:"strangers,omitempty"`
+}
+
+// Stranger is somebody on the VLAN who uses an address that a pod has.
+type Stranger struct {
+	// leaseName is the lease of the address.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	LeaseName string `json:"leaseName,omitempty"`
+
+	// poolName is the pool of the lease.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	PoolName string `json:"poolName,omitempty"`
+
+	// ip is the address that it uses.
+	//
+	// +required
+	IP IPAddress `json:"ip,omitempty"`
+
+	// mac is its MAC.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=17
+	MAC string `json:"mac,omitempty"`
+
+	// seenAt is when it was heard first since it was silent for long.
+	//
+	// +required
+	SeenAt metav1.Time `json:"seenAt,omitzero"`
 }
 
 // NodeAttachment is an interface that is attached on a node, with all that is needed to write its claim and its lease again.

@@ -80,10 +80,19 @@ type MacPoolStatus struct {
 	// +kubebuilder:validation:MaxItems=32
 	Questions []WireQuestion `json:"questions,omitempty"`
 
+	// links are the names of the links by which the networks of the pool reach the VLAN. The agent of a node asks for
+	// strangers there ahead of the pod.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=15
+	Links []string `json:"links,omitempty"`
+
 	// conditions are Ready; Exhausted while no address is available; NetworksMisconfigured while something is wrong with
 	// networks that name the pool; AllocationPaused and ReleasesPaused while addresses are not given out, or not taken
-	// back.
-	//
+	// back; AddressesInConflict while strangers use some.
 	//
 	// +optional
 	// +listType=map
@@ -160,6 +169,10 @@ const (
 	// PoolReleasesPaused is present, and true, while more leases than usual would be released at once without a node's
 	// word; none of them is. Reason: PoolReasonTooMany.
 	PoolReleasesPaused = "ReleasesPaused"
+
+	// PoolAddressesInConflict is present, and true, while strangers use addresses of the pool; the message names them.
+	// Reason: PoolReasonStrangers.
+	PoolAddressesInConflict = "AddressesInConflict"
 )
 
 const (
@@ -184,4 +197,7 @@ const (
 
 	// PoolReasonTooMany : so many claims at once are gone that the API server's answers are doubted.
 	PoolReasonTooMany = "TooMany"
+
+	// PoolReasonStrangers : somebody on the VLAN uses addresses that macpool has not given out to them.
+	PoolReasonStrangers = "Strangers"
 )

@@ -121,6 +121,58 @@ type MacPoolSpec struct {
 	// +optional
 	// +kubebuilder:default=Probe
 	Takeover Takeover `json:"takeover,omitempty"`
+
+	// conflictDetection says whether the VLAN is asked for strangers that use an address, before a pod gets it and while it
+	// has it.
+	//
+	// +optional
+	// +kubebuilder:default={mode: Probe}
+	ConflictDetection *ConflictDetection `json:"conflictDetection,omitempty"`
+}
+
+// ConflictDetection says how strangers that use addresses of a pool are found.
+type ConflictDetection struct {
+	// mode is Off; Probe to ask the VLAN before a pod gets an address, where it can be asked, and to listen to it
+	// afterwards; or Strict to give no address out where it cannot be asked, which takes a link that is named by the network and
+	// has carrier, and an answer from the gateway of each subnet that has one.
+	//
+	// +optional
+	// +kubebuilder:default=Probe
+	Mode ConflictMode `json:"mode,omitempty"`
+
+	// hold is for how long an address that a stranger uses is given to nobody. When that has passed it is given out again, if
+	// nobody answers for it then.
+	//
+	// +optional
+	// +kubebuilder:default="10m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('10m') && duration(self) <= duration('8760h')",message="must be a duration between 10m and 8760h, such as 1h"
+	Hold *metav1.Duration `json:"hold,omitempty"`
+}
+
+// ConflictMode is how strangers are looked for.
+//
+// +kubebuilder:validation:Enum=Off;Probe;Strict
+type ConflictMode string
+
+const (
+	// ConflictOff neither asks nor listens.
+	ConflictOff ConflictMode = "Off"
+
+	// ConflictProbe asks where the VLAN can be asked.
+	ConflictProbe ConflictMode = "Probe"
+
+	// ConflictStrict gives nothing out where it cannot be.
+	ConflictStrict ConflictMode = "Strict"
+)
+
+// ConflictMode is the mode in force. The API server fills in the default; what has none was not read from one.
+func (s *MacPoolSpec) ConflictMode() ConflictMode {
+	if s.ConflictDetection == nil || s.ConflictDetection.Mode == "" {
+		return ConflictOff
+	}
+	return s.ConflictDetection.Mode
 }
 
 // Takeover is a rule for taking an address over from a silent node.

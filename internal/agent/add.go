@@ -171,6 +171,11 @@ func (t *addition) once(ctx context.Context) (g *given, err error) {
 	}
 	silence := t.contact.silence()
 	claim, mine, err := t.acquire(ctx)
+	if err == nil {
+		if claim, mine, err = t.unopposed(ctx, claim, mine); err != nil && errors.Is(context.Cause(ctx), errHungUp) {
+			return nil, errors.Join(err, t.abandon(claim, mine))
+		}
+	}
 	if err != nil {
 		if errors.Is(context.Cause(ctx), errHungUp) {
 			return nil, errors.Join(err, t.abandon(nil, false))

@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -50,6 +51,10 @@ type Agent struct {
 	fence    *fence
 	says     *speaker
 	silences *silences
+	// verdicts, ahead and watcher look for strangers who use addresses.
+	verdicts *verdicts
+	ahead    *forerunner
+	watcher  *watcher
 	nodeUID  atomic.Pointer[types.UID]
 
 	// What Parts may replace.
@@ -57,6 +62,8 @@ type Agent struct {
 	listener   func(ctx context.Context) (net.Listener, error)
 	netnsAlive func(path string) bool
 	jitter     func(n time.Duration) time.Duration
+	hasLink    func(name string) bool
+	hear       func(link string) (Ear, error)
 
 	// ready is closed when the caches are filled and every attempt of the journal was compared with the API (R-K3).
 	ready chan struct{}
@@ -84,9 +91,16 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 		ready:    make(chan struct{}),
 		silences: &silences{clock: options.Clock},
 		listener: parts.Listen, netnsAlive: parts.NetNSAlive, jitter: parts.Jitter, ask: parts.Ask,
+		hasLink: parts.HasLink, hear: parts.Hear,
 	}
 	if a.ask == nil {
 		a.ask = wire.Ask
+	}
+	if a.hasLink == nil {
+		a.hasLink = hasLink
+	}
+	if a.hear == nil {
+		a.hear = hear
 	}
 	if a.netnsAlive == nil {
 		a.netnsAlive = netnsAlive
@@ -105,6 +119,7 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 	a.reporter = newReporter(a)
 	a.says = newSpeaker(a)
 	a.fence = newFence(a, parts.RemoveLink)
+	a.verdicts, a.ahead, a.watcher = newVerdicts(a), newForerunner(a), newWatcher(a)
 	a.fence.current = a.recovery.current
 	a.contact.returned = func(again bool) {
 		if again {
@@ -160,6 +175,9 @@ func (a *Agent) Run(ctx context.Context) error {
 		"events":    a.says.run,
 		"questions": newAsker(a).run,
 		"views":     a.every(a.times.View, a.views.drop),
+		"verdicts":  a.every(verdictLife, a.verdicts.expire),
+		"ahead":     a.ahead.run,
+		"strangers": a.watcher.run,
 	} {
 		workers.Go(func() {
 			if err := run(work); err != nil && work.Err() == nil {
@@ -237,8 +255,10 @@ func (a *Agent) watch(ctx context.Context, caches cache.Cache) error {
 			return fmt.Errorf("watching %T: %w", kind, err)
 		}
 		if _, ok := kind.(*v1alpha1.MacClaim); ok {
-			if _, err := informer.AddEventHandler(a.fence.follow()); err != nil {
-				return fmt.Errorf("following %T: %w", kind, err)
+			for _, follower := range []toolscache.ResourceEventHandler{a.fence.follow(), a.ahead.follow()} {
+				if _, err := informer.AddEventHandler(follower); err != nil {
+					return fmt.Errorf("following %T: %w", kind, err)
+				}
 			}
 		}
 	}

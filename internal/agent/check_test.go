@@ -67,6 +67,9 @@ func TestMetrics(t *testing.T) {
 		"macpool_agent_attachments": 1, "macpool_agent_pending_clears": 1, "macpool_agent_astray_attachments": 0,
 		"macpool_agent_spooled_requests": 0, "macpool_agent_api_contact": 1, "macpool_agent_fenced_total": 0, "macpool_agent_lingering": 0,
 		"macpool_cni_requests_total ADD ok": 2, "macpool_cni_requests_total ADD MP514": 1, "macpool_cni_requests_total DEL ok": 1,
+		"macpool_agent_address_probes_total silent": 0, "macpool_agent_address_probes_total answered": 0,
+		"macpool_agent_address_probes_total unasked": 2, // their network names no link
+		"macpool_agent_strangers":                    0, "macpool_agent_strangers_total": 0,
 	}
 	if diff := cmp.Diff(want, scrape(t, n)); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
@@ -85,6 +88,9 @@ func TestMetrics(t *testing.T) {
 		want := map[string]float64{
 			"macpool_agent_attachments": 1, "macpool_agent_pending_clears": 0, "macpool_agent_astray_attachments": 1,
 			"macpool_agent_spooled_requests": 0, "macpool_agent_api_contact": 1, "macpool_agent_fenced_total": 0, "macpool_agent_lingering": 0,
+			"macpool_agent_address_probes_total silent": 0, "macpool_agent_address_probes_total answered": 0,
+			"macpool_agent_address_probes_total unasked": 0,
+			"macpool_agent_strangers":                    0, "macpool_agent_strangers_total": 0,
 		}
 		if got := scrape(t, n); !maps.Equal(want, got) {
 			return fmt.Errorf("metrics (-want +got):\n%s", cmp.Diff(want, got))
@@ -111,6 +117,9 @@ func scrape(t *testing.T, n *node) map[string]float64 {
 			labels := map[string]string{}
 			for _, l := range m.GetLabel() {
 				labels[l.GetName()] = l.GetValue()
+			}
+			if result, ok := labels["result"]; ok {
+				name += " " + result
 			}
 			if command, ok := labels["command"]; ok {
 				name += " " + command + " " + labels["code"]

@@ -113,6 +113,8 @@ type node struct {
 
 	// vlan is what the node's agent hears on its links; by default they cannot be asked.
 	vlan func(ctx context.Context, link string, q wire.Query) (answeredBy string, err error)
+	// equip changes the agent before it runs.
+	equip func(*Agent)
 	// removing is called with each interface that the agent removes, named netns/interface/MAC.
 	removing func(link string) error
 	// current is the fence's.
@@ -175,6 +177,9 @@ func (n *node) start(t *testing.T) {
 	a.fence.remove = func(netns, iface, mac string) error { return n.removing(netns + "/" + iface + "/" + mac) }
 	if n.current != nil {
 		a.fence.current = n.current
+	}
+	if n.equip != nil {
+		n.equip(a)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)

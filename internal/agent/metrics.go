@@ -33,6 +33,13 @@ var (
 		"Interfaces that were removed because their address has moved on.", nil, nil)
 	descLingering = prometheus.NewDesc("macpool_agent_lingering",
 		"Interfaces that are still attached although their pod has been gone from the API for ten minutes.", nil, nil)
+	descProbes = prometheus.NewDesc("macpool_agent_address_probes_total",
+		"Addresses that the VLAN was asked for before a pod got them: nobody answered (silent), somebody did (answered), "+
+			"or it could not be asked (unasked).", []string{"result"}, nil)
+	descStrangers = prometheus.NewDesc("macpool_agent_strangers",
+		"Addresses attached on this node that somebody else on the VLAN was heard to use within the last ten minutes.", nil, nil)
+	descStrangersHeard = prometheus.NewDesc("macpool_agent_strangers_total",
+		"How often somebody else on the VLAN was heard to use an address attached on this node, once a minute each.", nil, nil)
 	descContact = prometheus.NewDesc("macpool_agent_api_contact", "1 while the API has answered within the fencing window.", nil, nil)
 )
 
@@ -71,7 +78,8 @@ func (m *metrics) observe(command agentapi.Command, code string, took time.Durat
 
 // Describe is prometheus.Collector's.
 func (m *metrics) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descAttached, descClears, descSpooled, descAstray, descFenced, descLingering, descContact} {
+	for _, d := range []*prometheus.Desc{descAttached, descClears, descSpooled, descAstray, descFenced, descLingering, descContact,
+		descProbes, descStrangers, descStrangersHeard} {
 		descs <- d
 	}
 }
@@ -89,6 +97,14 @@ func (m *metrics) Collect(values chan<- prometheus.Metric) {
 	values <- prometheus.MustNewConstMetric(descFenced, prometheus.CounterValue, float64(m.agent.fence.total.Load()))
 	gauge(descLingering, float64(m.lingering.Load()))
 	gauge(descAstray, float64(m.astray.Load()))
+	counter := func(d *prometheus.Desc, value int64, labels ...string) {
+		values <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
+	}
+	counter(descProbes, m.agent.verdicts.clean.Load(), "silent")
+	counter(descProbes, m.agent.verdicts.foreign.Load(), "answered")
+	counter(descProbes, m.agent.verdicts.unasked.Load(), "unasked")
+	counter(descStrangersHeard, m.agent.watcher.total.Load())
+	gauge(descStrangers, float64(len(m.agent.watcher.strangers())))
 	contact := 0.0
 	if m.agent.contact.inside() {
 		contact = 1

@@ -5,6 +5,7 @@ package agent
 import (
 	"context"
 	"net"
+	"net/netip"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -27,10 +28,23 @@ type Parts struct {
 	NetNSAlive func(path string) bool
 	// Ask asks a VLAN whether anything uses an address.
 	Ask func(ctx context.Context, link string, q wire.Query) (answeredBy string, err error)
+	// HasLink tells whether the node has a link.
+	HasLink func(name string) bool
+	// Hear begins to listen to what others say on a link.
+	Hear func(link string) (Ear, error)
 	// RemoveLink removes the interface with the MAC from the network namespace at a path.
 	RemoveLink func(netns, iface, mac string) error
 	// Jitter returns a duration in [0, n).
 	Jitter func(n time.Duration) time.Duration
+}
+
+// Ear hears what others say on a link; *wire.Listener is one.
+type Ear interface {
+	// Join lets in what is asked about an IPv6 address.
+	Join(ip netip.Addr) error
+	// Run calls hear until Close is called, or an error.
+	Run(hear func(wire.Heard)) error
+	Close()
 }
 
 // NewWith makes an agent of parts.

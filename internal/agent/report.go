@@ -22,9 +22,10 @@ import (
 )
 
 const (
-	// maxFenced and maxAnswers are what the API server takes of a MacNode's lists.
-	maxFenced  = 16
-	maxAnswers = 64
+	// maxFenced, maxAnswers and maxStrangers are what the API server takes of a MacNode's lists.
+	maxFenced    = 16
+	maxAnswers   = 64
+	maxStrangers = 32
 	// lingersAfter is how long a pod must be gone from the API before an interface of it is counted as left over.
 	lingersAfter = 10 * time.Minute
 	// firstRenew is the time between an agent's first two reports, and of those after it has lost and found the API: others
@@ -190,6 +191,7 @@ func (r *reporter) fill(ctx context.Context, status *v1alpha1.MacNodeStatus) {
 	status.AgentVersion = r.options.Version
 	status.StartedAt = metav1.NewTime(r.started)
 	status.RenewTime = metav1.NewMicroTime(r.clock.Now())
+	status.Strangers = r.watcher.strangers()
 
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -208,6 +208,9 @@ func (t *addition) probe(ctx context.Context, claim *v1alpha1.MacClaim) error {
 		t.says.onPod(t.req.Pod, alive)
 		return alive
 	default:
+		if q := inquiryOf(claim, t.pool, t.req.Link); !q.strict { // which asks for more
+			t.verdicts.silent(q)
+		}
 		return nil
 	}
 }

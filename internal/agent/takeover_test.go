@@ -45,6 +45,8 @@ func newScene(t *testing.T, takeover v1alpha1.Takeover) *scene {
 	s := &scene{fixture: newFixture(t), old: newNode(t), new: newNode(t)}
 	if takeover != "" {
 		s.pool.Spec.Takeover = takeover
+		// Here it is counted who asks for the takeover.
+		s.pool.Spec.ConflictDetection.Mode = v1alpha1.ConflictOff
 		s.must(t, s.Update(t.Context(), s.pool))
 		s.setReady(t, s.pool)
 	}

@@ -74,7 +74,7 @@ var (
 		Code: "MP207", Reason: "AddressConflict", CNI: 207,
 		Sentence:    "address %s is in use by %s, which is not ours",
 		Fix:         "Find that device and give it another address, or exclude the address from the pool.",
-		Explanation: "A lease with a conflict is given to nobody until the stranger is gone.",
+		Explanation: "Somebody on the VLAN answered for the address when the node of a pod asked, twice. It is given to nobody for the time of the pool's conflictDetection.hold. A claim that has asked for no address in particular, and that no pod has held before, gets another one; any other waits until the stranger is silent.",
 	})
 	WrongPrefixLength = add(&Kind{
 		Code: "MP208", Reason: "WrongPrefixLength", CNI: 208,

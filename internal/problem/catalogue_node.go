@@ -150,6 +150,42 @@ var (
 		Fix:         "See why the container runtime of the node does not end the sandbox: crictl pods there shows it.",
 		Explanation: "An address is released when the network namespace of the pod is gone, not before.",
 	})
+	AddressNotProbed = add(&Kind{
+		Code: "MP525", Reason: "AddressNotProbed", CNI: CNITryAgain,
+		Sentence:    "whether a stranger uses address %s of claim %s/%s cannot be asked on the VLAN: %s",
+		Fix:         "See that the network names a link of this node as its master or bridge, and that the link has carrier; or set the pool's conflictDetection.mode to Probe.",
+		Explanation: "The pool's conflictDetection.mode is Strict: an address is given out only after the VLAN was asked for it.",
+	})
+	GatewaySilent = add(&Kind{
+		Code: "MP526", Reason: "GatewaySilent", CNI: CNITryAgain,
+		Sentence:    "gateway %s of pool %s does not answer on link %s of node %s, so that the silence of others there says nothing",
+		Fix:         "See that the gateway is up, and that the switch port of the node lets the VLAN through; or set the pool's conflictDetection.mode to Probe.",
+		Explanation: "The pool's conflictDetection.mode is Strict. A port that has just come up, or that does not carry the VLAN, is as silent as a VLAN on which nobody uses the address; so the gateway has to be heard first.",
+	})
+	ProxyAnswers = add(&Kind{
+		Code: "MP527", Reason: "ProxyAnswers", CNI: CNITryAgain,
+		Sentence:    "%s answers on link %s of node %s for address %s, and for %s too, which was asked for at random: it seems to answer for every address",
+		Fix:         "Switch proxy ARP off on that device (net.ipv4.conf.*.proxy_arp, proxy_arp_pvlan, local-proxy-arp), or set the pool's conflictDetection.mode to Off.",
+		Explanation: "A router that answers for all addresses of the subnet takes every frame for them, and no address can be found free behind it. No address is set aside for it: all would be.",
+	})
+	TooManyConflicts = add(&Kind{
+		Code: "MP528", Reason: "TooManyConflicts", CNI: CNITryAgain,
+		Sentence:    "%d addresses of pool %s were found in use by strangers within a minute, by node %s",
+		Fix:         "See who uses addresses of the pool: kubectl get macleases shows the MACs. Exclude theirs from the pool, or look for a device that answers for addresses which are not its own.",
+		Explanation: "After ten conflicts in a minute (RFC 5227, MAX_CONFLICTS) a node asks for no more addresses of the pool until the minute is over.",
+	})
+	StrangerHeard = add(&Kind{
+		Code: "MP529", Reason: "StrangerHeard", CNI: 529,
+		Sentence:    "%s uses address %s on the VLAN, which is leased to claim %s/%s and attached to pod %s on node %s",
+		Fix:         "Find that device and give it another address; or delete the claim and its pod, and exclude the address from the pool.",
+		Explanation: "The node of the pod has heard ARP or neighbour advertisements for the address from another MAC. Nothing is taken from the pod: both go on disturbing each other until a person has decided which of the two is right.",
+	})
+	OldInterfaceAlive = add(&Kind{
+		Code: "MP530", Reason: "OldInterfaceAlive", CNI: CNITryAgain,
+		Sentence:    "address %s of claim %s/%s still answers on the VLAN with its own MAC, %s: the interface that had it before seems to be there yet (%s)",
+		Fix:         "The pod is tried again, and starts when that interface is gone. If it stays, see the node that had it; if the node is off, somebody else uses MAC and address.",
+		Explanation: "A MAC is made from its address, so that an answer with the leased MAC comes from whoever had the lease before, whose interface outlived its pod, or from another cluster that leases the same addresses.",
+	})
 	Internal = add(&Kind{
 		Code: "MP599", Reason: "Internal", CNI: CNITryAgain,
 		Sentence:    "macpool failed unexpectedly: %s",
