@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 
 	hostns "github.com/containernetworking/cni/pkg/ns"
@@ -110,6 +111,18 @@ func (l *podLink) setMAC(mac net.HardwareAddr) error {
 		return err
 	}
 	return problem.LinkRefused.New(mac, l.name, err).WithCause(err)
+}
+
+// announce has the pod's kernel announce its addresses when the link comes up, each once: IPv4 by a gratuitous ARP, IPv6 by an unsolicited
+// advertisement when it has checked the address (R-C16). macvlan sets both itself, bridge the first, others neither; the agent repeats what
+// it can. A kernel without one of the two, or a read-only /proc/sys, does not fail an ADD for it.
+func (l *podLink) announce() {
+	_ = l.do(func() error {
+		for _, setting := range []string{"ipv4/conf/" + l.name + "/arp_notify", "ipv6/conf/" + l.name + "/ndisc_notify"} {
+			_ = os.WriteFile("/proc/sys/net/"+setting, []byte("1"), 0o600) //nolint:gosec // the kernel has checked the link's name
+		}
+		return nil
+	})
 }
 
 // verify tells whether the link carries the leased MAC and, if asked, the leased addresses. Others beside them are nobody's

@@ -200,7 +200,9 @@ func (t *addition) give(unlock func(), undo func() error) *given {
 	entry, _ := t.journal.get(t.key)
 	return &given{lease: entry.Lease, settle: func(sent bool) {
 		defer unlock()
-		if !sent {
+		if sent {
+			t.announcer.begin(entry)
+		} else {
 			t.log.Info("The caller of an ADD was gone, the ADD was undone", "container", t.req.ContainerID, "claim", t.claim)
 			if err := undo(); err != nil {
 				t.log.Error(err, "Undoing an ADD did not succeed", "container", t.req.ContainerID)

@@ -51,11 +51,12 @@ type Agent struct {
 	fence    *fence
 	says     *speaker
 	silences *silences
-	// verdicts, ahead and watcher look for strangers who use addresses.
-	verdicts *verdicts
-	ahead    *forerunner
-	watcher  *watcher
-	nodeUID  atomic.Pointer[types.UID]
+	// verdicts, ahead and watcher look for strangers who use addresses; announcer tells them whose they are.
+	verdicts  *verdicts
+	ahead     *forerunner
+	watcher   *watcher
+	announcer *announcer
+	nodeUID   atomic.Pointer[types.UID]
 
 	// What Parts may replace.
 	ask        func(ctx context.Context, link string, q wire.Query) (answeredBy string, err error)
@@ -120,6 +121,7 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 	a.says = newSpeaker(a)
 	a.fence = newFence(a, parts.RemoveLink)
 	a.verdicts, a.ahead, a.watcher = newVerdicts(a), newForerunner(a), newWatcher(a)
+	a.announcer = newAnnouncer(a, parts.Announce)
 	a.fence.current = a.recovery.current
 	a.contact.returned = func(again bool) {
 		if again {
@@ -178,6 +180,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		"verdicts":  a.every(verdictLife, a.verdicts.expire),
 		"ahead":     a.ahead.run,
 		"strangers": a.watcher.run,
+		"announcer": a.announcer.run,
 	} {
 		workers.Go(func() {
 			if err := run(work); err != nil && work.Err() == nil {

@@ -69,7 +69,7 @@ func TestMetrics(t *testing.T) {
 		"macpool_cni_requests_total ADD ok": 2, "macpool_cni_requests_total ADD MP514": 1, "macpool_cni_requests_total DEL ok": 1,
 		"macpool_agent_address_probes_total silent": 0, "macpool_agent_address_probes_total answered": 0,
 		"macpool_agent_address_probes_total unasked": 2, // their network names no link
-		"macpool_agent_strangers":                    0, "macpool_agent_strangers_total": 0,
+		"macpool_agent_strangers":                    0, "macpool_agent_strangers_total": 0, "macpool_agent_announcements_total": 0,
 	}
 	if diff := cmp.Diff(want, scrape(t, n)); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
@@ -90,7 +90,7 @@ func TestMetrics(t *testing.T) {
 			"macpool_agent_spooled_requests": 0, "macpool_agent_api_contact": 1, "macpool_agent_fenced_total": 0, "macpool_agent_lingering": 0,
 			"macpool_agent_address_probes_total silent": 0, "macpool_agent_address_probes_total answered": 0,
 			"macpool_agent_address_probes_total unasked": 0,
-			"macpool_agent_strangers":                    0, "macpool_agent_strangers_total": 0,
+			"macpool_agent_strangers":                    0, "macpool_agent_strangers_total": 0, "macpool_agent_announcements_total": 0,
 		}
 		if got := scrape(t, n); !maps.Equal(want, got) {
 			return fmt.Errorf("metrics (-want +got):\n%s", cmp.Diff(want, got))

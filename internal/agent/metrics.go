@@ -40,6 +40,8 @@ var (
 		"Addresses attached on this node that somebody else on the VLAN was heard to use within the last ten minutes.", nil, nil)
 	descStrangersHeard = prometheus.NewDesc("macpool_agent_strangers_total",
 		"How often somebody else on the VLAN was heard to use an address attached on this node, once a minute each.", nil, nil)
+	descAnnounced = prometheus.NewDesc("macpool_agent_announcements_total",
+		"Announcements of addresses (gratuitous ARP, unsolicited neighbour advertisements) that were sent.", nil, nil)
 	descContact = prometheus.NewDesc("macpool_agent_api_contact", "1 while the API has answered within the fencing window.", nil, nil)
 )
 
@@ -79,7 +81,7 @@ func (m *metrics) observe(command agentapi.Command, code string, took time.Durat
 // Describe is prometheus.Collector's.
 func (m *metrics) Describe(descs chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descAttached, descClears, descSpooled, descAstray, descFenced, descLingering, descContact,
-		descProbes, descStrangers, descStrangersHeard} {
+		descProbes, descStrangers, descStrangersHeard, descAnnounced} {
 		descs <- d
 	}
 }
@@ -104,6 +106,7 @@ func (m *metrics) Collect(values chan<- prometheus.Metric) {
 	counter(descProbes, m.agent.verdicts.foreign.Load(), "answered")
 	counter(descProbes, m.agent.verdicts.unasked.Load(), "unasked")
 	counter(descStrangersHeard, m.agent.watcher.total.Load())
+	counter(descAnnounced, m.agent.announcer.total.Load())
 	gauge(descStrangers, float64(len(m.agent.watcher.strangers())))
 	contact := 0.0
 	if m.agent.contact.inside() {

@@ -32,6 +32,8 @@ type Parts struct {
 	HasLink func(name string) bool
 	// Hear begins to listen to what others say on a link.
 	Hear func(link string) (Ear, error)
+	// Announce tells the VLAN of a link once that a MAC has an address; false if that is not to be done there.
+	Announce func(link string, ip netip.Addr, mac string) (sent bool, err error)
 	// RemoveLink removes the interface with the MAC from the network namespace at a path.
 	RemoveLink func(netns, iface, mac string) error
 	// Jitter returns a duration in [0, n).
