@@ -125,6 +125,7 @@ func TestStrangersInThePoolsStatus(t *testing.T) {
 	})
 	w.claim(ns, "a", pool)
 	lease := w.lease(w.bound(ns, "a").Status.LeaseName)
+	w.node("node-1") // without its Node it would be deleted
 	node := &v1alpha1.MacNode{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
 	w.create(node)
 	changeStatus(w, node, func(n *v1alpha1.MacNode) {

@@ -141,16 +141,19 @@ func TestMacPoolCreate(t *testing.T) {
 		"route by the other family": {edit: set("spec.routes.0.gw", "fd00:50::1"), wantErrors: []string{"dst and gw must be of one family"}},
 		"nameserver by name":        {edit: set("spec.dns.nameservers", []any{"ns.example"}), wantErrors: []string{canonicalIP}},
 
-		"no cooldown":       {edit: set("spec.cooldown", "0s")},
-		"longest cooldown":  {edit: set("spec.cooldown", "4h")},
-		"cooldown too long": {edit: set("spec.cooldown", "4h1s"), wantErrors: []string{"spec.cooldown: must be a duration between 0s and 4h"}},
-		"cooldown negative": {edit: set("spec.cooldown", "-1s"), wantErrors: []string{"spec.cooldown: must be a duration between 0s and 4h"}},
-		"cooldown in days":  {edit: set("spec.cooldown", "1d"), wantErrors: []string{"spec.cooldown: must be a duration between 0s and 4h"}},
-		"retain too long":   {edit: set("spec.retain", "8761h"), wantErrors: []string{"spec.retain: must be a duration between 0s and 8760h"}},
-		"retain negative":   {edit: set("spec.retain", "-1h"), wantErrors: []string{"spec.retain: must be a duration between 0s and 8760h"}},
-		"longest history":   {edit: set("spec.history", "8760h")},
-		"history too long":  {edit: set("spec.history", "8760h1s"), wantErrors: []string{"spec.history: must be a duration between 0s and 8760h"}},
-		"history no number": {edit: set("spec.history", "a week"), wantErrors: []string{"spec.history: must be a duration between 0s and 8760h"}},
+		"no cooldown":         {edit: set("spec.cooldown", "0s")},
+		"longest cooldown":    {edit: set("spec.cooldown", "4h")},
+		"cooldown too long":   {edit: set("spec.cooldown", "4h1s"), wantErrors: []string{"spec.cooldown: must be a duration between 0s and 4h"}},
+		"cooldown negative":   {edit: set("spec.cooldown", "-1s"), wantErrors: []string{"spec.cooldown: must be a duration between 0s and 4h"}},
+		"cooldown in days":    {edit: set("spec.cooldown", "1d"), wantErrors: []string{"spec.cooldown: must be a duration between 0s and 4h"}},
+		"retain too long":     {edit: set("spec.retain", "8761h"), wantErrors: []string{"spec.retain: must be a duration between 0s and 8760h"}},
+		"conflicts ignored":   {edit: set("spec.conflictDetection", map[string]any{"mode": "Ignore"}), wantErrors: []string{`spec.conflictDetection.mode: Unsupported value: "Ignore"`}},
+		"conflict hold short": {edit: set("spec.conflictDetection", map[string]any{"hold": "9m"}), wantErrors: []string{"spec.conflictDetection.hold: must be a duration between 10m and 8760h"}},
+		"conflict hold long":  {edit: set("spec.conflictDetection", map[string]any{"mode": "Strict", "hold": "1h30m"})},
+		"retain negative":     {edit: set("spec.retain", "-1h"), wantErrors: []string{"spec.retain: must be a duration between 0s and 8760h"}},
+		"longest history":     {edit: set("spec.history", "8760h")},
+		"history too long":    {edit: set("spec.history", "8760h1s"), wantErrors: []string{"spec.history: must be a duration between 0s and 8760h"}},
+		"history no number":   {edit: set("spec.history", "a week"), wantErrors: []string{"spec.history: must be a duration between 0s and 8760h"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			checkErrors(t, dryCreate(t, validPool(), tc.edit), tc.wantErrors)
@@ -186,6 +189,7 @@ func TestMacPoolUpdate(t *testing.T) {
 		"subnet removed":                  {pool, set("spec.subnets", []any{map[string]any{"cidr": "192.168.50.0/24"}}), []string{"the subnets' cidr is immutable"}},
 		"range outside":                   {pool, set("spec.subnets.0.ranges.0.end", "192.168.51.1"), []string{"ranges must lie in cidr"}},
 		"ranges":                          {pool, set("spec.subnets.0.ranges", []any{map[string]any{"start": "192.168.50.200", "end": "192.168.50.250"}}), nil},
+		"conflictDetection":               {pool, set("spec.conflictDetection", map[string]any{"mode": "Off"}), nil},
 		"ranges removed":                  {pool, set("spec.subnets.0.ranges", nil), nil},
 		"gateway":                         {pool, set("spec.subnets.0.gateway", "192.168.50.254"), nil},
 		"exclude":                         {pool, set("spec.subnets.0.exclude", []any{map[string]any{"start": "192.168.50.60"}}), nil},
@@ -207,10 +211,14 @@ func TestMacPoolDefaults(t *testing.T) {
 	if err := api.Create(t.Context(), pool, client.DryRunAll); err != nil {
 		t.Fatal(err)
 	}
+	if c := pool.Spec.ConflictDetection; c == nil || c.Mode != v1alpha1.ConflictProbe || pool.Spec.ConflictMode() != v1alpha1.ConflictProbe {
+		t.Fatalf("conflictDetection is %+v by default, want mode Probe", c)
+	}
 	for name, d := range map[string]struct {
 		got  *metav1.Duration
 		want time.Duration
 	}{
+		"hold":     {pool.Spec.ConflictDetection.Hold, 10 * time.Minute},
 		"cooldown": {pool.Spec.Cooldown, time.Minute},
 		"retain":   {pool.Spec.Retain, time.Hour},
 		"history":  {pool.Spec.History, 7 * 24 * time.Hour},

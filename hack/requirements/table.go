@@ -54,7 +54,7 @@ var sections = []section{
 		{id: "R-C13", what: "GC is a hint: what lives is kept"},
 		{id: "R-C14", what: "The MAC is set before the first frame"},
 		{id: "R-C15", what: "An address that is still up on the node's old sandbox is waited for", why: "the main plugin brings the interface up and is told by the kernel; the pod is tried again by its kubelet until the old sandbox is gone. A wait of our own comes with hand-over"},
-		{id: "R-C16", what: "Three announcements after the interface is up", why: "the reference plugins announce once, when the interface comes up; macpool does not announce by itself yet"},
+		{id: "R-C16", what: "Three announcements after the interface is up", why: "of an IPv6 address on a bridge only the pod's kernel tells, once (docs/design/0009)"},
 		{id: "R-C17", what: "Bad input never gives half an answer"},
 		{id: "R-C18", what: "Pods of the host's network get no lease"},
 		{id: "R-C19", what: "Several interfaces of a pod have a lease each"},
@@ -88,10 +88,17 @@ var sections = []section{
 		{id: "R-K5", what: "A process that was stopped for long writes nothing from what it read before"},
 		{id: "R-K6", what: "Releases next to each other work together", why: "there is one release of one API version so far"},
 	}},
+	{"The wire", "", []requirement{
+		{id: "R-L1", what: "The VLAN is asked before an address is used, and of two that ask at once one gets it at most"},
+		{id: "R-L2", what: "A stranger's address is set aside for a time, and who does not insist on it gets another"},
+		{id: "R-L3", what: "IPv6 addresses are asked for like others, and the link-local one with them", why: "a kernel whose own check fails later is seen by the listener (R-L4), not by the ADD"},
+		{id: "R-L4", what: "A stranger who comes later is reported, and nothing is taken from the pod"},
+		{id: "R-L5", what: "Strict detection waits for carrier and for the gateway before it believes silence"},
+	}},
 	{"Disaster", "", []requirement{
 		{id: "R-B1", what: "An API that went back in time is noticed, and leases are adopted from the nodes"},
 		{id: "R-B2", what: "A restore of objects keeps identities"},
-		{id: "R-B3", what: "Two clusters on one VLAN", why: "with ranges that do not meet they make different names, MACs and IPs (tested); overlapping ranges need the detection of strangers on the wire, which is not there yet"},
+		{id: "R-B3", what: "Two clusters on one VLAN", why: "with ranges that do not meet they make different names, MACs and IPs (tested); with overlapping ones a pod whose address another cluster uses gets another (tested with agents and a simulated VLAN)"},
 	}},
 	{"Faults", "Each is injected by a test, or by `make chaos` and `make soak`, whose report counts them by moment: [reliability.md](reliability.md).", []requirement{
 		{id: "F1", what: "Plugin killed"},

@@ -473,3 +473,22 @@ func TestManyConflicts(t *testing.T) {
 		t.Errorf("%d addresses were set aside", marked)
 	}
 }
+
+// The address that is asked for at random is one of the subnet's, whatever its size, and small subnets are left out.
+func TestControlAddress(t *testing.T) {
+	for cidr, want := range map[string]bool{
+		"192.168.50.0/24": true, "10.0.0.0/8": true, "192.168.50.32/27": true, "192.168.50.16/28": false, "192.168.50.4/30": false, "fd00:50::/64": true,
+		"fd00:50::40/122": true, "fd00:50::8/126": false,
+	} {
+		pool := &v1alpha1.MacPool{Spec: v1alpha1.MacPoolSpec{Subnets: []v1alpha1.Subnet{{CIDR: v1alpha1.CIDR(cidr)}}}}
+		s := newSegment()
+		s.all = rogueMAC
+		v := newVerdicts(&Agent{ask: s.ask})
+		for range 100 {
+			control, all := v.answersForAll(t.Context(), &inquiry{verdictKey: verdictKey{link: vlanLink}, mac: "02:32:00:a8:32:08"}, pool, rogueMAC)
+			if all != want || want && !netip.MustParsePrefix(cidr).Contains(control) {
+				t.Fatalf("%s: asked for %s, %t; want %t", cidr, control, all, want)
+			}
+		}
+	}
+}

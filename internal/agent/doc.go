@@ -22,6 +22,12 @@
 //     again: contact alone does not say that a watch has caught up. Nor are they believed while the API takes no report of this node,
 //     by which others judge that it is silent.
 //
+// # Strangers
+//
+// Before a pod gets an address the VLAN is asked whether somebody else uses it, by the same question as before a takeover, and begun as
+// soon as the pod holds the claim; afterwards the link is listened to. docs/design/0009 has the races, and why the pods of
+// the cluster are no strangers.
+//
 // # Fencing
 //
 // While a node is silent another pod may have got the address of one of its pods (docs/design/0007). An interface whose address has

@@ -304,14 +304,14 @@ func (v *verdicts) recent(pool string) []time.Time {
 // answersForAll asks for an address of the subnet at random. If it is answered by the same MAC, that one answers for every address.
 // Should it have just this one, another question will show it. Small subnets have too few addresses to ask for.
 func (v *verdicts) answersForAll(ctx context.Context, q *inquiry, pool *v1alpha1.MacPool, by string) (netip.Addr, bool) {
-	const least = 16
+	const edges = 16 // both ends, where gateways and such are
 	for _, s := range pool.Spec.Subnets {
 		cidr, err := netip.ParsePrefix(string(s.CIDR))
-		if err != nil || cidr.Addr().BitLen()-cidr.Bits() < 4 {
+		if err != nil || cidr.Addr().BitLen()-cidr.Bits() < 5 {
 			continue
 		}
 		bits := min(cidr.Addr().BitLen()-cidr.Bits(), 24)
-		control := addressAt(cidr, least/2+rand.N(uint32(1)<<bits-least))
+		control := addressAt(cidr, edges/2+rand.N(uint32(1)<<bits-edges))
 		if slices.Contains(q.ips, control) || control == gatewayOf(s) {
 			continue
 		}
