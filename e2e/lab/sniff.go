@@ -37,6 +37,13 @@ type Frame struct {
 	AnnouncedMAC string
 }
 
+// Asks tells whether the frame's sender asks for an address without having one: it probes (RFC 5227, RFC 4862), as agents do before a pod gets
+// an address. Pods' kernels do so too for IPv6, and never for IPv4.
+func (f *Frame) Asks() bool {
+	return f.EtherType == unix.ETH_P_ARP && f.Sender == netip.IPv4Unspecified() ||
+		f.EtherType == unix.ETH_P_IPV6 && f.IPv6 == netip.IPv6Unspecified()
+}
+
 // Capture records the frames that come in at one port of the switch.
 type Capture struct {
 	port string
