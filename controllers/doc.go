@@ -67,7 +67,7 @@
 //	                       then the mark goes, and L is one of the cases above
 //	11  M -> L             the lock M of a reservation's MAC names L, which has that MAC, for M's claim, and is not reusable: in order
 //	12  M                  L is not so, for OrphanAfter, or at once if L is reusable: released, and deleted when L is not so after that
-//	13       L             L is case 1, has a MAC that its pool does not make, and there is no M: made again
+//	13       L             case 1, and L has a MAC that its pool does not make, and there is no M: made again
 //
 // In case 4 a claim that is made again under C's name takes L over as it is; that one is then case 1. An API server that knows no
 // claims at all, because their CRD is gone, has not said that C is; nothing is released until it can be asked.

@@ -119,7 +119,7 @@ func (l *podLink) setMAC(mac net.HardwareAddr) error {
 func (l *podLink) announce() {
 	_ = l.do(func() error {
 		for _, setting := range []string{"ipv4/conf/" + l.name + "/arp_notify", "ipv6/conf/" + l.name + "/ndisc_notify"} {
-			_ = os.WriteFile("/proc/sys/net/"+setting, []byte("1"), 0o600) //nolint:gosec // the kernel has checked the link's name
+			_ = os.WriteFile("/proc/sys/net/"+setting, []byte("1"), 0o600)
 		}
 		return nil
 	})

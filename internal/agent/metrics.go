@@ -80,8 +80,10 @@ func (m *metrics) observe(command agentapi.Command, code string, took time.Durat
 
 // Describe is prometheus.Collector's.
 func (m *metrics) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descAttached, descClears, descSpooled, descAstray, descFenced, descLingering, descContact,
-		descProbes, descStrangers, descStrangersHeard, descAnnounced} {
+	for _, d := range []*prometheus.Desc{
+		descAttached, descClears, descSpooled, descAstray, descFenced, descLingering, descContact,
+		descProbes, descStrangers, descStrangersHeard, descAnnounced,
+	} {
 		descs <- d
 	}
 }

@@ -19,20 +19,17 @@ import (
 
 const licensed = v1alpha1.MACAddress("00:1b:21:a8:32:08")
 
-// reservingPool makes a pool that reserves 192.168.50.8 with the licensed MAC for a claim.
-func reservingPool(t *testing.T, c client.Client, segment, namespace, claim string, change ...func(*v1alpha1.MacPoolSpec)) *v1alpha1.MacPool {
+// reservingPool makes a pool, on a segment named after the namespace, that reserves 192.168.50.8 with the licensed MAC for claim printer.
+func reservingPool(t *testing.T, c client.Client, namespace string) *v1alpha1.MacPool {
 	t.Helper()
 	pool := &v1alpha1.MacPool{
-		ObjectMeta: metav1.ObjectMeta{Name: segment + "-" + claim},
+		ObjectMeta: metav1.ObjectMeta{Name: namespace + "-printer"},
 		Spec: v1alpha1.MacPoolSpec{
-			VLAN: new(int32(50)), Segment: segment, Subnets: []v1alpha1.Subnet{{CIDR: "192.168.50.0/24"}},
+			VLAN: new(int32(50)), Segment: namespace, Subnets: []v1alpha1.Subnet{{CIDR: "192.168.50.0/24"}},
 			Reservations: []v1alpha1.Reservation{
-				{IP: "192.168.50.8", MAC: licensed, ClaimRef: &v1alpha1.ReservedClaimRef{Namespace: namespace, Name: claim}},
+				{IP: "192.168.50.8", MAC: licensed, ClaimRef: &v1alpha1.ReservedClaimRef{Namespace: namespace, Name: "printer"}},
 			},
 		},
-	}
-	for _, f := range change {
-		f(&pool.Spec)
 	}
 	createPool(t, c, pool)
 	return pool
@@ -74,7 +71,7 @@ func TestReservedMAC(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newClient(t, nil)
 			namespace := newNamespace(t, c)
-			pool := reservingPool(t, c, namespace, namespace, "printer")
+			pool := reservingPool(t, c, namespace)
 			if tc.problem != nil { // also where it is written into a pod's annotation
 				if _, err := binding.ParseWish(texts(tc.ips), string(tc.mac), pool); tc.claim == "" && !tc.problem.Is(err) {
 					t.Errorf("the annotation is refused with %v, want %s", err, tc.problem.Reason)
@@ -127,7 +124,7 @@ func texts(ips []v1alpha1.IPAddress) []string {
 func TestReservedMACIsUnique(t *testing.T) {
 	c := newClient(t, nil)
 	namespace := newNamespace(t, c)
-	pool := reservingPool(t, c, namespace, namespace, "printer")
+	pool := reservingPool(t, c, namespace)
 	b := newBinder(t, c, pool)
 	printer, err := b.Bind(t.Context(), newClaim(t, c, pool, namespace, "printer"), pool, nil)
 	if err != nil {
@@ -173,7 +170,7 @@ func TestReservedMACIsUnique(t *testing.T) {
 func TestLockWithoutLease(t *testing.T) {
 	c := newClient(t, nil)
 	namespace := newNamespace(t, c)
-	pool := reservingPool(t, c, namespace, namespace, "printer")
+	pool := reservingPool(t, c, namespace)
 	claim := newClaim(t, c, pool, namespace, "printer")
 	lock, err := binding.NewLock(&v1alpha1.MacLease{
 		ObjectMeta: metav1.ObjectMeta{Name: namespace + ".192.168.50.8"},
@@ -197,7 +194,7 @@ func TestLockWithoutLease(t *testing.T) {
 	}
 
 	other := newNamespace(t, c)
-	taken := reservingPool(t, c, other, other, "printer")
+	taken := reservingPool(t, c, other)
 	plain := &v1alpha1.MacPool{
 		ObjectMeta: metav1.ObjectMeta{Name: other + "-plain"},
 		Spec:       v1alpha1.MacPoolSpec{VLAN: new(int32(50)), Segment: other, Subnets: taken.Spec.Subnets},
@@ -217,7 +214,7 @@ func TestLockWithoutLease(t *testing.T) {
 func TestLockAgainstRepair(t *testing.T) {
 	c := newClient(t, nil)
 	namespace := newNamespace(t, c)
-	pool := reservingPool(t, c, namespace, namespace, "printer")
+	pool := reservingPool(t, c, namespace)
 	var marked *v1alpha1.MacLease
 	repair := func() {
 		marked = lockOf(t, c, namespace)

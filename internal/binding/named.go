@@ -68,9 +68,7 @@ func NamedClaims(pod *corev1.Pod) (map[string]string, error) {
 		return nil, nil
 	}
 	var elements []json.RawMessage
-	if json.Unmarshal([]byte(annotation), &elements) != nil {
-		return nil, nil // not JSON; names of networks alone say nothing of claims
-	}
+	_ = json.Unmarshal([]byte(annotation), &elements) // none if it is not JSON: names of networks alone say nothing of claims
 	names := map[string]string{}
 	for i, raw := range elements {
 		var element struct {

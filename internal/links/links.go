@@ -30,9 +30,9 @@ var (
 )
 
 // MAC is the MAC of an interface in the network namespace at a path; "" if the namespace or the interface is gone.
-func MAC(netns, iface string) (string, error) {
+func MAC(path, iface string) (string, error) {
 	var mac string
-	err := in(netns, iface, func(_ int32, link *netlink.LinkAttrs) error {
+	err := in(path, iface, func(_ int32, link *netlink.LinkAttrs) error {
 		mac = link.HardwareAddr.String()
 		return nil
 	})
@@ -46,9 +46,9 @@ type State struct {
 }
 
 // Look looks at an interface in the network namespace at a path.
-func Look(netns, iface string) (State, error) {
+func Look(path, iface string) (State, error) {
 	var s State
-	err := in(netns, iface, func(_ int32, link *netlink.LinkAttrs) error {
+	err := in(path, iface, func(_ int32, link *netlink.LinkAttrs) error {
 		s = State{MAC: link.HardwareAddr.String(), Up: link.RawFlags&unix.IFF_UP != 0}
 		return nil
 	})
@@ -57,12 +57,12 @@ func Look(netns, iface string) (State, error) {
 
 // HasChecked tells whether the interface has the IPv6 address, and its kernel has made sure that nobody else does. Linux 4.20
 // answers for another namespace; an older one refuses.
-func HasChecked(netns, iface string, ip netip.Addr) (bool, error) {
+func HasChecked(path, iface string, ip netip.Addr) (bool, error) {
 	var checked bool
-	err := in(netns, iface, func(nsid int32, link *netlink.LinkAttrs) error {
+	err := in(path, iface, func(nsid int32, link *netlink.LinkAttrs) error {
 		flags, found, err := addressFlags(nsid, link.Index, ip)
 		if err != nil {
-			return fmt.Errorf("looking up address %s of interface %s of %s: %w", ip, iface, netns, err)
+			return fmt.Errorf("looking up address %s of interface %s of %s: %w", ip, iface, path, err)
 		}
 		checked = found && flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0
 		return nil
@@ -72,19 +72,19 @@ func HasChecked(netns, iface string, ip netip.Addr) (bool, error) {
 
 // Remove deletes an interface in the network namespace at a path, if it has the MAC. That the interface or the namespace is gone is
 // success. What is not software, and so cannot be deleted, is errors.ErrUnsupported.
-func Remove(netns, iface, mac string) error {
+func Remove(path, iface, mac string) error {
 	want, err := net.ParseMAC(mac)
 	if err != nil {
-		return fmt.Errorf("removing interface %s of %s: %w", iface, netns, err)
+		return fmt.Errorf("removing interface %s of %s: %w", iface, path, err)
 	}
-	return in(netns, iface, func(nsid int32, link *netlink.LinkAttrs) error {
+	return in(path, iface, func(nsid int32, link *netlink.LinkAttrs) error {
 		if !bytes.Equal(link.HardwareAddr, want) {
-			return fmt.Errorf("removing interface %s of %s: %w: %s, not %s", iface, netns, ErrOtherMAC, link.HardwareAddr, want)
+			return fmt.Errorf("removing interface %s of %s: %w: %s, not %s", iface, path, ErrOtherMAC, link.HardwareAddr, want)
 		}
 		// By its index: one that is made again under the same name has another.
 		err := remove(nsid, link.Index)
 		if err != nil && !errors.Is(err, unix.ENODEV) {
-			return fmt.Errorf("removing interface %s of %s: %w", iface, netns, err)
+			return fmt.Errorf("removing interface %s of %s: %w", iface, path, err)
 		}
 		return nil
 	})
@@ -92,22 +92,22 @@ func Remove(netns, iface, mac string) error {
 
 // in calls do with the id of the namespace and the interface in it, if both are there. The namespace is held meanwhile, so that its
 // id is nobody else's.
-func in(netns, iface string, do func(nsid int32, link *netlink.LinkAttrs) error) error {
-	file, err := open(netns)
+func in(path, iface string, do func(nsid int32, link *netlink.LinkAttrs) error) error {
+	file, err := open(path)
 	if err != nil || file == nil {
 		return err
 	}
 	defer func() { _ = file.Close() }()
 	nsid, err := idOf(file)
 	if err != nil {
-		return fmt.Errorf("finding the id of network namespace %s: %w", netns, err)
+		return fmt.Errorf("finding the id of network namespace %s: %w", path, err)
 	}
 	link, err := find(nsid, iface)
 	if errors.Is(err, unix.ENODEV) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("looking up interface %s of %s: %w", iface, netns, err)
+		return fmt.Errorf("looking up interface %s of %s: %w", iface, path, err)
 	}
 	return do(nsid, link)
 }
