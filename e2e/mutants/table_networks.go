@@ -56,7 +56,7 @@ var networks = []mutant{
 	},
 	{
 		id: "M23c", bug: "an ADD that nobody waited for is not undone",
-		edits: []edit{{"internal/agent/add.go", "\t\tif !sent {\n", "\t\tif !sent && undo == nil {\n"}},
+		edits: []edit{{"internal/agent/add.go", "\t\tif sent {\n", "\t\tif sent || undo != nil {\n"}},
 		pkg:   "internal/agent", tests: []string{"TestHangUpAfterTheJournal"},
 	},
 	{
