@@ -141,7 +141,7 @@ func (f *fixture) lease(t *testing.T, name string) *v1alpha1.MacLease {
 	return lease
 }
 
-// R-L2: a stranger has the address that a pod is to get. It is named, the address is set aside, and the pod comes up with another one.
+// R-L2, F30: a stranger has the address that a pod is to get. It is named, the address is set aside, and the pod comes up with another one.
 func TestStrangerHasTheAddress(t *testing.T) {
 	for family, subnets := range map[string][]v1alpha1.Subnet{
 		"IPv4": nil, "IPv6": {{CIDR: "fd00:50::/64"}},
@@ -359,7 +359,7 @@ func TestVerdictIsRefuted(t *testing.T) {
 	}
 }
 
-// R-L5: Probe gives addresses out where the VLAN cannot be asked; Strict waits for carrier and for the gateway, of which the first answers
+// R-L5, F33: Probe gives addresses out where the VLAN cannot be asked; Strict waits for carrier and for the gateway, of which the first answers
 // may be lost, and gives up with a sentence.
 func TestStrict(t *testing.T) {
 	f, s := newFixture(t), newSegment()

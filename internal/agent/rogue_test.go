@@ -101,7 +101,7 @@ func (c *cable) startNode(t *testing.T) *node {
 	return n
 }
 
-// R-L1, R-L2, R-L3, R-L4 on the wire: a host that has the address which a pod is to get is named, the address is set aside, and the pod comes
+// R-L1, R-L2, R-L3, R-L4, F30, F31 on the wire: a host that has the address which a pod is to get is named, the address is set aside, and the pod comes
 // up with another; when that host takes this one too, the node hears it by itself.
 func TestRogueOnTheWire(t *testing.T) {
 	for family, subnets := range map[string][]v1alpha1.Subnet{

@@ -19,7 +19,7 @@ import (
 	"github.com/macpool/macpool/internal/wire"
 )
 
-// R-L4, T8: a stranger uses the address of a running pod. Pod and claim get an event, the node reports it, a metric counts it, and nothing is
+// R-L4, F31, T8: a stranger uses the address of a running pod. Pod and claim get an event, the node reports it, a metric counts it, and nothing is
 // taken from the pod: its lease is as it was.
 func TestStrangerComesLater(t *testing.T) {
 	f, s := newFixture(t), newSegment()
@@ -143,7 +143,7 @@ func (e *crowdEar) Run(hear func(wire.Heard)) error {
 	}
 }
 
-// R-L1, R-B3: two nodes of two clusters ask for one address at the same time. At most one of them attaches a pod with it.
+// R-L1, R-B3, F32: two nodes of two clusters ask for one address at the same time. At most one of them attaches a pod with it.
 func TestTwoProbeAtOnce(t *testing.T) {
 	c := &crowd{asking: map[string]bool{}, met: map[string]string{}, ears: map[string]chan wire.Heard{}}
 	const ip = "192.168.50.77"

@@ -13,6 +13,9 @@ type Row struct {
 	Elsewhere string
 }
 
+// strangers says where strangers on the VLAN are tried.
+const strangers = "strangers are played in the agent's tests and those of frames (`R-L1` to `R-L5`)"
+
 // Matrix is the fault matrix: which fault at which moment must change nothing but what its row says.
 var Matrix = []Row{
 	{ID: "F1", Name: "plugin killed", Moments: "m0-m1 m2 m3-m4 m5-m6 m7"},
@@ -44,10 +47,10 @@ var Matrix = []Row{
 	{ID: "F27", Name: "definitions deleted", Moments: "m5-m6 m8-m9"},
 	{ID: "F28", Name: "etcd restored to the past", Moments: "m0-m1 m5-m6 m7 m8-m9"},
 	{ID: "F29", Name: "backup restored", Moments: "m5-m6 m8-m9"},
-	{ID: "F30", Name: "foreign device present", Elsewhere: "no probe comes before an ADD yet"},
-	{ID: "F31", Name: "foreign device appears later", Elsewhere: "nothing listens on the VLAN yet"},
-	{ID: "F32", Name: "two nodes probe one address", Elsewhere: "no probe comes before an ADD yet"},
-	{ID: "F33", Name: "probe lost", Elsewhere: "no probe comes before an ADD yet; that of a takeover has three rounds (`R-G5`)"},
+	{ID: "F30", Name: "foreign device present", Elsewhere: strangers},
+	{ID: "F31", Name: "foreign device appears later", Elsewhere: strangers},
+	{ID: "F32", Name: "two nodes probe one address", Elsewhere: strangers},
+	{ID: "F33", Name: "probe lost", Elsewhere: strangers},
 	{ID: "F34", Name: "same MAC on an old sandbox", Moments: "m3-m4"},
 	{ID: "F35", Name: "token refused", Moments: "m0-m1 m5-m6 m7"},
 	{ID: "F36", Name: "policy or quota refuses", Moments: "m0-m1 m8-m9"},
