@@ -62,10 +62,10 @@ dist-verify: ## Make a release of the last commit twice, and compare; compiles e
 
 ##@ Check it
 
-# Two packages at a time: most of the time the tests wait, and four API servers on two cores keep each other waiting too.
+# Three packages at a time, however few cores there are: most of the time the tests wait. More API servers on two cores keep each other waiting too.
 .PHONY: test
 test: need-root ## Run all tests but e2e, with the race detector (needs root and a C compiler)
-	@$(test_env) && MACPOOL_HELM_BIN="$$(hack/helm.sh)" && export MACPOOL_HELM_BIN && set -x && go test -race -p 2 -timeout 20m ./...
+	@$(test_env) && MACPOOL_HELM_BIN="$$(hack/helm.sh)" && export MACPOOL_HELM_BIN && set -x && go test -race -p 3 -timeout 20m ./...
 	CGO_ENABLED=0 go test -C hack/release ./...
 	CGO_ENABLED=0 go test -trimpath ./internal/model
 

@@ -21,17 +21,18 @@ import (
 func TestKilledWhilePodsStart(t *testing.T) {
 	for _, tt := range []struct {
 		name string
+		long bool // left out by -short
 		kill func(*testing.T)
 	}{
-		{"agent", func(t *testing.T) {
+		{"agent", false, func(t *testing.T) {
 			t.Helper()
 			killProcess(t, "/agent")
 		}},
-		{"manager", func(t *testing.T) {
+		{"manager", true, func(t *testing.T) {
 			t.Helper()
 			killProcess(t, "/manager")
 		}},
-		{"manager away", func(t *testing.T) {
+		{"manager away", true, func(t *testing.T) {
 			t.Helper()
 			kubectl(t, "-n", "macpool-system", "scale", "deployment/macpool-manager", "--replicas=0")
 			t.Cleanup(func() {
@@ -39,13 +40,16 @@ func TestKilledWhilePodsStart(t *testing.T) {
 				_, _ = box.tryKubectl(context.Background(), "-n", "macpool-system", "rollout", "status", "deployment/macpool-manager")
 			})
 		}},
-		{"API server", func(t *testing.T) {
+		{"API server", false, func(t *testing.T) {
 			t.Helper()
 			mustScript(t, "controlplane-down.sh", "apiserver")
 			mustScript(t, "controlplane-up.sh")
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			if tt.long && testing.Short() {
+				t.Skip("takes another half a minute; make e2e and make chaos kill the manager too")
+			}
 			ns := newTestNamespace(t, "killed-"+strings.ToLower(strings.ReplaceAll(tt.name, " ", "-")))
 			apply(t, ns, statefulSet("old", 2, ""))
 			before := attached(t, running(t, ns, "old", 2))
