@@ -44,6 +44,13 @@ func (s *script) Injected(*faultproxy.Request, *faultproxy.Fault) {
 	s.injected++
 }
 
+// request is the last one. The proxy may still tell of its end while its client reads the answer.
+func (s *script) request() *faultproxy.Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
 func (s *script) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,8 +160,8 @@ func TestFaults(t *testing.T) {
 			if injected := plan.count() == 1; injected != (c.fault != nil) {
 				t.Errorf("injected %d times", plan.count())
 			}
-			if plan.last.Class() != "agent-1 create macleases" || string(plan.last.Body) != "{}" {
-				t.Errorf("class %q, body %q", plan.last.Class(), plan.last.Body)
+			if r := plan.request(); r.Class() != "agent-1 create macleases" || string(r.Body) != "{}" {
+				t.Errorf("class %q, body %q", r.Class(), r.Body)
 			}
 		})
 	}
