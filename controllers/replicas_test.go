@@ -59,7 +59,7 @@ func TestTwoManagersWithoutLeaderElection(t *testing.T) {
 	w.startManager(managerOptions{})
 	w.startManager(managerOptions{})
 	ns := w.namespace()
-	pool := w.pool("192.168.0.0/16", ranged("192.168.50.1", "192.168.50.200"))
+	pool := w.pool("192.168.0.0/16", ranged("192.168.50.1", "192.168.50.200"), cooling(time.Hour, time.Hour))
 	w.network(ns, "iot", pool.Name)
 	var made sync.WaitGroup
 	for worker := range 8 {

@@ -126,7 +126,7 @@ func TestEarlierAttemptsLease(t *testing.T) {
 // TestListsAreShared proves that a storm of ADDs lists a segment once, in pages, and not whole.
 func TestListsAreShared(t *testing.T) {
 	f := newFixture(t)
-	n := startNode(t)
+	n := startNode(t, func(o *Options) { o.Times.View = 30 * time.Second }) // 20 ADDs may take long
 	var mu sync.Mutex
 	lists := 0
 	n.wire.hook(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
