@@ -28,7 +28,7 @@ func TestUninstall(t *testing.T) {
 	}{
 		{"everything at once", true, [][]string{{"delete", "-k", all}}},
 		{"namespace first", true, [][]string{{"delete", "namespace", "macpool-system"}, {"delete", "--ignore-not-found", "-k", all}}},
-		{"definitions first", false, [][]string{{"delete", "-k", "../../config/crd"}, {"delete", "--ignore-not-found", "-k", all}}},
+		{"definitions first", true, [][]string{{"delete", "-k", "../../config/crd"}, {"delete", "--ignore-not-found", "-k", all}}},
 		{"definitions kept", false, [][]string{
 			{"delete", "-k", "../../config/policy"},
 			{"delete", "-k", "../../config/agent"},
