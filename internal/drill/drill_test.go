@@ -99,13 +99,16 @@ func newDrill(t *testing.T, w *world, seed uint64, s size) *drill {
 	return d
 }
 
+// tightSize is how many addresses the tight pool leases.
+const tightSize = 24
+
 // makePools makes the pools, as their administrator does, also for the second time.
 func (d *drill) makePools() {
 	d.t.Helper()
 	for name, subnet := range map[string]v1alpha1.Subnet{
 		d.wide: {CIDR: "10.20.0.0/22"},
 		d.tight: {CIDR: "10.30.0.0/24", Ranges: []v1alpha1.PoolRange{{
-			AddressRange: v1alpha1.AddressRange{Start: "10.30.0.10", End: "10.30.0.33"},
+			AddressRange: v1alpha1.AddressRange{Start: "10.30.0.10", End: v1alpha1.IPAddress(fmt.Sprintf("10.30.0.%d", 10+tightSize-1))},
 		}}},
 	} {
 		pool := &v1alpha1.MacPool{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.MacPoolSpec{
@@ -213,21 +216,26 @@ func (d *drill) lostTime() {
 		batch := min(20, d.size.lost-done)
 		var plans []plan
 		var leaving []*pod
-		for i := range batch {
-			pool := d.wide
-			if d.rng.IntN(4) == 0 {
-				pool = d.tight
-			}
-			plans = append(plans, d.planned("lost", done+i, pool))
-		}
 		d.rng.Shuffle(len(d.pods), func(i, j int) { d.pods[i], d.pods[j] = d.pods[j], d.pods[i] })
 		leave := min(len(d.pods), batch/2+len(d.in(d.tight))/2)
 		leaving, d.pods = d.pods[:leave], slices.Clone(d.pods[leave:])
 		d.together("pods that go", len(leaving), func(ctx context.Context, i int) error { return d.remove(ctx, leaving[i]) })
+		room := tightSize - len(d.in(d.tight)) // who goes is chance: the pool must not be full of those that stay
 		for _, p := range leaving {
 			if p.set != "" {
 				plans = append(plans, plan{name: p.name, set: p.set, node: d.anyNode(), pool: p.pool, ahead: d.rng.IntN(2) == 0})
+				if p.pool == d.tight {
+					room--
+				}
 			}
+		}
+		for i := range batch {
+			pool := d.wide
+			if d.rng.IntN(4) == 0 && room > 0 {
+				pool = d.tight
+				room--
+			}
+			plans = append(plans, d.planned("lost", done+i, pool))
 		}
 		d.begin("pods that come", plans)
 		done += batch
