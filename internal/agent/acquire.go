@@ -140,7 +140,7 @@ func (t *addition) bindClaim(ctx context.Context, claim *v1alpha1.MacClaim) (*v1
 	if claim.Status.LeaseName != "" {
 		return t.holders.Bind(ctx, claim, t.pool, t.holder())
 	}
-	return t.views.bind(ctx, t.binder, claim, t.pool, t.holder())
+	return t.views.bind(ctx, t.holders.WithIndex, claim, t.pool, t.holder())
 }
 
 // holder is the addition's pod as the holder of its claim.

@@ -153,7 +153,7 @@ func (t *addition) prepare(ctx context.Context) error {
 
 // once tries to attach, under the claim's lock. On success the lock is kept until the answer is sent.
 func (t *addition) once(ctx context.Context) (g *given, err error) {
-	unlock, err := t.locks.lock(ctx, t.claim)
+	unlock, err := t.locks.Lock(ctx, t.claim)
 	if err != nil {
 		return nil, t.over(err)
 	}
@@ -263,7 +263,7 @@ func (t *addition) write(ctx context.Context, entry attempt, undo func() error) 
 
 // again answers an ADD that was answered already, if its claim is still its own.
 func (t *addition) again(ctx context.Context, claim agentapi.ClaimRef) (*given, error) {
-	unlock, err := t.locks.lock(ctx, claim)
+	unlock, err := t.locks.Lock(ctx, claim)
 	if err != nil {
 		return nil, t.over(err)
 	}

@@ -22,7 +22,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/agentapi"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/keylock"
 	"github.com/macpool/macpool/internal/timeline"
 	"github.com/macpool/macpool/internal/wire"
 )
@@ -40,7 +42,7 @@ type Agent struct {
 	// holders reads and writes holders. It never chooses an address, so its index is empty.
 	holders *binding.Binder
 	views   *views
-	locks   claimLocks
+	locks   keylock.Locks[agentapi.ClaimRef] // what is done for one claim is one at a time
 	journal *journal
 	metrics *metrics
 	clears  *clearWorker
@@ -114,7 +116,9 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 	}
 	a.cluster.cache.watch, a.cluster.cache.log = a.watch, a.log
 	a.recovery = newRecovery(a, options.Times.Gate)
-	a.holders = a.binder(binding.NewIndex())
+	a.holders = &binding.Binder{
+		Client: a.cluster, Index: binding.NewIndex(), Clock: a.clock, Gate: a.recovery.mayGive, Audit: a.options.Audit,
+	}
 	a.views = newViews(a.cluster, a.clock, a.times)
 	a.clears = newClearWorker(a)
 	a.reporter = newReporter(a)
@@ -134,10 +138,6 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 		return nil, err
 	}
 	return a, nil
-}
-
-func (a *Agent) binder(index *binding.Index) *binding.Binder {
-	return &binding.Binder{Client: a.cluster, Index: index, Clock: a.clock, Gate: a.recovery.mayGive, Audit: a.options.Audit}
 }
 
 // Run serves until ctx ends; then it lets the requests that are being served end, and returns.

@@ -145,7 +145,7 @@ func (w *clearWorker) clear(ctx context.Context, k attemptKey) error {
 	if !ok || entry.State != detached {
 		return nil
 	}
-	unlock, err := w.locks.lock(ctx, entry.Claim)
+	unlock, err := w.locks.Lock(ctx, entry.Claim)
 	if err != nil {
 		return fmt.Errorf("waiting for claim %s: %w", claimKey(entry.Claim), err)
 	}

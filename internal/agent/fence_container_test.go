@@ -44,7 +44,7 @@ func TestFenceMeetsTheNextContainer(t *testing.T) {
 	pod := f.newPod(t, "db-0", n.name, "db")
 	f.attach(t, n, "c1", pod)
 	claim := f.claimOf(t, pod)
-	unlock, err := n.agent.locks.lock(t.Context(), agentapi.ClaimRef{Namespace: claim.Namespace, Name: claim.Name})
+	unlock, err := n.agent.locks.Lock(t.Context(), agentapi.ClaimRef{Namespace: claim.Namespace, Name: claim.Name})
 	f.must(t, err)
 	f.endHold(t, pod, v1alpha1.EndForced)
 	f.holdByPod(t, pod, n.name) // as the ADD that has the lock does
@@ -87,7 +87,7 @@ func TestFenceOfAPathThatIsUsedAgain(t *testing.T) {
 	old := f.newPod(t, "db-0", n.name, "db")
 	f.attach(t, n, "c1", old)
 	f.deletePod(t, old)
-	unlock, err := n.agent.locks.lock(t.Context(), agentapi.ClaimRef{Namespace: f.namespace, Name: f.claimOf(t, old).Name})
+	unlock, err := n.agent.locks.Lock(t.Context(), agentapi.ClaimRef{Namespace: f.namespace, Name: f.claimOf(t, old).Name})
 	f.must(t, err)
 	f.endHold(t, old, v1alpha1.EndForced)
 	pod := f.newPod(t, "db-0", n.name, "db")

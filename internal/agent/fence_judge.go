@@ -21,7 +21,7 @@ import (
 func (f *fence) judge(ctx context.Context, entry attempt) error {
 	ctx, cancel := context.WithTimeout(ctx, clearTimeout)
 	defer cancel()
-	unlock, err := f.locks.lock(ctx, entry.Claim)
+	unlock, err := f.locks.Lock(ctx, entry.Claim)
 	if err != nil {
 		return fmt.Errorf("waiting for claim %s: %w", claimKey(entry.Claim), err)
 	}

@@ -55,7 +55,7 @@ func TestNewContainerBeforeTheClear(t *testing.T) {
 	pod := f.newPod(t, "db-0", n.name, "db")
 	f.add(t, n, "c1", pod)
 	before := f.claimOf(t, pod)
-	unlock, err := n.agent.locks.lock(t.Context(), agentapi.ClaimRef{Namespace: before.Namespace, Name: before.Name})
+	unlock, err := n.agent.locks.Lock(t.Context(), agentapi.ClaimRef{Namespace: before.Namespace, Name: before.Name})
 	f.must(t, err)
 	del(t, n, "c1")
 	answered := start(t, n, f.addition("c2", pod))

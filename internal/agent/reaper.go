@@ -89,7 +89,7 @@ func (r *reaper) judge(ctx context.Context, s suspect, second bool) (over bool, 
 	if !second {
 		return r.podOver(ctx, s.pod)
 	}
-	unlock, err := r.locks.lock(ctx, s.claim)
+	unlock, err := r.locks.Lock(ctx, s.claim)
 	if err != nil {
 		return false, fmt.Errorf("waiting for claim %s: %w", claimKey(s.claim), err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/allocator"
 	"github.com/macpool/macpool/internal/audit"
+	"github.com/macpool/macpool/internal/keylock"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -34,7 +35,26 @@ type Binder struct {
 	// Audit gets a record of each write that succeeded; nil for none.
 	Audit *audit.Log
 
-	turns turns
+	// turns are those of the binds that count what a namespace has. leader, if set, is the binder whose turns count.
+	turns  keylock.Locks[string]
+	leader *Binder
+}
+
+// WithIndex is b with another index. Their binds take turns with each other, as those of one binder do.
+func (b *Binder) WithIndex(index *Index) *Binder {
+	leader := b
+	if b.leader != nil {
+		leader = b.leader
+	}
+	return &Binder{Client: b.Client, Index: index, Clock: b.Clock, Gate: b.Gate, Audit: b.Audit, leader: leader}
+}
+
+// turn waits until no other bind of this process counts what namespace has in pool.
+func (b *Binder) turn(ctx context.Context, pool, namespace string) (done func(), err error) {
+	if b.leader != nil {
+		return b.leader.turn(ctx, pool, namespace)
+	}
+	return b.turns.Lock(ctx, pool+"/"+namespace)
 }
 
 // mayGive asks the gate.

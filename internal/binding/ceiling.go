@@ -5,7 +5,6 @@ package binding
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,7 +25,7 @@ const (
 // theirs back and be tried again.
 func (t *taker) within(ctx context.Context, limit int) (*acquired, error) {
 	// In one process they come one after the other, and none is refused for nothing.
-	done, err := t.turns.take(ctx, t.pool.Name+"/"+t.claim.Namespace)
+	done, err := t.turn(ctx, t.pool.Name, t.claim.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -66,31 +65,4 @@ func (t *taker) mayHaveOneMore(ctx context.Context, limit int) error {
 		return problem.NamespaceFull.New(t.claim.Namespace, n, t.pool.Name, limit)
 	}
 	return nil
-}
-
-// turns lets callers with one key come one after the other. The zero value is ready. It keeps a little for each key that there ever was: a
-// namespace of a pool.
-type turns struct {
-	mu   sync.Mutex
-	keys map[string]chan struct{}
-}
-
-// take waits for the turn, which done ends.
-func (t *turns) take(ctx context.Context, key string) (done func(), err error) {
-	t.mu.Lock()
-	if t.keys == nil {
-		t.keys = map[string]chan struct{}{}
-	}
-	turn := t.keys[key]
-	if turn == nil {
-		turn = make(chan struct{}, 1)
-		t.keys[key] = turn
-	}
-	t.mu.Unlock()
-	select {
-	case turn <- struct{}{}:
-		return func() { <-turn }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
 }
