@@ -15,11 +15,12 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/netnstest"
 	"github.com/macpool/macpool/internal/problem"
 )
 
 func TestAddSetsTheMACWhileTheLinkIsDown(t *testing.T) {
-	sandbox := newNetNS(t)
+	sandbox := netnstest.New(t)
 	newLink(t, sandbox, "net1")
 	a := newAgent(t, leaseOf(ip4()))
 	p, out := newPlugin(a)
@@ -52,7 +53,7 @@ func TestAddSetsTheMACWhileTheLinkIsDown(t *testing.T) {
 
 // The agent is told on which link of the node it can ask the VLAN for an address (R-G5).
 func TestAddNamesTheLink(t *testing.T) {
-	sandbox := newNetNS(t)
+	sandbox := netnstest.New(t)
 	newLink(t, sandbox, "net1")
 	for main, want := range map[string]string{
 		`"type":"macvlan","master":"eth0.50"`:            "eth0.50",
@@ -91,14 +92,14 @@ func TestAddRefusesWithoutALease(t *testing.T) {
 		"own netns":     {prepare: func(_ *testing.T, args *skel.CmdArgs) { args.Netns, args.IfName = "/proc/self/ns/net", "lo" }, want: problem.LinkMissing},
 		"link up": {prepare: func(t *testing.T, args *skel.CmdArgs) {
 			t.Helper()
-			sandbox := newNetNS(t)
+			sandbox := netnstest.New(t)
 			newLink(t, sandbox, "net1")
 			setLinkUp(t, sandbox, "net1")
 			args.Netns = sandbox.Path()
 		}, want: problem.LinkUp},
 		"passthru, by the link": {prepare: func(t *testing.T, args *skel.CmdArgs) {
 			t.Helper()
-			sandbox := newNetNS(t)
+			sandbox := netnstest.New(t)
 			newLink(t, sandbox, "parent")
 			changeLink(t, sandbox, "parent", func(parent netlink.Link) error {
 				attrs := netlink.NewLinkAttrs()
@@ -108,7 +109,7 @@ func TestAddRefusesWithoutALease(t *testing.T) {
 			args.Netns = sandbox.Path()
 		}, want: problem.UnsupportedMain},
 	}
-	sandbox := newNetNS(t)
+	sandbox := netnstest.New(t)
 	newLink(t, sandbox, "net1")
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -177,7 +178,7 @@ func TestAddGivesTheLeaseBack(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			sandbox := newNetNS(t)
+			sandbox := netnstest.New(t)
 			newLink(t, sandbox, "net1")
 			a := newAgent(t, tt.lease)
 			p, out := newPlugin(a)
@@ -201,7 +202,7 @@ func TestAddGivesTheLeaseBack(t *testing.T) {
 
 // The founding case's MAC, had a pool ever leased it.
 func TestLinkRefusedSaysWhy(t *testing.T) {
-	sandbox := newNetNS(t)
+	sandbox := netnstest.New(t)
 	newLink(t, sandbox, "net1")
 	lease := leaseOf(ip4())
 	lease.MAC = "f1:fd:59:0b:bd:2b"
@@ -214,7 +215,7 @@ func TestLinkRefusedSaysWhy(t *testing.T) {
 }
 
 func TestAddPassesTheAgentsWordOn(t *testing.T) {
-	sandbox := newNetNS(t)
+	sandbox := netnstest.New(t)
 	newLink(t, sandbox, "net1")
 	before := macOf(t, sandbox, "net1")
 	a := newAgent(t, nil)
@@ -237,7 +238,7 @@ func TestAddPassesTheAgentsWordOn(t *testing.T) {
 
 // A lease that comes when nobody waits any more (R-C9).
 func TestAddForACallerThatIsGone(t *testing.T) {
-	sandbox := newNetNS(t)
+	sandbox := netnstest.New(t)
 	newLink(t, sandbox, "net1")
 	ctx, leave := context.WithCancelCause(t.Context())
 	a := newAgent(t, nil)
@@ -273,7 +274,7 @@ func TestAddForACallerThatIsGone(t *testing.T) {
 
 // A link that is made again under the same name is another link.
 func TestSetMACOfTheLinkThatWasLookedAt(t *testing.T) {
-	sandbox := newNetNS(t)
+	sandbox := netnstest.New(t)
 	newLink(t, sandbox, "net1")
 	link, err := openLink(cmdArgs(sandbox, ""))
 	if err != nil {
@@ -297,7 +298,7 @@ func TestSetMACOfTheLinkThatWasLookedAt(t *testing.T) {
 
 // A panic inside the pod's namespace is an error like others.
 func TestPanicInTheNamespace(t *testing.T) {
-	sandbox := newNetNS(t)
+	sandbox := netnstest.New(t)
 	newLink(t, sandbox, "net1")
 	link, err := openLink(cmdArgs(sandbox, ""))
 	if err != nil {

@@ -6,18 +6,20 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/macpool/macpool/internal/netnstest"
 )
 
 // R-C16: whatever the main plugin is, the pod's kernel announces the link's addresses when it comes up. bridge asks for IPv4 only.
 func TestKernelAnnounces(t *testing.T) {
 	a := newAgent(t, leaseOf(ip4()))
-	sandbox := newNetNS(t)
+	sandbox := netnstest.New(t)
 	newLink(t, sandbox, "net1")
 	p, _ := newPlugin(a)
 	if err := p.Add(t.Context(), cmdArgs(sandbox, ipamConf("1.0.0", ""))); err != nil {
 		t.Fatal(err)
 	}
-	inNetNS(t, sandbox, func() error {
+	netnstest.Do(t, sandbox, func() error {
 		for _, setting := range []string{"ipv4/conf/net1/arp_notify", "ipv6/conf/net1/ndisc_notify"} {
 			value, err := os.ReadFile("/proc/sys/net/" + setting)
 			if err != nil {

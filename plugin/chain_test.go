@@ -20,6 +20,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/netnstest"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -317,7 +318,7 @@ func TestGCAndStatusReachTheAgent(t *testing.T) {
 	if _, err := n.add(t, list, p); err != nil {
 		t.Fatal(err)
 	}
-	inNetNS(t, n.ns, func() error { return n.cni.GetStatusNetworkList(t.Context(), list) })
+	netnstest.Do(t, n.ns, func() error { return n.cni.GetStatusNetworkList(t.Context(), list) })
 	pools := []string{}
 	for _, req := range a.asked(agentapi.Status) {
 		pools = append(pools, req.Pool)
@@ -326,7 +327,7 @@ func TestGCAndStatusReachTheAgent(t *testing.T) {
 		t.Errorf("STATUS asked for the pools %q", pools)
 	}
 	valid := &libcni.GCArgs{ValidAttachments: []cnitypes.GCAttachment{{ContainerID: "c1", IfName: "net1"}}}
-	inNetNS(t, n.ns, func() error { return n.cni.GCNetworkList(t.Context(), list, valid) })
+	netnstest.Do(t, n.ns, func() error { return n.cni.GCNetworkList(t.Context(), list, valid) })
 	got := a.asked(agentapi.GC)
 	if len(got) != 1 || got[0].Network != "iot-vlan" || !slices.Equal(got[0].Valid, []agentapi.Attachment{{ContainerID: "c1", Interface: "net1"}}) {
 		t.Errorf("GC asked %v", got)

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/netnstest"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -33,7 +34,7 @@ func TestDel(t *testing.T) {
 		", CNI_ARGS are waste": func(args *skel.CmdArgs) { args.Args = ";=;x" },
 		", link gone":          func(args *skel.CmdArgs) { args.IfName = "net7" },
 	}
-	sandbox := newNetNS(t)
+	sandbox := netnstest.New(t)
 	newLink(t, sandbox, "net1")
 	a := newAgent(t, nil)
 	p, out := newPlugin(a)
@@ -59,7 +60,7 @@ func TestDel(t *testing.T) {
 }
 
 func TestDelSetsTheLinkDown(t *testing.T) {
-	sandbox := newNetNS(t)
+	sandbox := netnstest.New(t)
 	newLink(t, sandbox, "net1")
 	setLinkUp(t, sandbox, "net1")
 	a := newAgent(t, nil)
@@ -81,12 +82,12 @@ func TestDelSetsTheLinkDown(t *testing.T) {
 
 // CNI_NETNS that names the node's own namespace: its links are not the pod's.
 func TestDelLeavesTheNodeAlone(t *testing.T) {
-	node := newNetNS(t)
+	node := netnstest.New(t)
 	newLink(t, node, "net1")
 	setLinkUp(t, node, "net1")
 	a := newAgent(t, nil)
 	p, _ := newPlugin(a)
-	inNetNS(t, node, func() error { return p.Del(t.Context(), cmdArgs(node, ipamConf("1.0.0", ""))) })
+	netnstest.Do(t, node, func() error { return p.Del(t.Context(), cmdArgs(node, ipamConf("1.0.0", ""))) })
 	if !isUp(t, node) {
 		t.Error("the node's link was set down")
 	}

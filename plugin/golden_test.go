@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/netnstest"
 )
 
 var versions = []string{"0.3.1", "0.4.0", "1.0.0", "1.1.0"}
@@ -29,7 +30,7 @@ func families() map[string]*agentapi.Lease {
 }
 
 func TestIPAMResults(t *testing.T) {
-	sandbox := newNetNS(t)
+	sandbox := netnstest.New(t)
 	newLink(t, sandbox, "net1")
 	for family, lease := range families() {
 		for _, version := range versions {
@@ -46,7 +47,7 @@ func TestIPAMResults(t *testing.T) {
 }
 
 func TestChainedResults(t *testing.T) {
-	sandbox := newNetNS(t)
+	sandbox := netnstest.New(t)
 	newLink(t, sandbox, "net1")
 	setLinkMAC(t, sandbox, testMAC)
 	ips := map[string]string{

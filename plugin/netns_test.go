@@ -13,38 +13,18 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
-	"github.com/containernetworking/plugins/pkg/testutils"
 	"github.com/vishvananda/netlink"
+
+	"github.com/macpool/macpool/internal/netnstest"
 )
 
 const podArgs = "IgnoreUnknown=1;K8S_POD_NAMESPACE=home;K8S_POD_NAME=db-0;K8S_POD_UID=u-1"
-
-// newNetNS is a network namespace that ends with the test.
-func newNetNS(t *testing.T) ns.NetNS {
-	t.Helper()
-	sandbox, err := testutils.NewNS()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = sandbox.Close()
-		_ = testutils.UnmountNS(sandbox)
-	})
-	return sandbox
-}
-
-func inNetNS(t *testing.T, sandbox ns.NetNS, f func() error) {
-	t.Helper()
-	if err := sandbox.Do(func(ns.NetNS) error { return f() }); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // newLink makes a link that is down, as main plugins leave it while they call their IPAM. A veth whose other end is in the
 // same namespace.
 func newLink(t *testing.T, sandbox ns.NetNS, name string) {
 	t.Helper()
-	inNetNS(t, sandbox, func() error {
+	netnstest.Do(t, sandbox, func() error {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = name
 		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "peer-" + name})
@@ -53,7 +33,7 @@ func newLink(t *testing.T, sandbox ns.NetNS, name string) {
 
 func changeLink(t *testing.T, sandbox ns.NetNS, name string, change func(netlink.Link) error) {
 	t.Helper()
-	inNetNS(t, sandbox, func() error {
+	netnstest.Do(t, sandbox, func() error {
 		link, err := netlinksafe.LinkByName(name)
 		if err != nil {
 			return err
@@ -87,7 +67,7 @@ func addLinkIP(t *testing.T, sandbox ns.NetNS, name, prefix string) {
 func linkOf(t *testing.T, sandbox ns.NetNS, name string) *netlink.LinkAttrs {
 	t.Helper()
 	var attrs *netlink.LinkAttrs
-	inNetNS(t, sandbox, func() error {
+	netnstest.Do(t, sandbox, func() error {
 		link, err := netlinksafe.LinkByName(name)
 		if err == nil {
 			attrs = link.Attrs()

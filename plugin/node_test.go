@@ -18,6 +18,8 @@ import (
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/macpool/macpool/internal/netnstest"
 )
 
 // node is a network namespace that plays a node: its eth0.50 is one end of a cable whose other end can be listened to, and
@@ -29,12 +31,12 @@ type node struct {
 
 func newNode(t *testing.T, a *agentDouble) *node {
 	t.Helper()
-	n := &node{ns: newNetNS(t)}
+	n := &node{ns: netnstest.New(t)}
 	path := []string{filepath.Dir(pluginBinary), reference(t)}
 	n.cni = libcni.NewCNIConfigWithCacheDir(path, t.TempDir(), &runner{
 		DefaultExec: invoke.DefaultExec{RawExec: &invoke.RawExec{Stderr: os.Stderr}}, env: a.env(),
 	})
-	inNetNS(t, n.ns, func() error {
+	netnstest.Do(t, n.ns, func() error {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = "eth0.50"
 		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "wire"})
@@ -62,7 +64,7 @@ type pod struct {
 
 func newPod(t *testing.T, container string) *pod {
 	t.Helper()
-	p := &pod{ns: newNetNS(t)}
+	p := &pod{ns: netnstest.New(t)}
 	p.runtime = &libcni.RuntimeConf{
 		ContainerID: container, NetNS: p.ns.Path(), IfName: "net1",
 		Args: [][2]string{
@@ -112,7 +114,7 @@ func (n *node) del(t *testing.T, list *libcni.NetworkConfigList, p *pod) error {
 func (n *node) capture(t *testing.T) (next func() string) {
 	t.Helper()
 	fd := -1
-	inNetNS(t, n.ns, func() error {
+	netnstest.Do(t, n.ns, func() error {
 		wire, err := netlink.LinkByName("wire")
 		if err != nil {
 			return err

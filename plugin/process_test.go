@@ -17,6 +17,7 @@ import (
 	"github.com/onsi/gomega"
 
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/netnstest"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -150,7 +151,7 @@ func TestDelErrorOfTheProcess(t *testing.T) {
 // A standard output that nobody reads: no exit 0, and no lease that stays.
 func TestClosedStdout(t *testing.T) {
 	t.Run("closed", func(t *testing.T) {
-		sandbox := newNetNS(t)
+		sandbox := netnstest.New(t)
 		newLink(t, sandbox, "net1")
 		a := newAgent(t, leaseOf(ip4()))
 		cmd := command(t, a, "ADD", sandbox.Path())
@@ -164,7 +165,7 @@ func TestClosedStdout(t *testing.T) {
 		}
 	})
 	t.Run("broken", func(t *testing.T) {
-		sandbox := newNetNS(t)
+		sandbox := netnstest.New(t)
 		newLink(t, sandbox, "net1")
 		a := newAgent(t, leaseOf(ip4()))
 		r, w := pipe(t)
@@ -195,7 +196,7 @@ func pipe(t *testing.T) (*os.File, *os.File) {
 
 // A runtime that gives up kills its child, not its child's child. That one hangs up on the agent (R-C9).
 func TestAbandonedAdd(t *testing.T) {
-	sandbox := newNetNS(t)
+	sandbox := netnstest.New(t)
 	newLink(t, sandbox, "net1")
 	before := macOf(t, sandbox, "net1")
 	tests := map[string]func(t *testing.T, parent *exec.Cmd, reader *os.File){

@@ -12,6 +12,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/ns"
 
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/netnstest"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -35,7 +36,7 @@ func ipamCheckConf(prev string) string {
 // attached is a namespace with a link as an ADD leaves it.
 func attached(t *testing.T) ns.NetNS {
 	t.Helper()
-	sandbox := newNetNS(t)
+	sandbox := netnstest.New(t)
 	newLink(t, sandbox, "net1")
 	setLinkMAC(t, sandbox, testMAC)
 	setLinkUp(t, sandbox, "net1")

@@ -14,13 +14,13 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
-	"github.com/containernetworking/plugins/pkg/testutils"
 	"github.com/go-logr/logr/testr"
 	"github.com/vishvananda/netlink"
 	"k8s.io/utils/clock"
 
 	"github.com/macpool/macpool/internal/agentapi"
 	"github.com/macpool/macpool/internal/links"
+	"github.com/macpool/macpool/internal/netnstest"
 	"github.com/macpool/macpool/internal/wire"
 )
 
@@ -143,13 +143,13 @@ func TestAnnouncerGivesUp(t *testing.T) {
 // R-C16 on the wire: a pod's macvlan comes up on a node's link, and a neighbour on the VLAN hears the address three times from the leased
 // MAC, in IPv4 and IPv6, and from no other.
 func TestAnnouncementsOnTheWire(t *testing.T) {
-	node, pod, neighbour := newSandbox(t), newSandbox(t), newSandbox(t)
+	node, pod, neighbour := netnstest.New(t), netnstest.New(t), netnstest.New(t)
 	n, entry := newTestAnnouncer(t, pod.Path(), announcedIP4+"/24", announcedIP6+"/64")
 	mac, err := net.ParseMAC(announcedMAC)
 	if err != nil {
 		t.Fatal(err)
 	}
-	within(t, node, func() error {
+	netnstest.Do(t, node, func() error {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = vlanLink
 		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(int(neighbour.Fd()))}); err != nil {
@@ -166,7 +166,7 @@ func TestAnnouncementsOnTheWire(t *testing.T) {
 		}
 		return netlink.LinkSetUp(link)
 	})
-	within(t, neighbour, func() error {
+	netnstest.Do(t, neighbour, func() error {
 		link, err := netlinksafe.LinkByName("eth0")
 		if err != nil {
 			return err
@@ -176,7 +176,7 @@ func TestAnnouncementsOnTheWire(t *testing.T) {
 	var listener *wire.Listener
 	eventually(t, "carrier", func() error {
 		var err error
-		within(t, neighbour, func() error {
+		netnstest.Do(t, neighbour, func() error {
 			listener, err = wire.NewListener("eth0")
 			return nil
 		})
@@ -200,7 +200,7 @@ func TestAnnouncementsOnTheWire(t *testing.T) {
 	up := make(chan struct{})
 	go func() { // the main plugin, after its IPAM has answered
 		defer close(up)
-		within(t, pod, func() error {
+		err := pod.Do(func(ns.NetNS) error {
 			for _, quiet := range []string{"ipv4/conf/net1/arp_notify", "ipv6/conf/net1/ndisc_notify"} { // what is heard is the agent's
 				if err := os.WriteFile("/proc/sys/net/"+quiet, []byte("0"), 0o600); err != nil {
 					return err
@@ -222,8 +222,11 @@ func TestAnnouncementsOnTheWire(t *testing.T) {
 			time.Sleep(50 * time.Millisecond) // the agent looks at it while it is down
 			return netlink.LinkSetUp(link)
 		})
+		if err != nil {
+			t.Error(err)
+		}
 	}()
-	within(t, node, func() error {
+	netnstest.Do(t, node, func() error {
 		n.serve(t.Context(), entry)
 		return nil
 	})
@@ -245,25 +248,5 @@ func TestAnnouncementsOnTheWire(t *testing.T) {
 		if !h.IP.IsLinkLocalUnicast() && h.MAC != announcedMAC {
 			t.Errorf("heard %+v", h)
 		}
-	}
-}
-
-func newSandbox(t *testing.T) ns.NetNS {
-	t.Helper()
-	n, err := testutils.NewNS()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = n.Close()
-		_ = testutils.UnmountNS(n)
-	})
-	return n
-}
-
-func within(t *testing.T, n ns.NetNS, f func() error) {
-	t.Helper()
-	if err := n.Do(func(ns.NetNS) error { return f() }); err != nil {
-		t.Error(err)
 	}
 }

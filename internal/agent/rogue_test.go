@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/netnstest"
 	"github.com/macpool/macpool/internal/problem"
 	"github.com/macpool/macpool/internal/wire"
 )
@@ -23,8 +24,8 @@ type cable struct{ node, rogue ns.NetNS }
 
 func newCable(t *testing.T) *cable {
 	t.Helper()
-	c := &cable{node: newSandbox(t), rogue: newSandbox(t)}
-	within(t, c.node, func() error {
+	c := &cable{node: netnstest.New(t), rogue: netnstest.New(t)}
+	netnstest.Do(t, c.node, func() error {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = vlanLink
 		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(int(c.rogue.Fd()))}); err != nil {
@@ -32,10 +33,10 @@ func newCable(t *testing.T) *cable {
 		}
 		return setUp(vlanLink)
 	})
-	within(t, c.rogue, func() error { return setUp("eth0") })
+	netnstest.Do(t, c.rogue, func() error { return setUp("eth0") })
 	eventually(t, "carrier", func() error {
 		var err error
-		within(t, c.node, func() error {
+		netnstest.Do(t, c.node, func() error {
 			var l *wire.Listener
 			if l, err = wire.NewListener(vlanLink); err == nil {
 				l.Close()
@@ -58,7 +59,7 @@ func setUp(name string) error {
 // takes gives the rogue an address, with its own MAC, which is returned.
 func (c *cable) takes(t *testing.T, ip netip.Addr) (mac string) {
 	t.Helper()
-	within(t, c.rogue, func() error {
+	netnstest.Do(t, c.rogue, func() error {
 		link, err := netlinksafe.LinkByName("eth0")
 		if err != nil {
 			return err
@@ -81,7 +82,7 @@ func (c *cable) startNode(t *testing.T) *node {
 	t.Helper()
 	n := newNode(t)
 	n.vlan = func(ctx context.Context, link string, q wire.Query) (by string, err error) {
-		within(t, c.node, func() error {
+		netnstest.Do(t, c.node, func() error {
 			by, err = wire.Ask(ctx, link, q)
 			return nil
 		})
@@ -89,7 +90,7 @@ func (c *cable) startNode(t *testing.T) *node {
 	}
 	n.equip = func(a *Agent) {
 		a.hear = func(link string) (ear Ear, err error) {
-			within(t, c.node, func() error {
+			netnstest.Do(t, c.node, func() error {
 				ear, err = wire.NewListener(link)
 				return nil
 			})
@@ -125,7 +126,7 @@ func TestRogueOnTheWire(t *testing.T) {
 			second := resp.Lease.IPs[0].Address.Addr()
 			c.takes(t, second)
 			eventually(t, "the stranger to be heard", func() error {
-				within(t, c.rogue, func() error {
+				netnstest.Do(t, c.rogue, func() error {
 					_, err := wire.Announce("eth0", second, mac)
 					return err
 				})

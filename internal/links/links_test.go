@@ -14,10 +14,10 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
-	"github.com/containernetworking/plugins/pkg/testutils"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/macpool/macpool/internal/netnstest"
 	"github.com/macpool/macpool/internal/privtest"
 )
 
@@ -48,31 +48,11 @@ func removeUnprivileged(args []string) error {
 	return Remove(netns, iface, mac)
 }
 
-func newNetNS(t *testing.T) ns.NetNS {
-	t.Helper()
-	n, err := testutils.NewNS()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = n.Close()
-		_ = testutils.UnmountNS(n)
-	})
-	return n
-}
-
-func inside(t *testing.T, n ns.NetNS, f func() error) {
-	t.Helper()
-	if err := n.Do(func(ns.NetNS) error { return f() }); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // newHost is a node with a link to its VLAN.
 func newHost(t *testing.T) ns.NetNS {
 	t.Helper()
-	host := newNetNS(t)
-	inside(t, host, func() error {
+	host := netnstest.New(t)
+	netnstest.Do(t, host, func() error {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = "eth0.50"
 		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "switch"})
@@ -104,13 +84,13 @@ func addLink(t *testing.T, host, pod ns.NetNS, kind, mac string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inside(t, host, func() error { return kinds[kind](pod, hw) })
+	netnstest.Do(t, host, func() error { return kinds[kind](pod, hw) })
 }
 
 // has is the MAC of the namespace's net1 as it is seen in there, "" if there is none.
 func has(t *testing.T, n ns.NetNS) (mac string) {
 	t.Helper()
-	inside(t, n, func() error {
+	netnstest.Do(t, n, func() error {
 		link, err := netlinksafe.LinkByName("net1")
 		if err == nil {
 			mac = link.Attrs().HardwareAddr.String()
@@ -124,12 +104,12 @@ func has(t *testing.T, n ns.NetNS) (mac string) {
 func TestRemove(t *testing.T) {
 	for kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
-			host, pod, other := newHost(t), newNetNS(t), newNetNS(t)
+			host, pod, other := newHost(t), netnstest.New(t), netnstest.New(t)
 			addLink(t, host, pod, kind, leasedMAC)
 			if kind == "macvlan" { // another pod's of the same name
 				addLink(t, host, other, kind, otherMAC)
 			}
-			inside(t, host, func() error {
+			netnstest.Do(t, host, func() error {
 				if mac, err := MAC(pod.Path(), "net1"); mac != leasedMAC || err != nil {
 					t.Errorf("the MAC is %q, %v", mac, err)
 				}
@@ -142,11 +122,11 @@ func TestRemove(t *testing.T) {
 				t.Fatalf("an interface with another MAC was removed; now %q", mac)
 			}
 			for range 2 { // again: it is gone, and that is well
-				inside(t, host, func() error { return Remove(pod.Path(), "net1", strings.ToUpper(leasedMAC)) })
+				netnstest.Do(t, host, func() error { return Remove(pod.Path(), "net1", strings.ToUpper(leasedMAC)) })
 				if mac := has(t, pod); mac != "" {
 					t.Errorf("it is still there, with MAC %s", mac)
 				}
-				inside(t, host, func() error {
+				netnstest.Do(t, host, func() error {
 					if mac, err := MAC(pod.Path(), "net1"); mac != "" || err != nil {
 						t.Errorf("the MAC is %q, %v", mac, err)
 					}
@@ -164,14 +144,14 @@ func TestRemove(t *testing.T) {
 func TestLeastPrivilege(t *testing.T) {
 	for kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
-			host, pod := newHost(t), newNetNS(t)
+			host, pod := newHost(t), netnstest.New(t)
 			addLink(t, host, pod, kind, leasedMAC)
 			cmd, err := privtest.Command(t.Context(), "remove", pod.Path(), "net1", leasedMAC)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var output []byte
-			inside(t, host, func() error { // a process is born into the namespace of the thread that makes it
+			netnstest.Do(t, host, func() error { // a process is born into the namespace of the thread that makes it
 				output, err = cmd.CombinedOutput()
 				return nil
 			})
@@ -204,7 +184,7 @@ func TestNamespacesThatAreNotThere(t *testing.T) {
 		"no network namespace":    {path: "/proc/thread-self/ns/uts", fail: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inside(t, host, func() error {
+			netnstest.Do(t, host, func() error {
 				if mac, err := MAC(tc.path, "eth0.50"); mac != "" || (err != nil) != tc.fail {
 					t.Errorf("the MAC is %q, %v", mac, err)
 				}
@@ -219,8 +199,8 @@ func TestNamespacesThatAreNotThere(t *testing.T) {
 
 // A link that is not software, as host-device gives to pods. A loopback with a MAC stands for it.
 func TestWhatCannotBeRemoved(t *testing.T) {
-	host, pod := newHost(t), newNetNS(t)
-	inside(t, pod, func() error {
+	host, pod := newHost(t), netnstest.New(t)
+	netnstest.Do(t, pod, func() error {
 		lo, err := netlinksafe.LinkByName("lo")
 		if err != nil {
 			return err
@@ -231,7 +211,7 @@ func TestWhatCannotBeRemoved(t *testing.T) {
 		}
 		return netlink.LinkSetHardwareAddr(lo, mac)
 	})
-	inside(t, host, func() error {
+	netnstest.Do(t, host, func() error {
 		if err := Remove(pod.Path(), "lo", leasedMAC); !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("lo: %v", err)
 		}

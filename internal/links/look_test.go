@@ -10,15 +10,17 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/vishvananda/netlink"
+
+	"github.com/macpool/macpool/internal/netnstest"
 )
 
 // R-C16: an interface is announced when it is up, and an IPv6 address of it when its kernel has checked it. Both are seen from
 // outside of its network namespace.
 func TestLook(t *testing.T) {
-	host, pod := newHost(t), newNetNS(t)
+	host, pod := newHost(t), netnstest.New(t)
 	ip := netip.MustParseAddr("fd00:50::8")
 	look := func() (s State, checked bool) {
-		inside(t, host, func() (err error) {
+		netnstest.Do(t, host, func() (err error) {
 			if s, err = Look(pod.Path(), "net1"); err != nil {
 				return err
 			}
@@ -34,8 +36,8 @@ func TestLook(t *testing.T) {
 	if s, checked := look(); s != (State{MAC: leasedMAC}) || checked {
 		t.Errorf("down it is %+v, %t", s, checked)
 	}
-	inside(t, pod, func() error { return os.WriteFile("/proc/sys/net/ipv6/conf/net1/disable_ipv6", []byte("0"), 0o600) })
-	inside(t, pod, func() error {
+	netnstest.Do(t, pod, func() error { return os.WriteFile("/proc/sys/net/ipv6/conf/net1/disable_ipv6", []byte("0"), 0o600) })
+	netnstest.Do(t, pod, func() error {
 		link, err := netlinksafe.LinkByName("net1")
 		if err != nil {
 			return err
@@ -53,7 +55,7 @@ func TestLook(t *testing.T) {
 	if s, checked := look(); !s.Up || checked { // its other end is down: it waits for carrier, and checks nothing
 		t.Errorf("up without carrier it is %+v, checked %t", s, checked)
 	}
-	inside(t, host, func() error {
+	netnstest.Do(t, host, func() error {
 		link, err := netlinksafe.LinkByName("veth1")
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/macpool/macpool/internal/netnstest"
 	"github.com/macpool/macpool/internal/privtest"
 )
 
@@ -39,7 +40,7 @@ func TestLeastPrivilege(t *testing.T) {
 		t.Fatal(err)
 	}
 	var output []byte
-	inside(t, asker.ns, func() error { // a process is born into the namespace of the thread that makes it
+	netnstest.Do(t, asker.ns, func() error { // a process is born into the namespace of the thread that makes it
 		output, err = cmd.CombinedOutput()
 		return nil
 	})

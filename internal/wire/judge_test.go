@@ -11,6 +11,8 @@ import (
 	"github.com/mdlayher/ethernet"
 	"github.com/mdlayher/packet"
 	"golang.org/x/sys/unix"
+
+	"github.com/macpool/macpool/internal/netnstest"
 )
 
 var (
@@ -46,7 +48,7 @@ func arpFrame(t *testing.T, source, sender net.HardwareAddr, op arp.Operation, s
 func (h *host) send(t *testing.T, b []byte) {
 	t.Helper()
 	index := h.link(t).Index
-	inside(t, h.ns, func() error {
+	netnstest.Do(t, h.ns, func() error {
 		conn, err := packet.Listen(&net.Interface{Index: index, Name: parent}, packet.Raw, unix.ETH_P_ARP, nil)
 		if err != nil {
 			return err

@@ -13,10 +13,11 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
-	"github.com/containernetworking/plugins/pkg/testutils"
 	"github.com/mdlayher/packet"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/macpool/macpool/internal/netnstest"
 )
 
 // parent is what each host's link to the VLAN is called.
@@ -30,8 +31,8 @@ type lan struct {
 
 func newLAN(t *testing.T) *lan {
 	t.Helper()
-	l := &lan{ns: newNetNS(t)}
-	inside(t, l.ns, func() error {
+	l := &lan{ns: netnstest.New(t)}
+	netnstest.Do(t, l.ns, func() error {
 		if err := silence("default"); err != nil {
 			return err
 		}
@@ -57,9 +58,9 @@ type host struct {
 func (l *lan) newHost(t *testing.T) *host {
 	t.Helper()
 	l.ports++
-	h := &host{ns: newNetNS(t), lan: l, port: fmt.Sprintf("port%d", l.ports)}
-	inside(t, h.ns, func() error { return silence("default") })
-	inside(t, l.ns, func() error {
+	h := &host{ns: netnstest.New(t), lan: l, port: fmt.Sprintf("port%d", l.ports)}
+	netnstest.Do(t, h.ns, func() error { return silence("default") })
+	netnstest.Do(t, l.ns, func() error {
 		br, err := netlinksafe.LinkByName("br0")
 		if err != nil {
 			return err
@@ -113,7 +114,7 @@ func (h *host) awaitCarrier(t *testing.T) {
 // hold gives a pod of the host the addresses, on a macvlan with the MAC.
 func (h *host) hold(t *testing.T, mac string, addrs ...string) ns.NetNS {
 	t.Helper()
-	pod := newNetNS(t)
+	pod := netnstest.New(t)
 	hw, err := net.ParseMAC(mac)
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +152,7 @@ func addAddr(t *testing.T, n ns.NetNS, link, addr string) {
 func (h *host) listen(t *testing.T, each func(frame []byte)) {
 	t.Helper()
 	var conn *packet.Conn
-	inside(t, h.lan.ns, func() error {
+	netnstest.Do(t, h.lan.ns, func() error {
 		link, err := netlinksafe.LinkByName(h.port)
 		if err != nil {
 			return err
@@ -181,36 +182,16 @@ func (h *host) listen(t *testing.T, each func(frame []byte)) {
 // ask is Ask on the host's link.
 func (h *host) ask(t *testing.T, q Query) (by string, err error) {
 	t.Helper()
-	inside(t, h.ns, func() error {
+	netnstest.Do(t, h.ns, func() error {
 		by, err = Ask(t.Context(), parent, q)
 		return nil
 	})
 	return by, err
 }
 
-func newNetNS(t *testing.T) ns.NetNS {
-	t.Helper()
-	n, err := testutils.NewNS()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = n.Close()
-		_ = testutils.UnmountNS(n)
-	})
-	return n
-}
-
-func inside(t *testing.T, n ns.NetNS, f func() error) {
-	t.Helper()
-	if err := n.Do(func(ns.NetNS) error { return f() }); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func changeLink(t *testing.T, n ns.NetNS, name string, change func(netlink.Link) error) {
 	t.Helper()
-	inside(t, n, func() error {
+	netnstest.Do(t, n, func() error {
 		link, err := netlinksafe.LinkByName(name)
 		if err != nil {
 			return err

@@ -16,6 +16,8 @@ import (
 	"github.com/mdlayher/ndp"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/macpool/macpool/internal/netnstest"
 )
 
 // ears are what a listener has heard.
@@ -40,7 +42,7 @@ func (e *ears) has(want Heard) bool {
 func (h *host) hear(t *testing.T, ips ...string) *ears {
 	t.Helper()
 	var l *Listener
-	inside(t, h.ns, func() (err error) {
+	netnstest.Do(t, h.ns, func() (err error) {
 		l, err = NewListener(parent)
 		return err
 	})
@@ -88,7 +90,7 @@ func TestStrangersAreHeard(t *testing.T) {
 	for _, ip := range []string{ip4, ip6} {
 		use := Heard{IP: netip.MustParseAddr(ip), MAC: rogueMAC}
 		eventually(t, "stranger with "+ip, func() bool {
-			inside(t, rogue.ns, func() error {
+			netnstest.Do(t, rogue.ns, func() error {
 				_, err := Announce(parent, use.IP, rogueMAC)
 				return err
 			})
@@ -102,7 +104,7 @@ func TestListenerEndsWithItsLink(t *testing.T) {
 	l := newLAN(t)
 	h := l.newHost(t)
 	var listener *Listener
-	inside(t, h.ns, func() (err error) {
+	netnstest.Do(t, h.ns, func() (err error) {
 		listener, err = NewListener(parent)
 		return err
 	})
@@ -112,7 +114,7 @@ func TestListenerEndsWithItsLink(t *testing.T) {
 	if err := <-ended; err == nil {
 		t.Error("it ended without an error")
 	}
-	inside(t, h.ns, func() error {
+	netnstest.Do(t, h.ns, func() error {
 		if _, err := NewListener(parent); err == nil {
 			t.Error("a link that is down is listened to")
 		}
@@ -185,7 +187,7 @@ func TestAnnounce(t *testing.T) {
 		}
 	})
 	for _, ip := range []string{ip4, ip6} {
-		inside(t, node.ns, func() error {
+		netnstest.Do(t, node.ns, func() error {
 			sent, err := Announce(parent, netip.MustParseAddr(ip), leasedMAC)
 			if err == nil && !sent {
 				t.Errorf("%s was not announced", ip)
@@ -218,7 +220,7 @@ func TestAnnounce(t *testing.T) {
 func TestNoAdvertisementOnABridge(t *testing.T) {
 	l := newLAN(t)
 	l.newHost(t)
-	inside(t, l.ns, func() error {
+	netnstest.Do(t, l.ns, func() error {
 		eventually(t, "the bridge to run", func() bool {
 			_, err := findLink("br0")
 			return err == nil
@@ -236,7 +238,7 @@ func TestNoAdvertisementOnABridge(t *testing.T) {
 func capture(t *testing.T, h *host, take func(*ethernet.Frame)) {
 	t.Helper()
 	var fd int
-	inside(t, h.ns, func() (err error) {
+	netnstest.Do(t, h.ns, func() (err error) {
 		all := int(unix.ETH_P_ALL>>8 | (unix.ETH_P_ALL&0xff)<<8)
 		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, all); err != nil {
 			return os.NewSyscallError("socket", err)

@@ -17,6 +17,8 @@ import (
 	"github.com/mdlayher/ethernet"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/macpool/macpool/internal/netnstest"
 )
 
 const (
@@ -200,7 +202,7 @@ func TestQuestionDoesNotDisturb(t *testing.T) {
 		l := newLAN(t)
 		asker := l.newHost(t)
 		pod := l.newHost(t).hold(t, leasedMAC)
-		inside(t, pod, func() error {
+		netnstest.Do(t, pod, func() error {
 			for key, value := range map[string]string{"disable_ipv6": "0", "dad_transmits": "1000", "accept_dad": "1"} {
 				if err := os.WriteFile("/proc/sys/net/ipv6/conf/net1/"+key, []byte(value), 0o600); err != nil {
 					return err
@@ -256,7 +258,7 @@ func TestLinksThatCannotBeAsked(t *testing.T) {
 			eventually(t, "error", func() bool { // carrier goes a moment later
 				var by string
 				var err error
-				inside(t, h.ns, func() error {
+				netnstest.Do(t, h.ns, func() error {
 					by, err = Ask(t.Context(), tc.link, query(ip4))
 					return nil
 				})
@@ -312,7 +314,7 @@ func TestLinkHasTheLeasedMAC(t *testing.T) {
 		links := map[string]ns.NetNS{parent: asker.ns, "br0": l.ns}
 		ask := func(link string, q Query) (by string, err error) {
 			q.Question = question
-			inside(t, links[link], func() error {
+			netnstest.Do(t, links[link], func() error {
 				by, err = Ask(t.Context(), link, q)
 				return nil
 			})
@@ -372,7 +374,7 @@ func TestAskOnABridge(t *testing.T) {
 			q.Question, q.Rounds = question, 50
 			var by string
 			var err error
-			inside(t, l.ns, func() error {
+			netnstest.Do(t, l.ns, func() error {
 				by, err = Ask(t.Context(), "br0", q)
 				return nil
 			})
@@ -423,7 +425,7 @@ func TestAskIsCutShort(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	h.listen(t, func([]byte) { cancel(why) })
 	var err error
-	inside(t, h.ns, func() error {
+	netnstest.Do(t, h.ns, func() error {
 		q := query(ip4)
 		q.Rounds = 1000
 		_, err = Ask(ctx, parent, q)
