@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/macpool/macpool/api/v1alpha1"
@@ -102,10 +101,8 @@ func (r *LeaseReconciler) reportDuplicate(ctx context.Context, lease *v1alpha1.M
 		if ready != nil && ready.Reason == problem.LeaseLost.Reason {
 			continue
 		}
-		select {
-		case r.Wake <- event.TypedGenericEvent[*v1alpha1.MacClaim]{Object: &claims[i]}:
-		case <-ctx.Done():
-			return disputed, ctx.Err()
+		if err := r.wake(ctx, &claims[i]); err != nil {
+			return disputed, err
 		}
 	}
 	return disputed, nil

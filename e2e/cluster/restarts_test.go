@@ -48,7 +48,7 @@ func TestKilledWhilePodsStart(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.long && testing.Short() {
-				t.Skip("takes another half a minute; make e2e and make chaos kill the manager too")
+				t.Skip("takes another half a minute; make chaos kills the manager too")
 			}
 			ns := newTestNamespace(t, "killed-"+strings.ToLower(strings.ReplaceAll(tt.name, " ", "-")))
 			apply(t, ns, statefulSet("old", 2, ""))

@@ -153,7 +153,7 @@ var networks = []mutant{
 	},
 	{
 		id: "M30b", bug: "the lock of each claim that was ever attached is kept",
-		edits: []edit{{"internal/agent/keylock.go", "\t\tdelete(l.locks, claim)\n", ""}},
-		pkg:   "internal/agent", tests: []string{"TestClaimLocks"},
+		edits: []edit{{"internal/keylock/keylock.go", "\t\tdelete(l.locks, key)\n", ""}},
+		pkg:   "internal/keylock", tests: []string{"TestLocks"},
 	},
 }

@@ -69,7 +69,7 @@ func (t *addition) follow(ctx context.Context) (changed bool) {
 // rename asks the API whether a person has made a claim for the workload: no manager has done anything about it yet. errRenamed: that is
 // the one, and has to be locked.
 func (t *addition) rename(ctx context.Context) error {
-	if t.named {
+	if t.named || t.asked {
 		return nil
 	}
 	want := binding.NewClaim(t.pod, t.pool, t.req.Interface, t.wish)
