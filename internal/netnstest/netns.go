@@ -11,7 +11,7 @@ import (
 )
 
 // New is a network namespace that ends with the test.
-func New(t testing.TB) ns.NetNS {
+func New(t *testing.T) ns.NetNS {
 	t.Helper()
 	n, err := testutils.NewNS()
 	if err != nil {
@@ -25,7 +25,7 @@ func New(t testing.TB) ns.NetNS {
 }
 
 // Do runs f in the network namespace. An error of f fails the test.
-func Do(t testing.TB, n ns.NetNS, f func() error) {
+func Do(t *testing.T, n ns.NetNS, f func() error) {
 	t.Helper()
 	if err := n.Do(func(ns.NetNS) error { return f() }); err != nil {
 		t.Fatal(err)
