@@ -72,7 +72,7 @@ var guardTexts = [nGuards]guardText{
 	ClearPrecondition:  {"ClearPrecondition", "a clear is a write of the claim as it was read", "binding.Binder.ClearHolder"},
 	Renew:              {"Renew", "an ADD gives the holder a new generation, if its node may have sent a clear of the one it has", "agent.addition.renew"},
 	NewerAttempt:       {"NewerAttempt", "nothing is cleared while the pod has a newer sandbox attached", "agent.clearWorker.inUse"},
-	ClaimLock:          {"ClaimLock", "on a node, one ADD or one clear of a claim at a time", "agent.claimLocks.lock"},
+	ClaimLock:          {"ClaimLock", "on a node, one ADD or one clear of a claim at a time", "keylock.Locks.Lock"},
 	Tombstone:          {"Tombstone", "an ADD whose DEL has come is refused", "agent.journal.attach"},
 	HangUp:             {"HangUp", "an ADD whose caller has gone undoes itself", "agent.server.converse"},
 	Reaper:             {"Reaper", "what no DEL will end is looked for", "agent.reaper.judge"},
