@@ -40,6 +40,8 @@ type PodReconciler struct {
 	Gate Gate
 
 	reports reports
+	// stalls are what was said on claims: under the name of the pod that waits.
+	stalls reports
 	// bereft are the pods that have lost a claim.
 	bereft deletions[struct{}]
 }
@@ -55,6 +57,7 @@ func (r *PodReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	pod := &corev1.Pod{}
 	if err := r.Client.Get(ctx, req.NamespacedName, pod); err != nil {
 		r.reports.forget(req.NamespacedName)
+		r.stalls.forget(req.NamespacedName)
 		r.bereft.forget(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -87,12 +90,16 @@ func (r *PodReconciler) attach(ctx context.Context, pod *corev1.Pod, findings ma
 	}
 	var wait time.Duration
 	var failures []error
+	onClaims, claims := map[string]finding{}, map[string]*v1alpha1.MacClaim{}
 	for _, a := range attachments {
 		claim, err := r.claimFor(ctx, pod, a)
 		if err == nil && claim != nil {
 			var held time.Duration
 			if held, err = r.hold(ctx, pod, a, claim); held > 0 {
 				wait = held
+			}
+			if p := problem.As(err); p != nil && slices.Contains(handoverKinds, p.Kind) {
+				onClaims[claim.Name], claims[claim.Name] = findingOf(p), claim
 			}
 			if f, ok := findingOfCondition(apimeta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ClaimReady)); ok && err == nil {
 				findings[a.Interface] = f
@@ -103,6 +110,9 @@ func (r *PodReconciler) attach(ctx context.Context, pod *corev1.Pod, findings ma
 		} else if err != nil {
 			failures = append(failures, err)
 		}
+	}
+	for name, f := range r.stalls.news(pod, onClaims) {
+		say(r.Recorder, claims[name], pod.Name, f)
 	}
 	return wait, errors.Join(failures...)
 }
@@ -188,13 +198,14 @@ func (r *PodReconciler) hold(ctx context.Context, pod *corev1.Pod, a attachment,
 		return 0, err
 	}
 	_, err = r.Binder.SetHolder(ctx, claim, *holder)
-	if !problem.ClaimHeld.Is(err) {
+	switch {
+	case problem.ClaimHeld.Is(err):
+		return r.standOff(ctx, pod, claim, *holder)
+	case problem.ClaimPromised.Is(err):
+		return r.dismiss(ctx, claim, err)
+	default:
 		return 0, err
 	}
-	if age := r.Clock.Since(pod.CreationTimestamp.Time); age < heldGrace {
-		return heldGrace - age, nil
-	}
-	return 0, err
 }
 
 // holds tells whether the pod holds the claim.

@@ -49,7 +49,28 @@ type MacClaimSpec struct {
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('0s') && duration(self) <= duration('8760h')",message="must be a duration between 0s and 8760h, such as 1h"
 	Retain *metav1.Duration `json:"retain,omitempty"`
+
+	// handover says what becomes of a pod that holds the lease when a newer pod of the same workload wants it: Wait leaves it to the pod,
+	// and the newer one starts when its interface is gone. Preempt has the old pod's node remove that interface at once, and the newer
+	// pod gets the lease although the old one still runs: for rolling updates that start the new pod first.
+	//
+	// +optional
+	// +kubebuilder:default=Wait
+	Handover Handover `json:"handover,omitempty"`
 }
+
+// Handover says what becomes of a pod that holds a lease which a newer pod of the same workload wants.
+//
+// +kubebuilder:validation:Enum=Wait;Preempt
+type Handover string
+
+const (
+	// HandoverWait leaves the lease with the pod that has it until its interface is gone.
+	HandoverWait Handover = "Wait"
+
+	// HandoverPreempt takes the interface from the old pod.
+	HandoverPreempt Handover = "Preempt"
+)
 
 // PoolRef names a MacPool.
 type PoolRef struct {
@@ -163,6 +184,31 @@ type Holder struct {
 	Since metav1.Time `json:"since,omitzero"`
 }
 
+// Successor is a pod for which the holder is to make way.
+type Successor struct {
+	// podName is the pod's name, in the claim's namespace.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	PodName string `json:"podName,omitempty"`
+
+	// podUID is the pod's UID.
+	//
+	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	PodUID types.UID `json:"podUID,omitempty"`
+
+	// nodeName is the node that the pod was scheduled to.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	NodeName string `json:"nodeName,omitempty"`
+}
+
 // Owner is what a pod belongs to: its controller, the Deployment of a ReplicaSet's, or the pod itself if it has none.
 type Owner struct {
 	// kind is the owner's kind.
@@ -234,7 +280,7 @@ type PreviousHolder struct {
 
 // EndReason is the kind of evidence on which a hold or a lease ended.
 //
-// +kubebuilder:validation:Enum=AgentReport;NeverAttached;PodsGone;OutOfService;NodeDeleted;Forced;TakenOver;Orphaned;Succeeded;Conflicted
+// +kubebuilder:validation:Enum=AgentReport;NeverAttached;PodsGone;OutOfService;NodeDeleted;Forced;TakenOver;Orphaned;Succeeded;Conflicted;Preempted
 type EndReason string
 
 const (
@@ -267,6 +313,9 @@ const (
 
 	// EndConflicted : a stranger uses the address, which no pod had got yet; the claim gets another one.
 	EndConflicted EndReason = "Conflicted"
+
+	// EndPreempted : the agent of the node has removed the interface, for a newer pod of the workload; the claim's handover is Preempt.
+	EndPreempted EndReason = "Preempted"
 )
 
 // Attested tells whether something that could see it has said that nothing uses the address any more. What was decided
@@ -321,6 +370,12 @@ type MacClaimStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Generation int64 `json:"generation,omitempty"`
+
+	// successor is the newer pod for which the holder is to make way. It is set if handover is Preempt, and cleared with the next
+	// holder, which can be no other pod as long as that one lives.
+	//
+	// +optional
+	Successor *Successor `json:"successor,omitempty"`
 
 	// previousHolders are the last holders, newest first.
 	//

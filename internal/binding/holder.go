@@ -19,7 +19,8 @@ import (
 
 // SetHolder makes holder the holder of a bound claim; its generation and time are set here. A claim that the same pod holds
 // already is returned as it is; one that another pod holds is ClaimHeld, or ClaimOfAnother if that pod is another workload's: only that
-// pod's node, or evidence, clears a holder. One that the pod holds for another interface is ClaimTwice.
+// pod's node, or evidence, clears a holder. One that the pod holds for another interface is ClaimTwice, and one whose last holder has
+// made way for another pod ClaimPromised.
 func (b *Binder) SetHolder(
 	ctx context.Context, claim *v1alpha1.MacClaim, holder v1alpha1.Holder,
 ) (*v1alpha1.MacClaim, error) {
@@ -40,6 +41,8 @@ func (b *Binder) SetHolder(
 			return nil, refusal(claim, &holder)
 		case !claim.DeletionTimestamp.IsZero():
 			return nil, problem.ClaimDeleting.New(claim.Namespace, claim.Name)
+		case !isFor(claim.Status.Successor, &holder):
+			return nil, problem.ClaimPromised.New(claim.Namespace, claim.Name, claim.Status.Successor.PodName, claim.Status.Successor.NodeName)
 		}
 		updated := claim.DeepCopy()
 		b.hold(updated, holder)
@@ -73,8 +76,11 @@ func (b *Binder) hold(claim *v1alpha1.MacClaim, holder v1alpha1.Holder) {
 	status.Generation++
 	holder.Generation = status.Generation
 	holder.Since = metav1.NewTime(b.Clock.Now())
-	status.Holder = &holder
+	status.Holder, status.Successor = &holder, nil
 }
+
+// isFor tells whether the holder may be the next one, if a successor is waited for.
+func isFor(s *v1alpha1.Successor, holder *v1alpha1.Holder) bool { return s == nil || s.PodUID == holder.PodUID }
 
 // SamePod tells whether two holders, neither of them nil, are one pod.
 func SamePod(a, b *v1alpha1.Holder) bool { return a != nil && b != nil && a.PodUID == b.PodUID }

@@ -91,7 +91,7 @@ var (
 	ClaimHeld = add(&Kind{
 		Code: "MP210", Reason: "ClaimHeld", CNI: CNITryAgain,
 		Sentence:    "claim %s/%s is held by pod %s on node %s",
-		Fix:         "Wait until that pod is gone. If it is a rolling update, use strategy Recreate or maxSurge 0, so that the old pod goes first.",
+		Fix:         "Wait until that pod is gone. If it is a rolling update, use strategy: Recreate or maxSurge: 0, so that the old pod goes first.",
 		Explanation: "A lease has one holder at a time. It is taken from a pod only when its node's agent has seen the interface go.",
 	})
 	ClaimDiffers = add(&Kind{
@@ -165,6 +165,31 @@ var (
 		Sentence:    "claim %s/%s is that of interface %s of the pod, and cannot be that of %s too",
 		Fix:         "Name another claim for one of the two.",
 		Explanation: "A claim has one MAC and one set of addresses, for one interface.",
+	})
+
+	RolloutWaits = add(&Kind{
+		Code: "MP223", Reason: "RolloutWaits", CNI: CNITryAgain,
+		Sentence:    "the rollout of %s waits for itself: claim %s/%s is held by pod %s on node %s, which stays until pod %s is ready, and that one needs the claim",
+		Fix:         "Use strategy: Recreate, or a rolling update with maxSurge: 0, so that the old pod goes first; or set handover: Preempt in the claim. To go on now, delete the old pod.",
+		Explanation: "A claim has one holder, and a rolling update starts the new pod before it ends the old one. Nothing is wrong with either, and neither would ever give way. With handover: Preempt the interface is taken from the old pod, which runs on without it until it is ended.",
+	})
+	OneClaimManyPods = add(&Kind{
+		Code: "MP224", Reason: "OneClaimManyPods", CNI: CNITryAgain,
+		Sentence:    "claim %s/%s is held by pod %s on node %s, and %s has pod %s beside it, which names the same claim",
+		Fix:         "Set replicas: 1, or name no claim in the template: macpool then makes one for each pod.",
+		Explanation: "A claim has one MAC and one set of addresses, for one pod at a time. Of several replicas that name it one gets it.",
+	})
+	ClaimPromised = add(&Kind{
+		Code: "MP225", Reason: "ClaimPromised", CNI: CNITryAgain,
+		Sentence:    "the last holder of claim %s/%s has made way for pod %s on node %s, and no other pod gets it before",
+		Fix:         "Wait until that pod is gone, if this one is to have the address.",
+		Explanation: "The claim's handover is Preempt. A pod that had to make way may be restarted by its kubelet; it does not take the address back.",
+	})
+	HolderAsked = add(&Kind{
+		Code: "MP226", Reason: "HolderAsked", CNI: CNITryAgain,
+		Sentence:    "claim %s/%s is held by pod %s on node %s, whose agent has been asked to remove its interface and has not yet",
+		Fix:         "See that the macpool-agent pod of that node runs; the pod is tried again. If the node is lost, its address is taken over by the pool's takeover rule.",
+		Explanation: "The claim's handover is Preempt: the old pod's interface goes before the new pod gets the address, and only the agent of its node can say that it is gone.",
 	})
 
 	// Pools.

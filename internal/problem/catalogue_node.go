@@ -186,6 +186,18 @@ var (
 		Fix:         "The pod is tried again, and starts when that interface is gone. If it stays, see the node that had it; if the node is off, somebody else uses MAC and address.",
 		Explanation: "A MAC is made from its address, so that an answer with the leased MAC comes from whoever had the lease before, whose interface outlived its pod, or from another cluster that leases the same addresses.",
 	})
+	OldSandboxUp = add(&Kind{
+		Code: "MP540", Reason: "OldSandboxUp", CNI: CNITryAgain,
+		Sentence:    "interface %s of container %s, of pod %s/%s, is still up on node %s with MAC %s, which this pod is to have",
+		Fix:         "The pod is tried again, and starts when that sandbox is gone. If that lasts, see why the container runtime does not end it: crictl pods on the node shows it.",
+		Explanation: "The kernel lets one interface of a parent be up with a MAC (EADDRINUSE, address already in use), and two of one address disturb each other. The old one is waited for, ten seconds at most. One whose pod has lost the claim, or whose end the runtime has reported, is removed; this one is an earlier sandbox of the same pod that the runtime has not ended, or an interface that could not be removed.",
+	})
+	MadeWay = add(&Kind{
+		Code: "MP541", Reason: "MadeWay", CNI: 541,
+		Sentence:    "interface %s of pod %s/%s was removed: claim %s has gone to pod %s on node %s",
+		Fix:         "Nothing, if the pod is about to be replaced. To let pods keep their address until they end, set handover: Wait in the claim.",
+		Explanation: "The claim's handover is Preempt: a newer pod of the workload gets the address while the old one still runs.",
+	})
 	Internal = add(&Kind{
 		Code: "MP599", Reason: "Internal", CNI: CNITryAgain,
 		Sentence:    "macpool failed unexpectedly: %s",
