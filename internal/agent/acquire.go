@@ -56,7 +56,12 @@ func (t *addition) bindOrTakeOver(ctx context.Context) (*v1alpha1.MacClaim, erro
 	var claim *v1alpha1.MacClaim
 	var err error
 	for range takeoverRounds {
-		if claim, err = t.bind(ctx); !problem.ClaimHeld.Is(err) {
+		if claim, err = t.bind(ctx); problem.ClaimPromised.Is(err) {
+			if err := t.dismiss(ctx, err); err != nil {
+				return nil, err
+			}
+			continue
+		} else if !problem.ClaimHeld.Is(err) {
 			return claim, err
 		}
 		var changed error

@@ -30,6 +30,9 @@ type addition struct {
 	named, asked bool
 	// seen: the claim was read live. mine: this ADD made the pod its holder, or tried to.
 	seen, mine bool
+	// waitUntil ends the wait for what another pod of this node still has. outlasted: an old interface was waited for.
+	waitUntil time.Time
+	outlasted bool
 }
 
 // given is what an ADD may answer.
@@ -39,7 +42,7 @@ type given struct {
 	settle func(sent bool)
 }
 
-// errWaitForHolder: a pod of this node holds the claim, and is on its way out.
+// errWaitForHolder: a pod holds the claim that is on its way out, or is being asked to make way.
 var errWaitForHolder = errors.New("the claim's holder is being cleared")
 
 // add serves ADD.
@@ -63,7 +66,7 @@ func (a *Agent) add(ctx context.Context, req *agentapi.Request) (*given, error) 
 	if err := t.prepare(ctx); err != nil {
 		return nil, err
 	}
-	waitUntil := a.clock.Now().Add(a.times.HolderWait)
+	t.waitUntil = a.clock.Now().Add(a.times.HolderWait)
 	for {
 		g, err := t.once(ctx)
 		// What is waited for needs the claim's lock, which once has given back.
@@ -73,8 +76,12 @@ func (a *Agent) add(ctx context.Context, req *agentapi.Request) (*given, error) 
 				return nil, err
 			}
 		case errors.Is(err, errRenamed):
-		case errors.Is(err, errWaitForHolder) && !a.clock.Now().After(waitUntil):
+		case errors.Is(err, errWaitForHolder) && !a.clock.Now().After(t.waitUntil):
 			a.clears.await(ctx, 250*time.Millisecond)
+		case errors.Is(err, errWaitForLink):
+			if err := a.pause(ctx, oldLinkPoll); err != nil {
+				return nil, t.over(err)
+			}
 		default:
 			return g, err
 		}
@@ -172,7 +179,10 @@ func (t *addition) once(ctx context.Context) (g *given, err error) {
 	silence := t.contact.silence()
 	claim, mine, err := t.acquire(ctx)
 	if err == nil {
-		if claim, mine, err = t.unopposed(ctx, claim, mine); err != nil && errors.Is(context.Cause(ctx), errHungUp) {
+		if err = t.outlast(ctx, claim); err == nil {
+			claim, mine, err = t.unopposed(ctx, claim, mine)
+		}
+		if err != nil && errors.Is(context.Cause(ctx), errHungUp) {
 			return nil, errors.Join(err, t.abandon(claim, mine))
 		}
 	}
@@ -188,7 +198,6 @@ func (t *addition) once(ctx context.Context) (g *given, err error) {
 	if !t.contact.isJudged() {
 		return nil, errUnjudged
 	}
-	t.fenceOthers(ctx)
 	if err := t.enter(ctx, claim, mine, silence); err != nil {
 		return nil, err
 	}

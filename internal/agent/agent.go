@@ -25,6 +25,7 @@ import (
 	"github.com/macpool/macpool/internal/agentapi"
 	"github.com/macpool/macpool/internal/binding"
 	"github.com/macpool/macpool/internal/keylock"
+	"github.com/macpool/macpool/internal/links"
 	"github.com/macpool/macpool/internal/timeline"
 	"github.com/macpool/macpool/internal/wire"
 )
@@ -58,6 +59,7 @@ type Agent struct {
 	ahead     *forerunner
 	watcher   *watcher
 	announcer *announcer
+	usher     *usher
 	nodeUID   atomic.Pointer[types.UID]
 
 	// What Parts may replace.
@@ -67,6 +69,7 @@ type Agent struct {
 	jitter     func(n time.Duration) time.Duration
 	hasLink    func(name string) bool
 	hear       func(link string) (Ear, error)
+	look       func(netns, iface string) (links.State, error)
 
 	// ready is closed when the caches are filled and every attempt of the journal was compared with the API (R-K3).
 	ready chan struct{}
@@ -94,7 +97,7 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 		ready:    make(chan struct{}),
 		silences: &silences{clock: options.Clock},
 		listener: parts.Listen, netnsAlive: parts.NetNSAlive, jitter: parts.Jitter, ask: parts.Ask,
-		hasLink: parts.HasLink, hear: parts.Hear,
+		hasLink: parts.HasLink, hear: parts.Hear, look: parts.LookAtLink,
 	}
 	if a.ask == nil {
 		a.ask = wire.Ask
@@ -104,6 +107,9 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 	}
 	if a.hear == nil {
 		a.hear = hear
+	}
+	if a.look == nil {
+		a.look = links.Look
 	}
 	if a.netnsAlive == nil {
 		a.netnsAlive = netnsAlive
@@ -126,6 +132,7 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 	a.fence = newFence(a, parts.RemoveLink)
 	a.verdicts, a.ahead, a.watcher = newVerdicts(a), newForerunner(a), newWatcher(a)
 	a.announcer = newAnnouncer(a, parts.Announce)
+	a.usher = newUsher(a)
 	a.fence.current = a.recovery.current
 	a.contact.returned = func(again bool) {
 		if again {
@@ -181,6 +188,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		"ahead":     a.ahead.run,
 		"strangers": a.watcher.run,
 		"announcer": a.announcer.run,
+		"usher":     a.usher.run,
 	} {
 		workers.Go(func() {
 			if err := run(work); err != nil && work.Err() == nil {
@@ -258,7 +266,7 @@ func (a *Agent) watch(ctx context.Context, caches cache.Cache) error {
 			return fmt.Errorf("watching %T: %w", kind, err)
 		}
 		if _, ok := kind.(*v1alpha1.MacClaim); ok {
-			for _, follower := range []toolscache.ResourceEventHandler{a.fence.follow(), a.ahead.follow()} {
+			for _, follower := range []toolscache.ResourceEventHandler{a.fence.follow(), a.ahead.follow(), a.usher.follow()} {
 				if _, err := informer.AddEventHandler(follower); err != nil {
 					return fmt.Errorf("following %T: %w", kind, err)
 				}

@@ -43,7 +43,7 @@ func newAnnouncer(a *Agent, announce func(string, netip.Addr, string) (bool, err
 	if announce == nil {
 		announce = wire.Announce
 	}
-	return &announcer{Agent: a, announce: announce, look: links.Look, checked: links.HasChecked, work: make(chan attempt, announceQueue)}
+	return &announcer{Agent: a, announce: announce, look: a.look, checked: links.HasChecked, work: make(chan attempt, announceQueue)}
 }
 
 // begin announces what was attached, if it is known where. It keeps nobody waiting.

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/agentapi"
 	"github.com/macpool/macpool/internal/binding"
 )
@@ -161,6 +162,11 @@ func (w *clearWorker) clear(ctx context.Context, k attemptKey) error {
 	}
 	w.journal.trying(k)
 	end := binding.AgentReport(w.nodeName)
+	if entry.For != "" {
+		end = binding.End{
+			Reason: v1alpha1.EndPreempted, Evidence: "the agent of node " + w.nodeName + " has removed its interface for pod " + entry.For,
+		}
+	}
 	if err := w.holders.ClearHolder(ctx, claimKey(entry.Claim), types.UID(entry.Pod.UID), entry.Generation, end); err != nil {
 		return fmt.Errorf("clearing the holder of claim %s: %w", claimKey(entry.Claim), err)
 	}

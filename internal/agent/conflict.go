@@ -37,6 +37,12 @@ func (t *addition) unopposed(ctx context.Context, claim *v1alpha1.MacClaim, mine
 		if err != nil {
 			return claim, mine, t.notProbed(ctx, claim, err)
 		}
+		if by == claim.Status.MAC && t.outlasted { // the question may have been asked while that one was up
+			t.outlasted = false
+			if by, err = t.whoUses(ctx, q); err != nil {
+				return claim, mine, t.notProbed(ctx, claim, err)
+			}
+		}
 		if by == claim.Status.MAC {
 			if by, err = t.sameMAC(ctx, claim); err != nil {
 				return claim, mine, err

@@ -62,6 +62,8 @@ type attempt struct {
 	Number int `json:"number,omitempty"`
 	// Cleared: the holder of this generation, if the claim still had it, was cleared on this attempt's behalf.
 	Cleared bool `json:"cleared,omitempty"`
+	// For is the pod that this one has made way for.
+	For string `json:"for,omitempty"`
 	// Lease is what was answered, while attached.
 	Lease *agentapi.Lease `json:"lease,omitempty"`
 

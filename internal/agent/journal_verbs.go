@@ -63,6 +63,20 @@ func (j *journal) abandon(a attempt) error {
 	return err
 }
 
+// giveWay notes, as detach does, that the container has no interface any more: the agent has removed it, for another pod.
+func (j *journal) giveWay(k attemptKey, to string) error {
+	_, err := j.write(func(s *journalState, now time.Time) (*attempt, error) {
+		known := s.attempts[k]
+		if known == nil || known.State != attached {
+			return nil, nil // its DEL has come meanwhile
+		}
+		entry := *known
+		entry.State, entry.At, entry.Lease, entry.For = detached, now, nil, to
+		return &entry, nil
+	})
+	return err
+}
+
 // fence notes that the interface of an attempt that was attached was removed, because its address is another's. There is
 // nothing to clear: the holder is not this attempt's. It tells whether this call has noted it.
 func (j *journal) fence(k attemptKey) (bool, error) {

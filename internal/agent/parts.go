@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/macpool/macpool/internal/links"
 	"github.com/macpool/macpool/internal/wire"
 )
 
@@ -34,6 +35,8 @@ type Parts struct {
 	Hear func(link string) (Ear, error)
 	// Announce tells the VLAN of a link once that a MAC has an address; false if that is not to be done there.
 	Announce func(link string, ip netip.Addr, mac string) (sent bool, err error)
+	// LookAtLink looks at an interface in the network namespace at a path.
+	LookAtLink func(netns, iface string) (links.State, error)
 	// RemoveLink removes the interface with the MAC from the network namespace at a path.
 	RemoveLink func(netns, iface, mac string) error
 	// Jitter returns a duration in [0, n).

@@ -29,7 +29,10 @@ var errChanged = errors.New("the claim has changed meanwhile")
 type standoff struct {
 	claim    *v1alpha1.MacClaim
 	takeover v1alpha1.Takeover
-	podThere bool // the holder is there, and has not finished
+	has      *corev1.Pod // the holder's pod, nil if it is gone
+	podThere bool        // it is there, and has not finished
+	here     bool        // it is a pod of this node
+	preempts bool        // it is to make way for this pod
 	node     binding.NodeState
 	alive    bool // its agent has reported since it was looked at last
 	silent   time.Duration
@@ -41,7 +44,7 @@ func (s *standoff) judge(after time.Duration) (reason v1alpha1.EndReason, askWir
 	c, holder := s.claim, s.claim.Status.Holder
 	held := problem.ClaimHeld.New(c.Namespace, c.Name, holder.PodName, holder.NodeName)
 	switch {
-	case s.podThere: // two pods want one identity
+	case s.podThere && !s.preempts: // two pods want one identity
 		return "", false, held
 	case s.node == binding.NodeReady:
 		return "", false, held
@@ -66,8 +69,21 @@ func (t *addition) takeOver(ctx context.Context) (*v1alpha1.MacClaim, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.preempts {
+		if s.claim, err = t.summon(ctx, s.claim); err != nil {
+			return nil, err
+		}
+	}
+	if s.here {
+		return nil, errors.Join(binding.Standing(s.claim, t.pod, s.has), errWaitForHolder)
+	}
 	reason, askWire, err := s.judge(t.times.Takeover)
-	if err != nil {
+	switch {
+	case problem.ClaimHeld.Is(err) && s.preempts: // its agent answers
+		return nil, errors.Join(binding.Standing(s.claim, t.pod, s.has), errWaitForHolder)
+	case problem.ClaimHeld.Is(err):
+		return nil, binding.Standing(s.claim, t.pod, s.has)
+	case err != nil:
 		return nil, err
 	}
 	node := s.claim.Status.Holder.NodeName
@@ -113,12 +129,12 @@ func (t *addition) faceOff(ctx context.Context) (s *standoff, err error) {
 		if changed {
 			return nil
 		}
-		if t.isHere(holder) {
-			held := problem.ClaimHeld.New(s.claim.Namespace, s.claim.Name, holder.PodName, holder.NodeName)
-			return errors.Join(held, errWaitForHolder)
-		}
-		if s.podThere, err = t.isThere(ctx, holder); err != nil || s.podThere {
+		if s.has, err = t.podOf(ctx, s.claim.Namespace, holder); err != nil {
 			return err
+		}
+		s.here, s.podThere, s.preempts = t.isHere(holder), s.has != nil && !finished(s.has), binding.MayPreempt(s.claim, t.pod, s.has)
+		if s.here || s.podThere && !s.preempts {
+			return nil
 		}
 		if s.node, err = t.stateOf(ctx, holder); err != nil || s.node == binding.NodeReady || s.node == binding.NodeFenced {
 			return err
@@ -130,16 +146,6 @@ func (t *addition) faceOff(ctx context.Context) (s *standoff, err error) {
 		err = errChanged
 	}
 	return s, err
-}
-
-// isThere tells whether the holder's pod is there and has not finished.
-func (t *addition) isThere(ctx context.Context, holder *v1alpha1.Holder) (bool, error) {
-	pod := &corev1.Pod{}
-	key := types.NamespacedName{Namespace: t.claim.Namespace, Name: holder.PodName}
-	if err := client.IgnoreNotFound(t.cluster.Get(ctx, key, pod)); err != nil {
-		return false, fmt.Errorf("reading pod %s: %w", key, err)
-	}
-	return binding.PodUID(pod) == holder.PodUID && !finished(pod), nil
 }
 
 // stateOf reads the holder's node.

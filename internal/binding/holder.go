@@ -80,7 +80,9 @@ func (b *Binder) hold(claim *v1alpha1.MacClaim, holder v1alpha1.Holder) {
 }
 
 // isFor tells whether the holder may be the next one, if a successor is waited for.
-func isFor(s *v1alpha1.Successor, holder *v1alpha1.Holder) bool { return s == nil || s.PodUID == holder.PodUID }
+func isFor(s *v1alpha1.Successor, holder *v1alpha1.Holder) bool {
+	return s == nil || s.PodUID == holder.PodUID
+}
 
 // SamePod tells whether two holders, neither of them nil, are one pod.
 func SamePod(a, b *v1alpha1.Holder) bool { return a != nil && b != nil && a.PodUID == b.PodUID }
