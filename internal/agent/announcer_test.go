@@ -50,7 +50,7 @@ func newTestAnnouncer(t *testing.T, netns string, ips ...string) (*announcer, *a
 	if _, err := j.attach(entry); err != nil {
 		t.Fatal(err)
 	}
-	return newAnnouncer(&Agent{clock: clock.RealClock{}, log: log, journal: j}, nil), &entry
+	return newAnnouncer(&Agent{clock: clock.RealClock{}, log: log, journal: j, look: links.Look}, nil), &entry
 }
 
 // announced counts what is announced.

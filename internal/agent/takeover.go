@@ -75,7 +75,11 @@ func (t *addition) takeOver(ctx context.Context) (*v1alpha1.MacClaim, error) {
 		}
 	}
 	if s.here {
-		return nil, errors.Join(binding.Standing(s.claim, t.pod, s.has), errWaitForHolder)
+		held := error(binding.Standing(s.claim, t.pod, s.has))
+		if s.preempts || binding.PodOver(s.has) {
+			held = errors.Join(held, errWaitForHolder)
+		} // else it stays, and who is told so now can do something about it
+		return nil, held
 	}
 	reason, askWire, err := s.judge(t.times.Takeover)
 	switch {
