@@ -8,7 +8,7 @@
 //
 //	MacPoolReconciler   MacPool status, all of it derived; with it, what is wrong with the networks that name the pool, and
 //	                    what the VLAN is asked
-//	PodReconciler       MacClaim (create; delete of one whose pod asks for another address), its status.holder
+//	PodReconciler       MacClaim (create; delete of one whose pod asks for another address), its status.holder and status.successor
 //	MacClaimReconciler  MacClaim status: lease, holder, conditions; delete of one whose workload is gone;
 //	                    MacLease: create, take (through binding.Binder)
 //	HolderReconciler    MacClaim status: holder (clear), condition Suspect; the annotations of a forced release

@@ -28,6 +28,11 @@
 // soon as the pod holds the claim; afterwards the link is listened to. docs/design/0009 has the races, and why the pods of
 // the cluster are no strangers.
 //
+// # Handover
+//
+// A pod that is to make way for a newer one loses its interface by a DEL that the agent makes itself (usher). And an ADD is answered when
+// no old sandbox of this node has the MAC up (outlast.go). docs/design/0011 has the races.
+//
 // # Fencing
 //
 // While a node is silent another pod may have got the address of one of its pods (docs/design/0007). An interface whose address has
