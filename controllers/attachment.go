@@ -81,18 +81,40 @@ func attachmentsOf(ctx context.Context, reader client.Reader, pod *corev1.Pod) (
 	return attachments, nil
 }
 
-// find is the name of the attachment's claim, and the claim, as the cache has it; nil if it has none.
-func (a attachment) find(ctx context.Context, cache client.Reader, pod *corev1.Pod) (types.NamespacedName, *v1alpha1.MacClaim, error) {
+// identity is whose the attachment's claim is: the pod's workload, of one whose pods are alike with the number of the claim that the pod is to
+// have. ok is false while it is not known: the pod of a DaemonSet has no node yet.
+func (a attachment) identity(ctx context.Context, cache client.Reader, pod *corev1.Pod) (w v1alpha1.Workload, ok bool, err error) {
+	w = binding.WorkloadOf(pod, a.Interface)
+	switch {
+	case w.Kind == v1alpha1.WorkloadDaemonSet:
+		return w, w.Node != "", nil
+	case !binding.Alike(w):
+		return w, true, nil
+	}
+	slots, err := slotsOf(ctx, cache, cache, pod.Namespace, w, a.Pool)
+	if err != nil {
+		return w, false, err
+	}
+	slot, ok := slots[binding.PodUID(pod)]
+	if !ok && a.Named != "" { // it has no use for a number
+		slot, ok = binding.Slot{Workload: w}, true
+		slot.Workload.Ordinal = new(int32(0))
+	}
+	return slot.Workload, ok, nil
+}
+
+// find is the name of the attachment's claim, and the claim, as the cache has it; nil if it has none. workload is its identity.
+func (a attachment) find(
+	ctx context.Context, cache client.Reader, pod *corev1.Pod, workload v1alpha1.Workload,
+) (types.NamespacedName, *v1alpha1.MacClaim, error) {
 	key := types.NamespacedName{Namespace: pod.Namespace, Name: a.Named}
 	if a.Named == "" {
-		workload := binding.WorkloadOf(pod, a.Interface)
-		var claims v1alpha1.MacClaimList
-		err := cache.List(ctx, &claims, client.InNamespace(pod.Namespace), claimsByPod.is(binding.PodName(workload)))
+		claims, err := kin(ctx, cache, pod.Namespace, workload)
 		if err != nil {
-			return key, nil, fmt.Errorf("listing the claims of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+			return key, nil, err
 		}
-		if chosen := binding.Chosen(claims.Items, workload, a.Pool); chosen != nil {
-			return client.ObjectKeyFromObject(chosen), chosen, nil
+		if chosen := binding.Chosen(claims, workload, a.Pool); chosen != nil {
+			return client.ObjectKeyFromObject(chosen), chosen.DeepCopy(), nil
 		}
 		key.Name = binding.ClaimName(workload, a.Pool)
 	}
@@ -121,12 +143,12 @@ func (a attachment) heldBy(ctx context.Context, cache client.Reader, pod *corev1
 }
 
 // claim is the claim that the attachment needs, not yet made, under the name that macpool gives to its own.
-func (a attachment) claim(pod *corev1.Pod, pool *v1alpha1.MacPool) (*v1alpha1.MacClaim, error) {
+func (a attachment) claim(pod *corev1.Pod, pool *v1alpha1.MacPool, workload v1alpha1.Workload) (*v1alpha1.MacClaim, error) {
 	wish, err := binding.ParseWish(a.Wish.IPs, a.Wish.MAC, pool)
 	if err != nil {
 		return nil, err
 	}
-	return binding.NewClaim(pod, pool, a.Interface, wish), nil
+	return binding.NewClaimOf(pod.Namespace, workload, pool, wish), nil
 }
 
 // holder is the attachment as the holder of its claim. The UID of the node is the cache's: if that has not seen the Node yet it is

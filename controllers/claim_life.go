@@ -62,18 +62,24 @@ func lifeOf(ctx context.Context, workloads, cache client.Reader, claim *v1alpha1
 	in := lifeInput{
 		Managed: true, Kind: claim.Spec.Workload.Kind, Pod: podGone, Held: claim.Status.Holder != nil, EndedAt: endedAt(claim), Now: now,
 	}
-	pod := &corev1.Pod{}
-	key := client.ObjectKey{Namespace: claim.Namespace, Name: binding.PodName(*claim.Spec.Workload)}
-	if err := workloads.Get(ctx, key, pod); err == nil {
-		in.Pod = stateOf(pod)
-	} else if !apierrors.IsNotFound(err) {
-		return life{}, fmt.Errorf("reading pod %s: %w", key, err)
+	if name := binding.PodName(*claim.Spec.Workload); name != "" {
+		pod := &corev1.Pod{}
+		key := client.ObjectKey{Namespace: claim.Namespace, Name: name}
+		if err := workloads.Get(ctx, key, pod); err == nil {
+			in.Pod = stateOf(pod)
+		} else if !apierrors.IsNotFound(err) {
+			return life{}, fmt.Errorf("reading pod %s: %w", key, err)
+		}
+	} else if needed, err := isNeeded(ctx, workloads, cache, claim); err != nil {
+		return life{}, err
+	} else if needed {
+		in.Pod = podAlive
 	}
-	var siblings v1alpha1.MacClaimList
-	if err := cache.List(ctx, &siblings, client.InNamespace(claim.Namespace), claimsByPod.is(key.Name), client.UnsafeDisableDeepCopy); err != nil {
-		return life{}, fmt.Errorf("listing the claims of pod %s: %w", key, err)
+	siblings, err := kin(ctx, cache, claim.Namespace, *claim.Spec.Workload)
+	if err != nil {
+		return life{}, err
 	}
-	in.Superseded = binding.Chosen(siblings.Items, *claim.Spec.Workload, claim.Spec.PoolRef.Name) != nil
+	in.Superseded = binding.Chosen(siblings, *claim.Spec.Workload, claim.Spec.PoolRef.Name) != nil
 	if in.Kind == v1alpha1.WorkloadStatefulSet {
 		set := &metav1.PartialObjectMetadata{}
 		set.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("StatefulSet"))

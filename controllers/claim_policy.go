@@ -62,7 +62,8 @@ type life struct {
 //  3. a claim in whose place a person has made another has ended, and is removed when retain has passed;
 //  4. a claim whose pod is alive lives, whatever has become of the pod's owner;
 //  5. a claim of a StatefulSet lives while the set exists, scaled down or not;
-//  6. any other has ended too.
+//  6. any other has ended too: of a workload whose pods are alike, one that no pod holds or waits for; it is not asked whether the
+//     workload is there, since it needs as many claims as it has pods.
 func judgeLife(in lifeInput) life {
 	switch {
 	case !in.Managed, in.Held:
@@ -74,9 +75,6 @@ func judgeLife(in lifeInput) life {
 		if in.SetExists {
 			return life{}
 		}
-	case in.Kind != v1alpha1.WorkloadPod:
-		// A kind that a later release knows.
-		return life{}
 	}
 	if in.EndedAt.IsZero() {
 		return life{Ended: true, Superseded: in.Superseded, Remove: in.Retain <= 0, Left: in.Retain}

@@ -28,7 +28,7 @@ import (
 const claimWorkers = 16
 
 func (r *MacClaimReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if err := register(ctx, mgr, claimsByPod, claimsBySet); err != nil {
+	if err := register(ctx, mgr, claimsByPod, claimsByFamily, claimsBySet); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
@@ -36,6 +36,7 @@ func (r *MacClaimReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Mana
 		For(&v1alpha1.MacClaim{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: claimChanged})).
 		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(r.besides),
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }})).
+		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(r.alike), builder.WithPredicates(predicate.Funcs{UpdateFunc: holderChanged})).
 		WatchesRawSource(synced{r.Feed}).
 		WatchesRawSource(source.Channel(r.Wake, &handler.TypedEnqueueRequestForObject[*v1alpha1.MacClaim]{})).
 		Watches(&corev1.Pod{}, r.ends.noting(r.ofPod, v1alpha1.WorkloadPod),
@@ -71,7 +72,39 @@ func podFinishedNow(e event.UpdateEvent) bool {
 
 // ofPod are the claims of the workload whose pod it is.
 func (r *MacClaimReconciler) ofPod(ctx context.Context, pod client.Object) []reconcile.Request {
-	return claimsIn(ctx, r.Client, client.InNamespace(pod.GetNamespace()), claimsByPod.is(pod.GetName()))
+	requests := claimsIn(ctx, r.Client, client.InNamespace(pod.GetNamespace()), claimsByPod.is(pod.GetName()))
+	if p, ok := pod.(*corev1.Pod); ok && selectsNetworks(p) {
+		if w := binding.WorkloadOf(p, ""); binding.PodName(w) == "" {
+			requests = append(requests, claimsIn(ctx, r.Client, client.InNamespace(p.Namespace), claimsByFamily.is(binding.FamilyOf(w)))...)
+		}
+	}
+	return requests
+}
+
+// holderChanged leaves out what changes nothing about which claims of a workload are held.
+func holderChanged(e event.UpdateEvent) bool {
+	from, ok := e.ObjectOld.(*v1alpha1.MacClaim)
+	to, isClaim := e.ObjectNew.(*v1alpha1.MacClaim)
+	return !ok || !isClaim || !binding.SamePod(from.Status.Holder, to.Status.Holder) && (from.Status.Holder != nil || to.Status.Holder != nil)
+}
+
+// alike are the claims without holder beside one whose pods are alike: which of them are needed depends on who holds it.
+func (r *MacClaimReconciler) alike(ctx context.Context, object client.Object) []reconcile.Request {
+	claim, ok := object.(*v1alpha1.MacClaim)
+	if !ok || claim.Spec.Workload == nil || !binding.Alike(*claim.Spec.Workload) {
+		return nil
+	}
+	claims, err := kin(ctx, r.Client, claim.Namespace, *claim.Spec.Workload)
+	if err != nil {
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range claims {
+		if claims[i].Status.Holder == nil && claims[i].Name != claim.Name {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&claims[i])})
+		}
+	}
+	return requests
 }
 
 // ofSet are the claims of a StatefulSet.
@@ -85,7 +118,10 @@ func (r *MacClaimReconciler) besides(ctx context.Context, object client.Object) 
 	if !ok || claim.Spec.Workload == nil || binding.IsManaged(claim) {
 		return nil
 	}
-	return claimsIn(ctx, r.Client, client.InNamespace(claim.Namespace), claimsByPod.is(binding.PodName(*claim.Spec.Workload)))
+	if name := binding.PodName(*claim.Spec.Workload); name != "" {
+		return claimsIn(ctx, r.Client, client.InNamespace(claim.Namespace), claimsByPod.is(name))
+	}
+	return claimsIn(ctx, r.Client, client.InNamespace(claim.Namespace), claimsByFamily.is(binding.FamilyOf(*claim.Spec.Workload)))
 }
 
 // waitingIn are the claims of a namespace that have no lease.

@@ -28,10 +28,17 @@ type fieldIndex struct {
 var (
 	// claimsByPod : claims -> the name of their workload's pod.
 	claimsByPod = indexOf("pod", func(c *v1alpha1.MacClaim) []string {
-		if c.Spec.Workload == nil {
+		if c.Spec.Workload == nil || binding.PodName(*c.Spec.Workload) == "" {
 			return nil
 		}
 		return []string{binding.PodName(*c.Spec.Workload)}
+	})
+	// claimsByFamily : claims of workloads whose pods have no certain names -> the workload.
+	claimsByFamily = indexOf("family", func(c *v1alpha1.MacClaim) []string {
+		if c.Spec.Workload == nil || binding.PodName(*c.Spec.Workload) != "" {
+			return nil
+		}
+		return []string{binding.FamilyOf(*c.Spec.Workload)}
 	})
 	// claimsBySet : claims -> the name of their StatefulSet.
 	claimsBySet = indexOf("statefulset", func(c *v1alpha1.MacClaim) []string {

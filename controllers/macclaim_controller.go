@@ -155,7 +155,7 @@ func (r *MacClaimReconciler) bind(ctx context.Context, claim *v1alpha1.MacClaim)
 // holder is the holder that a claim can be given along with its lease: its workload's pod, if that is scheduled and asks
 // for this claim. Later, and for claims of people, the PodReconciler sets it.
 func (r *MacClaimReconciler) holder(ctx context.Context, claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool) (*v1alpha1.Holder, error) {
-	if claim.Spec.Workload == nil {
+	if claim.Spec.Workload == nil || binding.PodName(*claim.Spec.Workload) == "" {
 		return nil, nil
 	}
 	pod := &corev1.Pod{}
@@ -174,7 +174,8 @@ func (r *MacClaimReconciler) holder(ctx context.Context, claim *v1alpha1.MacClai
 		if a.Err != nil {
 			continue
 		}
-		if key, _, err := a.find(ctx, r.Client, pod); err != nil || key.Name != claim.Name {
+		workload := binding.WorkloadOf(pod, a.Interface)
+		if key, _, err := a.find(ctx, r.Client, pod, workload); err != nil || key.Name != claim.Name {
 			if err != nil {
 				return nil, err
 			}
@@ -183,7 +184,7 @@ func (r *MacClaimReconciler) holder(ctx context.Context, claim *v1alpha1.MacClai
 		if other, err := a.heldBy(ctx, r.Client, pod); other != nil || err != nil {
 			return nil, err // it was made under a running pod, whose next one gets it
 		}
-		if want, err := a.claim(pod, pool); err == nil && binding.Serves(claim, want) == nil {
+		if want, err := a.claim(pod, pool, workload); err == nil && binding.Serves(claim, want) == nil {
 			return a.holder(ctx, r.Client, pod)
 		}
 	}

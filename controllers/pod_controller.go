@@ -132,7 +132,11 @@ func (r *PodReconciler) claimFor(ctx context.Context, pod *corev1.Pod, a attachm
 		// It was granted once. What is written into the annotation since is read by nobody.
 		return held, err
 	}
-	key, claim, err := a.find(ctx, r.Client, pod)
+	workload, known, err := a.identity(ctx, r.Client, pod)
+	if err != nil || !known {
+		return nil, err
+	}
+	key, claim, err := a.find(ctx, r.Client, pod, workload)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +146,7 @@ func (r *PodReconciler) claimFor(ctx context.Context, pod *corev1.Pod, a attachm
 	} else if err != nil {
 		return nil, fmt.Errorf("reading pool %s: %w", a.Pool, err)
 	}
-	want, err := a.claim(pod, pool)
+	want, err := a.claim(pod, pool, workload)
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +203,8 @@ func (r *PodReconciler) hold(ctx context.Context, pod *corev1.Pod, a attachment,
 	}
 	_, err = r.Binder.SetHolder(ctx, claim, *holder)
 	switch {
+	case problem.ClaimHeld.Is(err) && a.Named == "" && binding.Alike(binding.WorkloadOf(pod, a.Interface)):
+		return retryRace, nil // another pod of the workload was faster: there is another claim for this one
 	case problem.ClaimHeld.Is(err):
 		return r.standOff(ctx, pod, claim, *holder)
 	case problem.ClaimPromised.Is(err):

@@ -66,6 +66,9 @@ func (r *PodReconciler) ofClaim(ctx context.Context, object client.Object) []rec
 		return append(r.podsOf(ctx, podsByClaim.is(claim.Name), client.InNamespace(claim.Namespace)),
 			r.podsOfPool(ctx, claim.Spec.PoolRef.Name, client.InNamespace(claim.Namespace))...)
 	}
+	if binding.PodName(*claim.Spec.Workload) == "" {
+		return append(r.ofKin(ctx, claim), r.podsOf(ctx, podsByClaim.is(claim.Name), client.InNamespace(claim.Namespace))...)
+	}
 	key := types.NamespacedName{Namespace: claim.Namespace, Name: binding.PodName(*claim.Spec.Workload)}
 	requests := []reconcile.Request{{NamespacedName: key}}
 	return append(requests, r.podsOf(ctx, podsByClaim.is(claim.Name), client.InNamespace(claim.Namespace))...)

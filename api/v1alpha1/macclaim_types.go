@@ -82,7 +82,8 @@ type PoolRef struct {
 	Name string `json:"name,omitempty"`
 }
 
-// WorkloadKind is a kind of workload whose pods keep their addresses, or Pod for a pod that stands for itself.
+// WorkloadKind is a kind of workload whose pods keep their addresses, or Pod for a pod that stands for itself. Any kind of controller may be one:
+// its claims are numbered then, and each of its pods gets the lowest that is free.
 //
 // +kubebuilder:validation:MaxLength=63
 type WorkloadKind string
@@ -93,15 +94,20 @@ const (
 
 	// WorkloadStatefulSet is one ordinal of a StatefulSet.
 	WorkloadStatefulSet WorkloadKind = "StatefulSet"
+
+	// WorkloadDaemonSet is a DaemonSet's pod on one node.
+	WorkloadDaemonSet WorkloadKind = "DaemonSet"
 )
 
 // Workload is the stable identity that an address belongs to.
 //
-// +kubebuilder:validation:XValidation:rule="self.kind in ['StatefulSet', 'Pod']",message="kind must be StatefulSet or Pod: a claim for another kind is named by its pods"
-// +kubebuilder:validation:XValidation:rule="self.kind != 'StatefulSet' || has(self.ordinal)",message="ordinal must be set for a StatefulSet: a claim is for one of its replicas"
-// +kubebuilder:validation:XValidation:rule="self.kind != 'Pod' || !has(self.ordinal)",message="ordinal must not be set for a Pod"
+// +kubebuilder:validation:XValidation:rule="self.kind != 'Job' && self.kind != 'CronJob'",message="kind must not be Job or CronJob: a claim for one is named by its pods"
+// +kubebuilder:validation:XValidation:rule="self.kind in ['Pod', 'DaemonSet', 'Job', 'CronJob'] || has(self.ordinal)",message="ordinal must be set: a claim is for one of the workload's replicas"
+// +kubebuilder:validation:XValidation:rule="!(self.kind in ['Pod', 'DaemonSet']) || !has(self.ordinal)",message="ordinal must not be set for a Pod or a DaemonSet"
+// +kubebuilder:validation:XValidation:rule="(self.kind == 'DaemonSet') == has(self.node)",message="node must be set for a DaemonSet, and for nothing else"
 type Workload struct {
-	// kind is the kind of the workload: StatefulSet or Pod.
+	// kind is the kind of the workload: StatefulSet, Deployment, DaemonSet, any other kind of controller of pods but Job and CronJob, or Pod.
+	// The pods of a ReplicaSet that is a Deployment's are the Deployment's.
 	//
 	// +required
 	// +kubebuilder:validation:MinLength=1
@@ -114,11 +120,18 @@ type Workload struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 
-	// ordinal tells the replicas of a StatefulSet apart.
+	// ordinal tells the replicas apart: that of a StatefulSet's pod; of other kinds the number of the claim, from 0 on.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Ordinal *int32 `json:"ordinal,omitempty"`
+
+	// node is the node of a DaemonSet's pod.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Node string `json:"node,omitempty"`
 
 	// interface is the pod's interface that the address is for, such as net1.
 	//

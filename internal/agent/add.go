@@ -28,6 +28,8 @@ type addition struct {
 	// turn out to be another, of a person's claim for the workload; asked: the API was asked for one.
 	claim        agentapi.ClaimRef
 	named, asked bool
+	// slot is the workload with the number of its claim, if its pods are alike and it was chosen here.
+	slot *v1alpha1.Workload
 	// seen: the claim was read live. mine: this ADD made the pod its holder, or tried to.
 	seen, mine bool
 	// waitUntil ends the wait for what another pod of this node still has. outlasted: an old interface was waited for.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
@@ -33,9 +34,18 @@ func (t *addition) name(ctx context.Context) error {
 	return nil
 }
 
-// ownName is how macpool calls a claim that it makes for the interface.
+// ownName is how macpool calls a claim that it makes for the interface; of a workload whose pods are alike the first, until it is known
+// which one it is.
 func (t *addition) ownName() string {
-	return binding.ClaimName(binding.WorkloadOf(t.pod, t.req.Interface), t.pool.Name)
+	return t.want().Name
+}
+
+// want is the claim that macpool makes for the interface.
+func (t *addition) want() *v1alpha1.MacClaim {
+	if t.slot == nil {
+		return binding.NewClaim(t.pod, t.pool, t.req.Interface, t.wish)
+	}
+	return binding.NewClaimOf(t.pod.Namespace, *t.slot, t.pool, t.wish)
 }
 
 // follow takes the claim that the manager has made the interface hold, if that is another one than it was taken for: one that a person
@@ -72,17 +82,20 @@ func (t *addition) rename(ctx context.Context) error {
 	if t.named || t.asked {
 		return nil
 	}
-	want := binding.NewClaim(t.pod, t.pool, t.req.Interface, t.wish)
 	name := ""
 	err := t.live(ctx, func(ctx context.Context) (err error) {
-		name, err = t.holders.ClaimOfPerson(ctx, want)
+		if family := binding.WorkloadOf(t.pod, t.req.Interface); binding.Alike(family) {
+			name, err = t.choose(ctx, family)
+			return err
+		}
+		name, err = t.holders.ClaimOfPerson(ctx, t.want())
 		return err
 	})
 	switch {
 	case err != nil:
 		return fmt.Errorf("looking for a claim of the workload: %w", err)
 	case name == "":
-		name = want.Name
+		name = t.want().Name
 	}
 	t.asked = true
 	if name == t.claim.Name {
@@ -92,9 +105,52 @@ func (t *addition) rename(ctx context.Context) error {
 	return errRenamed
 }
 
+// choose finds which of the claims of a workload whose pods are alike is the pod's: the one that it holds or was the last to hold, else the
+// lowest that is free. One that another pod was the last to hold is not free while that one lives: its sandbox is being made anew.
+// Nobody here knows which pods elsewhere wait; of two that choose the same one becomes its holder, and the other chooses again.
+func (t *addition) choose(ctx context.Context, family v1alpha1.Workload) (string, error) {
+	var claims v1alpha1.MacClaimList
+	if err := t.cluster.List(ctx, &claims, client.InNamespace(t.pod.Namespace)); err != nil {
+		return "", fmt.Errorf("listing the claims of namespace %s: %w", t.pod.Namespace, err)
+	}
+	me := types.UID(t.req.Pod.UID)
+	var waiting []types.UID
+	for i := range claims.Items {
+		c := &claims.Items[i]
+		if c.Spec.PoolRef.Name != t.pool.Name || c.Spec.Workload == nil || c.Spec.Workload.Ordinal == nil {
+			continue
+		}
+		free := *c.Spec.Workload
+		if free.Ordinal = nil; free != family {
+			continue
+		}
+		if h := c.Status.Holder; h != nil && h.PodUID == me {
+			t.slot = c.Spec.Workload
+			return c.Name, nil
+		}
+		past := c.Status.PreviousHolders
+		if c.Status.Holder != nil || len(past) == 0 || past[0].PodUID == me {
+			continue
+		}
+		last, err := t.podOf(ctx, c.Namespace, &v1alpha1.Holder{PodName: past[0].PodName, PodUID: past[0].PodUID})
+		if err != nil {
+			return "", err
+		}
+		if !binding.PodOver(last) {
+			waiting = append(waiting, past[0].PodUID)
+		}
+	}
+	slot := binding.Assign(claims.Items, family, t.pool.Name, append(waiting, me))[me]
+	t.slot = &slot.Workload
+	if slot.Claim != nil {
+		return slot.Claim.Name, nil
+	}
+	return "", nil
+}
+
 // findClaim is the pod's claim, live. Only one that nobody else has named is made if it is not there.
 func (t *addition) findClaim(ctx context.Context) (*v1alpha1.MacClaim, error) {
-	want := binding.NewClaim(t.pod, t.pool, t.req.Interface, t.wish)
+	want := t.want()
 	if !t.named && want.Name == t.claim.Name {
 		return t.holders.EnsureClaim(ctx, want)
 	}

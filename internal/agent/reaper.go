@@ -22,6 +22,9 @@ import (
 //     was attached, or its ADD was cut off.
 //  2. A container that the journal calls attached, whose netns is gone, and whose pod is gone or has finished: its DEL was
 //     lost (M29, F20).
+//  3. A claim's holder that no container of the journal belongs to, and whose pod has its interface attached by another claim of the same
+//     workload: manager and agent chose at the same time, each another one. It is judged under the claim's lock, at one look: the
+//     journal is this agent's own, and no ADD of the claim decides anything meanwhile.
 //
 // A pod is gone when the API, asked live, knows no pod of the name with the UID. It is asked twice, some time apart and the
 // second time under the claim's lock: a pod that is there at either time keeps what it has (R-G2, R-G3).
@@ -60,6 +63,7 @@ func (r *reaper) look(ctx context.Context) {
 		r.log.Error(err, "Looking for holders that are left over did not succeed")
 		return
 	}
+	r.dropSurplus(ctx)
 	now := r.clock.Now()
 	still := map[suspect]time.Time{}
 	for _, s := range suspects {
@@ -140,6 +144,58 @@ func (r *reaper) suspects(ctx context.Context) ([]suspect, error) {
 		}
 	}
 	return all, nil
+}
+
+// dropSurplus ends holds of case 3.
+func (r *reaper) dropSurplus(ctx context.Context) {
+	var claims v1alpha1.MacClaimList
+	if err := r.cluster.cache.List(ctx, &claims); err != nil {
+		return // suspects has said so
+	}
+	for i := range claims.Items {
+		c := &claims.Items[i]
+		if holder := c.Status.Holder; holder == nil || c.Spec.Workload == nil || !binding.Alike(*c.Spec.Workload) || !r.isHere(holder) || !r.isSurplus(c) {
+			continue
+		}
+		if err := r.dropOne(ctx, c); err != nil {
+			r.log.V(1).Info("A hold that nothing needs was not ended", "claim", client.ObjectKeyFromObject(c), "error", err.Error())
+		}
+	}
+}
+
+func (r *reaper) dropOne(ctx context.Context, c *v1alpha1.MacClaim) error {
+	ctx, cancel := context.WithTimeout(ctx, clearTimeout)
+	defer cancel()
+	ref := agentapi.ClaimRef{Namespace: c.Namespace, Name: c.Name}
+	unlock, err := r.locks.Lock(ctx, ref)
+	if err != nil {
+		return fmt.Errorf("waiting for claim %s: %w", claimKey(ref), err)
+	}
+	defer unlock()
+	if !r.isSurplus(c) {
+		return nil
+	}
+	holder := c.Status.Holder
+	r.log.Info("A pod held two claims for one interface, the one that it does not use is being cleared", "claim", ref, "pod", holder.PodName)
+	pod := agentapi.Pod{Namespace: c.Namespace, Name: holder.PodName, UID: string(holder.PodUID)}
+	err = r.journal.abandon(reapedAttempt(ref, pod, holder.Generation))
+	r.clears.kick()
+	return err
+}
+
+// isSurplus tells whether the holder's interface is attached by another claim, and by this one it never was.
+func (r *reaper) isSurplus(c *v1alpha1.MacClaim) bool {
+	holder := c.Status.Holder
+	ref := agentapi.ClaimRef{Namespace: c.Namespace, Name: c.Name}
+	if r.known(ref, string(holder.PodUID)) {
+		return false
+	}
+	for _, entry := range r.journal.in(attached) {
+		if entry.Pod.UID == string(holder.PodUID) && entry.Interface == holder.Interface && entry.Pool == c.Spec.PoolRef.Name && entry.Claim != ref {
+			return true
+		}
+	}
+	return false
 }
 
 // known tells whether the journal has a container of the holder that is attached, or whose clear is pending.

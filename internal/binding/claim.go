@@ -21,11 +21,21 @@ import (
 // NewClaim is the claim for an interface of a pod, not yet created. It has no ownerReference: it must outlive the pod, and a
 // restored backup would let a dangling one delete it (R-B2). It has no finalizer either: nothing of ours must be there for it to
 // go (docs/design/0006).
+//
+// Of a workload whose pods are alike it is the first; NewClaimOf makes that of a certain number.
 func NewClaim(pod *corev1.Pod, pool *v1alpha1.MacPool, iface string, wish Wish) *v1alpha1.MacClaim {
 	workload := WorkloadOf(pod, iface)
+	if Alike(workload) {
+		workload.Ordinal = new(int32(0))
+	}
+	return NewClaimOf(pod.Namespace, workload, pool, wish)
+}
+
+// NewClaimOf is the claim of a workload, not yet created.
+func NewClaimOf(namespace string, workload v1alpha1.Workload, pool *v1alpha1.MacPool, wish Wish) *v1alpha1.MacClaim {
 	claim := &v1alpha1.MacClaim{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: pod.Namespace,
+			Namespace: namespace,
 			Name:      ClaimName(workload, pool.Name),
 			Labels:    map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy},
 		},
@@ -74,7 +84,8 @@ func Serves(claim, want *v1alpha1.MacClaim) error {
 		return problem.ClaimDeleting.New(claim.Namespace, claim.Name)
 	case claim.Spec.PoolRef != want.Spec.PoolRef:
 		return problem.OtherPool.New(claim.Namespace, claim.Name, claim.Spec.PoolRef.Name, want.Spec.PoolRef.Name)
-	case claim.Spec.Workload != nil && !equality.Semantic.DeepEqual(claim.Spec.Workload, want.Spec.Workload):
+	case claim.Spec.Workload != nil && !equality.Semantic.DeepEqual(claim.Spec.Workload, want.Spec.Workload) &&
+		(!Alike(*want.Spec.Workload) || !isOf(claim.Spec.Workload, *want.Spec.Workload)):
 		return problem.NotOurClaim.New(claim.Namespace, claim.Name, describe(claim.Spec.Workload), describe(want.Spec.Workload))
 	}
 	wish, err := wishOf(want)
@@ -124,7 +135,8 @@ func describe(w *v1alpha1.Workload) string {
 	if w == nil {
 		return "nobody in particular"
 	}
-	return fmt.Sprintf("interface %s of %s %s", w.Interface, w.Kind, PodName(*w))
+	subject, _ := Subject(*w)
+	return fmt.Sprintf("interface %s of %s %s", w.Interface, w.Kind, subject)
 }
 
 // isRefusal tells whether the API server has said no for good: the write was not made, and would not be made now either.

@@ -35,7 +35,9 @@ func PodUID(pod *corev1.Pod) types.UID {
 	return pod.UID
 }
 
-// WorkloadOf is the stable identity behind an interface of a pod: the ordinal of its StatefulSet, else the pod itself.
+// WorkloadOf is the stable identity behind an interface of a pod: the ordinal of its StatefulSet, the node of its DaemonSet, empty while it
+// is not known; of a Job's pod, and one without a controller, the pod itself. Else it is the controller, for a ReplicaSet its Deployment, without
+// the number that tells its claims apart: see Assign.
 func WorkloadOf(pod *corev1.Pod, iface string) v1alpha1.Workload {
 	if owner := metav1.GetControllerOf(pod); owner != nil &&
 		owner.Kind == "StatefulSet" && strings.HasPrefix(owner.APIVersion, appsv1.GroupName+"/") {
@@ -46,12 +48,23 @@ func WorkloadOf(pod *corev1.Pod, iface string) v1alpha1.Workload {
 			}
 		}
 	}
-	return v1alpha1.Workload{Kind: v1alpha1.WorkloadPod, Name: pod.Name, Interface: iface}
+	owner := OwnerOf(pod)
+	switch kind := v1alpha1.WorkloadKind(owner.Kind); kind {
+	case v1alpha1.WorkloadPod, v1alpha1.WorkloadStatefulSet, "Job":
+		return v1alpha1.Workload{Kind: v1alpha1.WorkloadPod, Name: pod.Name, Interface: iface}
+	case v1alpha1.WorkloadDaemonSet:
+		return v1alpha1.Workload{Kind: kind, Name: owner.Name, Node: pod.Spec.NodeName, Interface: iface}
+	default:
+		return v1alpha1.Workload{Kind: kind, Name: owner.Name, Interface: iface}
+	}
 }
 
-// PodName is the name of the workload's pod.
+// PodName is the name of the workload's pod; "" if it has no certain one.
 func PodName(w v1alpha1.Workload) string {
-	if w.Ordinal != nil {
+	switch {
+	case Alike(w), w.Kind == v1alpha1.WorkloadDaemonSet:
+		return ""
+	case w.Ordinal != nil:
 		return w.Name + "-" + strconv.Itoa(int(*w.Ordinal))
 	}
 	return w.Name
@@ -63,19 +76,52 @@ var plainLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 // maxClaimName is the longest name of a Kubernetes object.
 const maxClaimName = 253
 
+// Subject is what the claims of a workload are named after: db-0, web.deployment-1, probe.daemonset-node-1. plain: no other workload's
+// is the same.
+func Subject(w v1alpha1.Workload) (subject string, plain bool) {
+	kind := strings.ToLower(string(w.Kind))
+	switch {
+	case w.Kind == v1alpha1.WorkloadDaemonSet:
+		return w.Name + "." + kind + "-" + w.Node, plainLabel.MatchString(w.Name) && plainLabel.MatchString(w.Node)
+	case Alike(w):
+		n := int32(0)
+		if w.Ordinal != nil {
+			n = *w.Ordinal
+		}
+		return w.Name + "." + kind + "-" + strconv.Itoa(int(n)), plainLabel.MatchString(w.Name) && plainLabel.MatchString(kind)
+	default:
+		return PodName(w), plainLabel.MatchString(PodName(w))
+	}
+}
+
 // ClaimName is the name of the claim of a workload's interface in a pool: db-0.iot.net1. A workload or interface whose
 // name has characters or a length that would make it ambiguous or invalid gets a hash instead.
 func ClaimName(w v1alpha1.Workload, pool string) string {
-	name := PodName(w) + "." + pool + "." + w.Interface
-	if plainLabel.MatchString(PodName(w)) && plainLabel.MatchString(w.Interface) && len(name) <= maxClaimName {
+	subject, plain := Subject(w)
+	name := subject + "." + pool + "." + w.Interface
+	if plain && plainLabel.MatchString(w.Interface) && len(name) <= maxClaimName {
 		return name
 	}
-	sum := sha256.Sum256([]byte(PodName(w) + "\x00" + pool + "\x00" + w.Interface))
-	readable := strings.Trim(notPlain.ReplaceAllString(strings.ToLower(PodName(w)), "-"), "-")
+	sum := sha256.Sum256([]byte(subject + "\x00" + pool + "\x00" + w.Interface))
+	readable := strings.Trim(notPlain.ReplaceAllString(strings.ToLower(subject), "-"), "-")
 	if len(readable) > 63 {
 		readable = strings.TrimRight(readable[:63], "-")
 	}
 	return readable + "." + pool + ".x" + hex.EncodeToString(sum[:8])
+}
+
+// MayBeOf tells whether a claim of this name may be one of the workload's, whatever its number.
+func MayBeOf(claim string, w v1alpha1.Workload, pool string) bool {
+	if !Alike(w) {
+		return ClaimName(w, pool) == claim
+	}
+	subject, plain := Subject(w)
+	subject = strings.TrimSuffix(subject, "0")
+	if plain && strings.HasPrefix(claim, subject) && strings.HasSuffix(claim, "."+pool+"."+w.Interface) {
+		return true
+	}
+	readable := strings.Trim(notPlain.ReplaceAllString(strings.ToLower(subject), "-"), "-")
+	return strings.HasPrefix(claim, readable[:min(len(readable), 63)]) && strings.Contains(claim, "."+pool+".x")
 }
 
 var notPlain = regexp.MustCompile(`[^a-z0-9]+`)

@@ -25,16 +25,21 @@ func TestWorkloadOf(t *testing.T) {
 		owners []metav1.OwnerReference
 		want   v1alpha1.Workload
 	}{
-		"bare pod":                 {"db-0", nil, v1alpha1.Workload{Kind: "Pod", Name: "db-0", Interface: "net1"}},
-		"StatefulSet":              {"db-12", owner("apps/v1", "StatefulSet", "db"), v1alpha1.Workload{Kind: "StatefulSet", Name: "db", Ordinal: new(int32(12)), Interface: "net1"}},
-		"another StatefulSet":      {"db-0", owner("apps.example.com/v1", "StatefulSet", "db"), v1alpha1.Workload{Kind: "Pod", Name: "db-0", Interface: "net1"}},
-		"no ordinal in the name":   {"db-x", owner("apps/v1", "StatefulSet", "db"), v1alpha1.Workload{Kind: "Pod", Name: "db-x", Interface: "net1"}},
-		"ReplicaSet":               {"web-5f-x", owner("apps/v1", "ReplicaSet", "web-5f"), v1alpha1.Workload{Kind: "Pod", Name: "web-5f-x", Interface: "net1"}},
-		"owner, but no controller": {"db-0", []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db"}}, v1alpha1.Workload{Kind: "Pod", Name: "db-0", Interface: "net1"}},
+		"bare pod":                  {"db-0", nil, v1alpha1.Workload{Kind: "Pod", Name: "db-0", Interface: "net1"}},
+		"StatefulSet":               {"db-12", owner("apps/v1", "StatefulSet", "db"), v1alpha1.Workload{Kind: "StatefulSet", Name: "db", Ordinal: new(int32(12)), Interface: "net1"}},
+		"another StatefulSet":       {"db-0", owner("apps.example.com/v1", "StatefulSet", "db"), v1alpha1.Workload{Kind: "Pod", Name: "db-0", Interface: "net1"}},
+		"no ordinal in the name":    {"db-x", owner("apps/v1", "StatefulSet", "db"), v1alpha1.Workload{Kind: "Pod", Name: "db-x", Interface: "net1"}},
+		"ReplicaSet":                {"web-5f-x", owner("apps/v1", "ReplicaSet", "web-5f"), v1alpha1.Workload{Kind: "ReplicaSet", Name: "web-5f", Interface: "net1"}},
+		"a Deployment's":            {"web-77-x", owner("apps/v1", "ReplicaSet", "web-77"), v1alpha1.Workload{Kind: "Deployment", Name: "web", Interface: "net1"}},
+		"DaemonSet":                 {"probe-x", owner("apps/v1", "DaemonSet", "probe"), v1alpha1.Workload{Kind: "DaemonSet", Name: "probe", Node: "node-1", Interface: "net1"}},
+		"Job":                       {"dump-x", owner("batch/v1", "Job", "dump"), v1alpha1.Workload{Kind: "Pod", Name: "dump-x", Interface: "net1"}},
+		"a controller of one's own": {"vm-x", owner("kubevirt.io/v1", "VirtualMachineInstance", "vm"), v1alpha1.Workload{Kind: "VirtualMachineInstance", Name: "vm", Interface: "net1"}},
+		"owner, but no controller":  {"db-0", []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db"}}, v1alpha1.Workload{Kind: "Pod", Name: "db-0", Interface: "net1"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: tt.pod, OwnerReferences: tt.owners}}
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: tt.pod, OwnerReferences: tt.owners, Labels: map[string]string{binding.LabelTemplateHash: "77"}}}
+			pod.Spec.NodeName = "node-1"
 			if diff := cmp.Diff(tt.want, binding.WorkloadOf(pod, "net1")); diff != "" {
 				t.Errorf("WorkloadOf (-want +got):\n%s", diff)
 			}
