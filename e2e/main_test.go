@@ -31,6 +31,7 @@ const (
 	vlanTwoClusters
 	vlanDeletedNode
 	vlanTakeover
+	vlanOldSandbox
 	vlanEnd
 )
 
