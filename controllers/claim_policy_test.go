@@ -36,7 +36,9 @@ func TestJudgeLife(t *testing.T) {
 		"6 a while":                   {lifeInput{Managed: true, Kind: set, Retain: time.Hour, EndedAt: now.Add(-time.Minute)}, life{Ended: true, Left: 59 * time.Minute}},
 		"6 over":                      {lifeInput{Managed: true, Kind: set, Retain: time.Hour, EndedAt: now.Add(-time.Hour)}, life{Ended: true, Remove: true}},
 		"6 not retained":              {lifeInput{Managed: true, Kind: set}, life{Ended: true, Remove: true}},
-		"a kind of later":             {lifeInput{Managed: true, Kind: "VirtualMachine"}, life{}},
+		"4 of a Deployment, needed":   {lifeInput{Managed: true, Kind: "Deployment", Pod: podAlive, EndedAt: now.Add(-time.Hour)}, life{}},
+		"6 of a Deployment, surplus":  {lifeInput{Managed: true, Kind: "Deployment", Retain: time.Hour, EndedAt: now.Add(-time.Minute)}, life{Ended: true, Left: 59 * time.Minute}},
+		"6 of a DaemonSet":            {lifeInput{Managed: true, Kind: "DaemonSet", Retain: time.Hour, EndedAt: now.Add(-time.Hour)}, life{Ended: true, Remove: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.in.Now = now

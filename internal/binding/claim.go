@@ -85,7 +85,7 @@ func Serves(claim, want *v1alpha1.MacClaim) error {
 	case claim.Spec.PoolRef != want.Spec.PoolRef:
 		return problem.OtherPool.New(claim.Namespace, claim.Name, claim.Spec.PoolRef.Name, want.Spec.PoolRef.Name)
 	case claim.Spec.Workload != nil && !equality.Semantic.DeepEqual(claim.Spec.Workload, want.Spec.Workload) &&
-		(!Alike(*want.Spec.Workload) || !isOf(claim.Spec.Workload, *want.Spec.Workload)):
+		(want.Spec.Workload == nil || !Alike(*want.Spec.Workload) || !isOf(claim.Spec.Workload, *want.Spec.Workload)):
 		return problem.NotOurClaim.New(claim.Namespace, claim.Name, describe(claim.Spec.Workload), describe(want.Spec.Workload))
 	}
 	wish, err := wishOf(want)
