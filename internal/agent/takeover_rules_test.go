@@ -39,6 +39,10 @@ func TestTakeoverRules(t *testing.T) {
 		"deleted, silent for less than 40 s":     {s: standoff{node: binding.NodeDeleted, silent: time.Second, takeover: probe}, wantKind: problem.TakeoverTooSoon},
 		"deleted, silent for 40 s":               {s: standoff{node: binding.NodeDeleted, silent: 40 * time.Second, takeover: probe}, want: v1alpha1.EndTakenOver, wantAsk: true},
 		"deleted, silent for 40 s, Immediate":    {s: standoff{node: binding.NodeDeleted, silent: 40 * time.Second, takeover: immediate}, want: v1alpha1.EndTakenOver},
+		"the pod is there, Preempt, ready":       {s: standoff{podThere: true, preempts: true, node: binding.NodeReady, silent: time.Hour}, wantKind: problem.ClaimHeld},
+		"the pod is there, Preempt, just silent": {s: standoff{podThere: true, preempts: true, node: binding.NodeSilent, takeover: probe}, wantKind: problem.TakeoverTooSoon},
+		"the pod is there, Preempt, silent":      {s: standoff{podThere: true, preempts: true, node: binding.NodeSilent, silent: 40 * time.Second, takeover: probe}, want: v1alpha1.EndTakenOver, wantAsk: true},
+		"the pod is there, Preempt, Strict":      {s: standoff{podThere: true, preempts: true, node: binding.NodeSilent, silent: time.Hour, takeover: strict}, wantKind: problem.TakeoverForbidden},
 		"the pod is there, its node was deleted": {s: standoff{podThere: true, node: binding.NodeDeleted, silent: time.Hour}, wantKind: problem.ClaimHeld},
 	}
 	for name, tt := range tests {
