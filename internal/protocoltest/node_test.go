@@ -21,6 +21,7 @@ import (
 
 	"github.com/macpool/macpool/internal/agent"
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/links"
 	"github.com/macpool/macpool/internal/wire"
 )
 
@@ -208,6 +209,10 @@ func (n *node) startAgent() {
 		Jitter:     func(d time.Duration) time.Duration { return d / 2 },
 		Ask: func(ctx context.Context, _ string, q wire.Query) (string, error) {
 			return n.askVLAN(ctx, q)
+		},
+		LookAtLink: func(netns, iface string) (links.State, error) {
+			id, _ := strings.CutPrefix(netns, "/var/run/netns/")
+			return n.world.truth.look(id, iface), nil
 		},
 		RemoveLink: func(netns, iface, mac string) error {
 			if a.dead.Load() {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/links"
 )
 
 // link is an interface that can send frames.
@@ -156,6 +157,16 @@ func (t *truth) gone(s *sandbox, why string) {
 	defer t.mu.Unlock()
 	s.alive = false
 	t.downLocked(s, why)
+}
+
+// look is what the kernel says of an interface.
+func (t *truth) look(id, iface string) links.State {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := t.links[id]; l != nil && l.sandbox.iface == iface {
+		return links.State{MAC: l.mac, Up: true}
+	}
+	return links.State{}
 }
 
 // fenced is a link that the agent removes. It must have lost its address.
