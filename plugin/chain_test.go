@@ -9,14 +9,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/containernetworking/cni/libcni"
 	cnitypes "github.com/containernetworking/cni/pkg/types"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
-	"github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
 
 	"github.com/macpool/macpool/internal/agentapi"
@@ -192,28 +190,6 @@ func TestCheckNamesTheMissingEntry(t *testing.T) {
 	err := n.check(t, list, p)
 	if err == nil || !strings.Contains(err.Error(), problem.ChainedEntryMissing.Code) {
 		t.Errorf("got %v", err)
-	}
-}
-
-// No frame of the pod leaves with another MAC than the leased one, from its first on, which announces it.
-func TestFirstFrame(t *testing.T) {
-	n, p := newNode(t, newAgent(t, leaseOf(ip4(), agentapi.IP{Address: netip.MustParsePrefix("fd00:50::8/64")}))), newPod(t, "c1")
-	parent := macOf(t, n.ns, "eth0.50")
-	next := n.capture(t)
-	if _, err := n.add(t, network(t, listOf("1.0.0", "{"+macvlanMain+","+poolIPAM+"}", chainedMain)), p); err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]bool{}
-	gomega.NewWithT(t).Eventually(func() map[string]bool {
-		for mac := next(); mac != ""; mac = next() {
-			seen[mac] = true
-		}
-		return seen
-	}, 20*time.Second, 20*time.Millisecond).Should(gomega.HaveKey(testMAC))
-	delete(seen, parent)
-	delete(seen, testMAC)
-	if len(seen) != 0 {
-		t.Errorf("there were frames of %v", seen)
 	}
 }
 

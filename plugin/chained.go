@@ -34,37 +34,37 @@ func (p *Plugin) addChained(ctx context.Context, args *skel.CmdArgs, c *conf) er
 }
 
 // check compares four tellings of one attachment, which must agree: the agent's lease, the link, and the MAC and the
-// addresses of the result that the runtime has kept. It changes nothing.
-func (p *Plugin) check(ctx context.Context, args *skel.CmdArgs, c *conf, as role) error {
+// addresses of the result that the runtime has kept. It changes nothing, and returns the MAC.
+func (p *Plugin) check(ctx context.Context, args *skel.CmdArgs, c *conf, as role) (net.HardwareAddr, error) {
 	var iface *types100.Interface
 	if as == chained || c.prev != nil {
 		var err error
 		if iface, err = c.sandboxInterface(args.IfName); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	lease, err := p.askLease(ctx, request(agentapi.Check, args, c))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	mac, err := verifyLink(args, lease, true)
 	if err != nil || iface == nil {
-		return err
+		return mac, err
 	}
 	if kept, err := net.ParseMAC(iface.Mac); err != nil || kept.String() != mac.String() {
 		if as == ipam {
-			return problem.ChainedEntryMissing.New(c.Name)
+			return nil, problem.ChainedEntryMissing.New(c.Name)
 		}
-		return problem.LinkDiffers.New(args.IfName, "MAC "+iface.Mac+" in the result of its network", "MAC "+mac.String())
+		return nil, problem.LinkDiffers.New(args.IfName, "MAC "+iface.Mac+" in the result of its network", "MAC "+mac.String())
 	}
 	var kept []netip.Prefix
 	for _, ip := range c.prev.IPs {
 		kept = append(kept, prefixOf(&ip.Address))
 	}
 	if ip, ok := firstMissing(lease, kept); ok {
-		return problem.LinkDiffers.New(args.IfName, describe(kept)+" in the result of its network", ip.String())
+		return nil, problem.LinkDiffers.New(args.IfName, describe(kept)+" in the result of its network", ip.String())
 	}
-	return nil
+	return mac, nil
 }
 
 // verifyLink compares the pod's link with the lease, and returns the MAC that both have.

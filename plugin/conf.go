@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	cnitypes "github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
@@ -27,6 +28,10 @@ const (
 	ipam role = iota
 	// chained: an entry of the list, after the main plugin.
 	chained
+	// wrapper: the plugin of the network, which runs its delegate.
+	wrapper
+	// inner: the ipam of a delegate. The wrapper, which runs it, has the lease.
+	inner
 )
 
 // conf is what macpool reads of its input.
@@ -34,6 +39,7 @@ type conf struct {
 	CNIVersion string          `json:"cniVersion"`
 	Name       string          `json:"name"`
 	Type       string          `json:"type"`
+	Pool       string          `json:"pool"`
 	IPAM       ipamBlock       `json:"ipam"`
 	Delegate   json.RawMessage `json:"delegate"`
 
@@ -58,6 +64,9 @@ type ipamBlock struct {
 	Pool   string            `json:"pool"`
 	Routes []*cnitypes.Route `json:"routes"`
 	DNS    cnitypes.DNS      `json:"dns"`
+	// Wrapped is what the wrapper writes into its delegate's block. Who writes it into a network's gets nothing by it: without the
+	// wrapper's lease there are no addresses.
+	Wrapped bool `json:"wrapped"`
 }
 
 type wish struct {
@@ -78,10 +87,8 @@ func parseConf(data []byte) (*conf, error) {
 	if err := json.Unmarshal(data, c); err != nil {
 		return nil, badJSON(err)
 	}
-	for _, r := range c.IPAM.Routes {
-		if r == nil {
-			return nil, problem.BadConfig.New("ipam.routes has an empty element")
-		}
+	if slices.Contains(c.IPAM.Routes, nil) {
+		return nil, problem.BadConfig.New("ipam.routes has an empty element")
 	}
 	if c.PrevResult == nil {
 		return c, nil
@@ -105,16 +112,24 @@ func skimConf(data []byte) *conf {
 		Name json.RawMessage `json:"name"`
 		Type json.RawMessage `json:"type"`
 		IPAM json.RawMessage `json:"ipam"`
+
+		CNIVersion json.RawMessage `json:"cniVersion"`
+		Pool       json.RawMessage `json:"pool"`
+		Delegate   json.RawMessage `json:"delegate"`
 	}
 	var block struct {
-		Pool json.RawMessage `json:"pool"`
+		Pool    json.RawMessage `json:"pool"`
+		Wrapped json.RawMessage `json:"wrapped"`
 	}
 	_ = json.Unmarshal(data, &parts)
 	_ = json.Unmarshal(parts.IPAM, &block)
-	c := &conf{raw: data}
+	c := &conf{raw: data, Delegate: parts.Delegate}
 	_ = json.Unmarshal(parts.Name, &c.Name)
 	_ = json.Unmarshal(parts.Type, &c.Type)
+	_ = json.Unmarshal(parts.CNIVersion, &c.CNIVersion)
+	_ = json.Unmarshal(parts.Pool, &c.Pool)
 	_ = json.Unmarshal(block.Pool, &c.IPAM.Pool)
+	_ = json.Unmarshal(block.Wrapped, &c.IPAM.Wrapped)
 	return c
 }
 
@@ -128,20 +143,39 @@ func badJSON(err error) error {
 
 func (c *conf) role() (role, error) {
 	switch {
+	case c.Type != Type && c.IPAM.Type == Type && c.IPAM.Wrapped:
+		return inner, nil
 	case c.Type != Type && c.IPAM.Type == Type:
 		return ipam, nil
 	case c.Type != Type:
 		return 0, problem.UnknownRole.New(fmt.Sprintf("neither type nor ipam.type of network %q is %s", c.Name, Type))
+	case c.IPAM.Type != "" && len(c.Delegate) != 0:
+		return 0, problem.UnknownRole.New(fmt.Sprintf("network %q has an ipam block beside the delegate; name the pool there", c.Name)).
+			WithFix(`Write "type": "macpool", "pool": "NAME", "delegate": {...}.`)
 	case c.IPAM.Type != "":
 		return 0, problem.UnknownRole.New(fmt.Sprintf("the chained entry of network %q has an ipam block, which belongs to the plugin that makes the interface", c.Name))
 	case len(c.Delegate) != 0:
-		return 0, problem.UnknownRole.New(fmt.Sprintf("network %q asks it to delegate, which it does not do", c.Name))
+		return wrapper, nil
 	default:
 		return chained, nil
 	}
 }
 
-func (c *conf) noPool() error { return problem.NoPoolNamed.New(c.Name) }
+func (c *conf) noPool() error {
+	e := problem.NoPoolNamed.New(c.Name)
+	if len(c.Delegate) != 0 {
+		return e.WithFix(`Write "pool": "NAME" beside the delegate.`)
+	}
+	return e
+}
+
+// pool is where the role has it: in the ipam block, or beside the delegate.
+func (c *conf) pool() string {
+	if c.Type == Type {
+		return c.Pool
+	}
+	return c.IPAM.Pool
+}
 
 // wish is what the pod asks for: the runtime's word counts before the annotation's, and that before the environment's,
 // addresses and MAC each for itself. Multus writes one wish into several of them.

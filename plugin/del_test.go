@@ -100,7 +100,7 @@ func TestChainedDelDoesNothing(t *testing.T) {
 	sandbox := attached(t)
 	a := newAgent(t, nil)
 	p, _ := newPlugin(a)
-	for _, conf := range []string{chainedConf(prevResult(testMAC)), `{"name":"n","type":"macpool"}`, `{"name":"n","type":"macpool","delegate":{}}`} {
+	for _, conf := range []string{chainedConf(prevResult(testMAC)), `{"name":"n","type":"macpool"}`} {
 		if err := p.Del(t.Context(), cmdArgs(sandbox, conf)); err != nil {
 			t.Error(err)
 		}

@@ -109,7 +109,7 @@ func request(command agentapi.Command, args *skel.CmdArgs, c *conf) *agentapi.Re
 		NetNS:       args.Netns,
 		Interface:   args.IfName,
 		Network:     c.Name,
-		Pool:        c.IPAM.Pool,
+		Pool:        c.pool(),
 		Pod:         parseArgs(args.Args).pod,
 	}
 }

@@ -62,6 +62,12 @@ func openLink(args *skel.CmdArgs) (*podLink, error) {
 	return l, nil
 }
 
+// isAbsent tells whether openLink has found the namespace, and no interface of the name there.
+func isAbsent(err error) bool {
+	var unknown netlink.LinkNotFoundError
+	return errors.As(err, &unknown)
+}
+
 // ownNetNS tells whether CNI_NETNS is the namespace that the plugin itself runs in, the node's, where no interface is the
 // pod's to touch. Runtimes of virtual machines may say that they mean it.
 func ownNetNS(args *skel.CmdArgs) bool {
@@ -149,6 +155,16 @@ func (l *podLink) verify(lease *agentapi.Lease, mac net.HardwareAddr, addresses 
 		return problem.LinkDiffers.New(l.name, describe(has), ip.String())
 	}
 	return nil
+}
+
+// isUpIn tells whether the interface is there, and up.
+func isUpIn(args *skel.CmdArgs) bool {
+	l, err := openLink(args)
+	if err != nil {
+		return false
+	}
+	defer l.close()
+	return l.link.Attrs().Flags&net.FlagUp != 0
 }
 
 // setDown sets the link down, if it is there. From then on the MAC is free on the parent, although the main plugin removes

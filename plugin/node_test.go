@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -32,7 +31,7 @@ type node struct {
 func newNode(t *testing.T, a *agentDouble) *node {
 	t.Helper()
 	n := &node{ns: netnstest.New(t)}
-	path := []string{filepath.Dir(pluginBinary), reference(t)}
+	path := []string{filepath.Dir(pluginBinary), reference(t), doublePath(t)}
 	n.cni = libcni.NewCNIConfigWithCacheDir(path, t.TempDir(), &runner{
 		DefaultExec: invoke.DefaultExec{RawExec: &invoke.RawExec{Stderr: os.Stderr}}, env: a.env(),
 	})
@@ -110,8 +109,8 @@ func (n *node) del(t *testing.T, list *libcni.NetworkConfigList, p *pod) error {
 	return n.ns.Do(func(ns.NetNS) error { return n.cni.DelNetworkList(t.Context(), list, p.runtime) })
 }
 
-// capture is what passes the wire from now on: the source MAC of the next frame, and "" when none waits.
-func (n *node) capture(t *testing.T) (next func() string) {
+// capture is what passes the wire from now on: the next frame, and nil when none waits.
+func (n *node) capture(t *testing.T) (next func() []byte) {
 	t.Helper()
 	fd := -1
 	netnstest.Do(t, n.ns, func() error {
@@ -128,18 +127,18 @@ func (n *node) capture(t *testing.T) (next func() string) {
 	})
 	t.Cleanup(func() { _ = unix.Close(fd) })
 	frame := make([]byte, 2048)
-	return func() string {
+	return func() []byte {
 		for {
 			size, from, err := unix.Recvfrom(fd, frame, 0)
 			if errors.Is(err, unix.EAGAIN) {
-				return ""
+				return nil
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
 			// The wire's own frames come back to the socket too.
 			if sender, ok := from.(*unix.SockaddrLinklayer); ok && sender.Pkttype != unix.PACKET_OUTGOING && size >= 14 {
-				return net.HardwareAddr(frame[6:12]).String()
+				return frame[:size]
 			}
 		}
 	}

@@ -3,9 +3,10 @@
 // Package plugin is the CNI plugin macpool. It parses what the runtime says, asks the agent of the node, touches the pod's
 // link, and prints the result. It decides nothing about addresses and holds no credential.
 //
-// Two roles are told apart by the input. As the IPAM plugin of macvlan or bridge it leases and sets the MAC on the link
+// Its roles are told apart by the input. As the IPAM plugin of macvlan or bridge it leases and sets the MAC on the link
 // while that is still down, so that no frame ever leaves with another. As the last entry of the plugins it verifies the link
-// and writes the true MAC into the result, which an IPAM plugin cannot do.
+// and writes the true MAC into the result, which an IPAM plugin cannot do. As the plugin of the network it leases, and then runs
+// another plugin, its delegate, with the MAC; it is that one's IPAM plugin too, and gives it the addresses of the lease.
 package plugin
 
 import (
@@ -40,7 +41,8 @@ func New() *Plugin {
 	return &Plugin{Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr}
 }
 
-// Add leases an address for the link (IPAM), or corrects the result of the plugins before (chained).
+// Add leases an address for the link (IPAM), corrects the result of the plugins before (chained), or leases and has the link made
+// (wrapper).
 func (p *Plugin) Add(ctx context.Context, args *skel.CmdArgs) error {
 	ctx, cancel := context.WithTimeout(ctx, agentapi.AddTimeout)
 	defer cancel()
@@ -52,10 +54,16 @@ func (p *Plugin) Add(ctx context.Context, args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	if as == chained {
+	switch as {
+	case chained:
 		return p.addChained(ctx, args, c)
+	case wrapper:
+		return p.addWrapper(ctx, args, c)
+	case inner:
+		return p.addInner(ctx, args, c)
+	default:
+		return p.addIPAM(ctx, args, c)
 	}
-	return p.addIPAM(ctx, args, c)
 }
 
 // Check compares the link, the lease and the result that the runtime has kept.
@@ -70,18 +78,31 @@ func (p *Plugin) Check(ctx context.Context, args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	return p.check(ctx, args, c, as)
+	switch as {
+	case inner:
+		return nil // the wrapper checks
+	case wrapper:
+		return p.checkWrapper(ctx, args, c)
+	default:
+		_, err := p.check(ctx, args, c, as)
+		return err
+	}
 }
 
 // Del gives the lease of the container's interface back. All that it needs is the container id: the rest of the input may
 // be wrong or gone by now.
 func (p *Plugin) Del(ctx context.Context, args *skel.CmdArgs) error {
 	c := skimConf(args.StdinData)
-	// The lease ends with the IPAM call of the same container; here there is nothing to undo.
-	if c.Type == Type {
-		return nil
+	switch {
+	case c.Type == Type && len(c.Delegate) != 0:
+		return p.delWrapper(ctx, args, c)
+	case c.Type == Type:
+		return nil // the lease ends with the IPAM call of the same container
+	case c.IPAM.Wrapped:
+		return nil // the lease ends when the wrapper has seen the delegate's DEL
+	default:
+		return p.delIPAM(ctx, args, c)
 	}
-	return p.delIPAM(ctx, args, c)
 }
 
 // GC tells the agent which attachments the runtime calls valid.
@@ -92,14 +113,18 @@ func (p *Plugin) GC(ctx context.Context, args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.role(); err != nil {
+	as, err := c.role()
+	if err != nil || as == inner {
 		return err
 	}
-	req := agentapi.Request{Command: agentapi.GC, Network: c.Name, Pool: c.IPAM.Pool}
+	req := agentapi.Request{Command: agentapi.GC, Network: c.Name, Pool: c.pool()}
 	for _, a := range c.ValidAttachments {
 		req.Valid = append(req.Valid, agentapi.Attachment{ContainerID: a.ContainerID, Interface: a.IfName})
 	}
 	_, err = p.ask(ctx, &req)
+	if as == wrapper {
+		return errors.Join(err, p.forward(ctx, "GC", args, c, ""))
+	}
 	return err
 }
 
@@ -112,13 +137,16 @@ func (p *Plugin) Status(ctx context.Context, args *skel.CmdArgs) error {
 		return err
 	}
 	as, err := c.role()
-	if err != nil {
+	if err != nil || as == inner {
 		return err
 	}
-	if as == ipam && c.IPAM.Pool == "" {
+	if as != chained && c.pool() == "" {
 		return c.noPool()
 	}
-	_, err = p.ask(ctx, &agentapi.Request{Command: agentapi.Status, Network: c.Name, Pool: c.IPAM.Pool})
+	_, err = p.ask(ctx, &agentapi.Request{Command: agentapi.Status, Network: c.Name, Pool: c.pool()})
+	if err == nil && as == wrapper {
+		err = p.forward(ctx, "STATUS", args, c, "")
+	}
 	return unavailable(err)
 }
 

@@ -76,6 +76,18 @@ func firstMissing(lease *agentapi.Lease, has []netip.Prefix) (netip.Prefix, bool
 	return netip.Prefix{}, false
 }
 
+func isLeased(lease *agentapi.Lease, ip netip.Prefix) bool {
+	return slices.Contains(leasedIPs(lease), ip)
+}
+
+func leasedIPs(lease *agentapi.Lease) []netip.Prefix {
+	var ips []netip.Prefix
+	for _, ip := range lease.IPs {
+		ips = append(ips, ip.Address)
+	}
+	return ips
+}
+
 func describe(ips []netip.Prefix) string {
 	if len(ips) == 0 {
 		return "no address"

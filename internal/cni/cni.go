@@ -56,3 +56,24 @@ func Refusal(plugin string, config []byte) (string, error) {
 	}
 	return "", nil
 }
+
+// undelegable are plugins that make no interface with a MAC that they are told -> why.
+var undelegable = map[string]string{
+	"ipvlan": SharesMAC,
+	"ptp":    "it takes no MAC, and makes its interface after it has asked for the addresses",
+}
+
+// DelegateRefusal is Refusal for a plugin that macpool runs, with the MAC. Plugins that are not known are not refused: what they make is
+// compared with the lease.
+func DelegateRefusal(plugin string, config []byte) (string, error) {
+	if why, ok := undelegable[plugin]; ok {
+		return why, nil
+	}
+	if plugin == "bridge" {
+		return "", nil // it makes its interface with the MAC, and its macspoofchk knows that one
+	}
+	if _, ok := unsupported[plugin]; ok {
+		return "", nil
+	}
+	return Refusal(plugin, config)
+}

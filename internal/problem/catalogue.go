@@ -222,7 +222,7 @@ var (
 		Code: "MP305", Reason: "NoPoolNamed", CNI: CNIConfig,
 		Sentence:    "the network %q names no pool",
 		Fix:         `Write "ipam": {"type": "macpool", "pool": "NAME"}.`,
-		Explanation: "Which pool a network uses stands in its ipam block.",
+		Explanation: "Which pool a network uses stands in its ipam block, or beside its delegate.",
 	})
 	OtherPool = add(&Kind{
 		Code: "MP306", Reason: "OtherPool", CNI: 306,
@@ -267,13 +267,13 @@ var (
 		Code: "MP403", Reason: "UnknownRole", CNI: CNIConfig,
 		Sentence:    "macpool is named where it cannot work: %s",
 		Fix:         `Name it as "ipam": {"type": "macpool", "pool": "NAME"} inside macvlan or bridge, and as the last entry {"type": "macpool"} of the plugins.`,
-		Explanation: "The plugin has two roles, IPAM and chained, told apart by its input.",
+		Explanation: "The plugin has three roles, told apart by its input: IPAM and chained, or wrapper, where it is the network's plugin and another one is its delegate (docs/wrapper.md).",
 	})
 	UnsupportedMain = add(&Kind{
 		Code: "MP404", Reason: "UnsupportedMain", CNI: CNIConfig,
 		Sentence:    "%s cannot carry a leased MAC: %s",
-		Fix:         "Use macvlan in bridge mode, or bridge without macspoofchk.",
-		Explanation: "ipvlan, ptp, sriov and ovs give the MAC no chance to be set before the interface is up or do not keep it, macvlan passthru would change the parent's own, and bridge's macspoofchk takes down the MAC before macpool is asked.",
+		Fix:         "Use macvlan in bridge mode, or bridge without macspoofchk. sriov, ovs and macspoofchk work in the wrapper form, where macpool runs the plugin: docs/wrapper.md.",
+		Explanation: "ipvlan, ptp, sriov and ovs give the MAC no chance to be set before the interface is up or do not keep it, macvlan passthru would change the parent's own, and bridge's macspoofchk takes down the MAC before macpool is asked. In the wrapper form the MAC is known before the interface is made, and only ipvlan, ptp and passthru remain.",
 	})
 	ChainedEntryMissing = add(&Kind{
 		Code: "MP405", Reason: "ChainedEntryMissing", CNI: 405,

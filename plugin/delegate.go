@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/containernetworking/cni/pkg/invoke"
+	"github.com/containernetworking/cni/pkg/skel"
+	cnitypes "github.com/containernetworking/cni/pkg/types"
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/cni/pkg/version"
+
+	"github.com/macpool/macpool/internal/problem"
+)
+
+// object is a JSON object of which only some keys are read.
+type object map[string]json.RawMessage
+
+// delegate is the plugin that the wrapper runs.
+type delegate struct {
+	kind string
+	conf object
+	ipam object
+	raw  []byte
+	// block is what macpool reads of the delegate's ipam.
+	block ipamBlock
+}
+
+// delegate reads the delegate's configuration.
+func (c *conf) delegate() (*delegate, error) {
+	bad := func(format string, args ...any) error {
+		return problem.BadDelegate.New(c.Name, fmt.Sprintf(format, args...))
+	}
+	d := &delegate{raw: c.Delegate}
+	if err := json.Unmarshal(c.Delegate, &d.conf); err != nil || d.conf == nil {
+		return nil, bad("it is no JSON object")
+	}
+	if json.Unmarshal(d.conf["type"], &d.kind) != nil || d.kind == "" {
+		return nil, bad("it names no type")
+	}
+	if d.kind == Type || d.kind != filepath.Base(d.kind) {
+		return nil, bad("its type is %s", d.kind)
+	}
+	if block := d.conf["ipam"]; block != nil {
+		if err := json.Unmarshal(block, &d.ipam); err != nil {
+			return nil, bad("its ipam block is no JSON object")
+		}
+		if err := json.Unmarshal(block, &d.block); err != nil {
+			return nil, badJSON(err)
+		}
+	}
+	switch {
+	case d.block.Type != "" && d.block.Type != Type:
+		return nil, bad("its ipam is %s, and its addresses are those of the lease", d.block.Type)
+	case d.block.Pool != "" && d.block.Pool != c.Pool:
+		return nil, bad("its ipam block names pool %s, and the network pool %s", d.block.Pool, c.Pool)
+	case slices.Contains(d.block.Routes, nil):
+		return nil, bad("its ipam.routes has an empty element")
+	}
+	return d, nil
+}
+
+// handedDown are keys of the wrapper's entry that are meant for the plugin that makes the interface: Multus puts the device of an SR-IOV
+// network there, libcni what is kept and valid.
+var handedDown = []string{"deviceID", "pciBusID", "prevResult", "cni.dev/valid-attachments", "cni.dev/attachments"}
+
+// stdin is the delegate's input, with the MAC, if that is known, in all places where main plugins look for one. Those where the pod's own
+// wish stands are emptied: the lease is the answer to it. Its ipam is macpool itself: no other IPAM plugin need be on the node, and the
+// addresses are known to the agent, whom it asks for them.
+func (d *delegate) stdin(c *conf, verb, mac string) ([]byte, error) {
+	var top object
+	if err := json.Unmarshal(c.raw, &top); err != nil {
+		return nil, badJSON(err)
+	}
+	conf := maps.Clone(d.conf)
+	for _, key := range handedDown {
+		if value, ok := top[key]; ok && conf[key] == nil {
+			conf[key] = value
+		}
+	}
+	if verb == "ADD" {
+		delete(conf, "prevResult") // it begins the network
+	}
+	runtime := objectOf(top["runtimeConfig"])
+	delete(runtime, "ips")
+	delete(runtime, "mac")
+	if mac != "" {
+		runtime["mac"] = text(mac)
+	}
+	if len(runtime) != 0 {
+		conf["runtimeConfig"] = encode(runtime)
+	}
+	args := objectOf(conf["args"])
+	maps.Copy(args, objectOf(top["args"]))
+	if own := objectOf(args["cni"]); len(own) != 0 {
+		for _, wish := range []string{"ips", "mac", "claim"} {
+			delete(own, wish)
+		}
+		args["cni"] = encode(own)
+	}
+	if len(args) != 0 {
+		conf["args"] = encode(args)
+	}
+	block := maps.Clone(d.ipam)
+	if block == nil {
+		block = object{}
+	}
+	block["type"], block["pool"], block["wrapped"] = text(Type), text(c.Pool), json.RawMessage("true")
+	conf["ipam"], conf["cniVersion"], conf["name"] = encode(block), text(c.CNIVersion), text(c.Name)
+	return json.Marshal(conf)
+}
+
+// objectOf is never nil.
+func objectOf(raw json.RawMessage) object {
+	var o object
+	if json.Unmarshal(raw, &o) != nil || o == nil {
+		return object{}
+	}
+	return o
+}
+
+func encode(o object) json.RawMessage {
+	raw, err := json.Marshal(o)
+	if err != nil { // its parts were JSON when they were read
+		return json.RawMessage("{}")
+	}
+	return raw
+}
+
+func text(s string) json.RawMessage {
+	raw, err := json.Marshal(s)
+	if err != nil { // no string is refused
+		return json.RawMessage(`""`)
+	}
+	return raw
+}
+
+// argsWith is CNI_ARGS with the MAC in place of what the pod asked for.
+func argsWith(cniArgs, mac string) string {
+	var pairs []string
+	for pair := range strings.SplitSeq(cniArgs, ";") {
+		if key, _, _ := strings.Cut(pair, "="); pair != "" && key != "MAC" && key != "IP" {
+			pairs = append(pairs, pair)
+		}
+	}
+	return strings.Join(append(pairs, "MAC="+mac), ";")
+}
+
+// find looks for the delegate where the runtime looks for plugins.
+func (d *delegate) find(args *skel.CmdArgs, network string) (string, error) {
+	path, err := invoke.FindInPath(d.kind, filepath.SplitList(args.Path))
+	if err != nil {
+		return "", problem.DelegateMissing.New(d.kind, network, args.Path).WithCause(err)
+	}
+	return path, nil
+}
+
+// run runs the delegate. mac is that of the lease, "" if it is not known.
+func (p *Plugin) run(ctx context.Context, verb string, args *skel.CmdArgs, c *conf, d *delegate, mac string) (*types100.Result, error) {
+	path, err := d.find(args, c.Name)
+	if err != nil {
+		return nil, err
+	}
+	stdin, err := d.stdin(c, verb, mac)
+	if err != nil {
+		return nil, err
+	}
+	env := &invoke.Args{
+		Command: verb, ContainerID: args.ContainerID, NetNS: args.Netns, IfName: args.IfName, Path: args.Path, PluginArgsStr: args.Args,
+	}
+	if mac != "" {
+		env.PluginArgsStr = argsWith(args.Args, mac)
+	}
+	exec := &invoke.DefaultExec{RawExec: &invoke.RawExec{Stderr: p.Stderr}, PluginDecoder: version.PluginDecoder{}}
+	failed := func(err error) error { return delegateFailed(verb, d.kind, c.Name, err) }
+	if verb != "ADD" {
+		if err := invoke.ExecPluginWithoutResult(ctx, path, stdin, env, exec); err != nil {
+			return nil, failed(err)
+		}
+		return nil, nil //nolint:nilnil // only ADD has a result
+	}
+	result, err := invoke.ExecPluginWithResult(ctx, path, stdin, env, exec)
+	if err != nil {
+		return nil, failed(err)
+	}
+	converted, err := types100.NewResultFromResult(result)
+	if err != nil {
+		return nil, failed(err)
+	}
+	return converted, nil
+}
+
+// delegateFailed says what the delegate has said, with its code if that tells the runtime what to do.
+func delegateFailed(verb, kind, network string, err error) error {
+	said := problem.DelegateFailed.New(verb, kind, network, err.Error()).WithCause(err)
+	var e *cnitypes.Error
+	if !errors.As(err, &e) {
+		return said
+	}
+	said.Message = fmt.Sprintf(problem.DelegateFailed.Sentence, verb, kind, network, strings.TrimSpace(e.Msg+" "+e.Details))
+	const limited = problem.CNIUnavailable + 1
+	switch e.Code {
+	case problem.CNITryAgain, problem.CNIUnavailable, limited:
+		worded := *saying(said)
+		worded.CNI = e.Code
+		return &worded
+	default:
+		return said
+	}
+}
+
+// forward runs the delegate for a verb that has no result.
+func (p *Plugin) forward(ctx context.Context, verb string, args *skel.CmdArgs, c *conf, mac string) error {
+	d, err := c.delegate()
+	if err != nil {
+		return err
+	}
+	_, err = p.run(ctx, verb, args, c, d, mac)
+	return err
+}
