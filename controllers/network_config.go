@@ -14,11 +14,11 @@ import (
 
 // network is what macpool reads of a NetworkAttachmentDefinition.
 type network struct {
-	// Ours: a plugin of the network names macpool as its ipam. The rest means something only then.
+	// Ours: a plugin of the network names macpool as its ipam, or is macpool and has a delegate. The rest means something only then.
 	Ours bool
-	// Pool is the MacPool that the ipam block names, empty if it names none.
+	// Pool is the MacPool that the ipam block names, or that stands beside the delegate, empty if none does.
 	Pool string
-	// Chained: a macpool entry follows the plugin that names it as ipam.
+	// Chained: a macpool entry follows the plugin that names it as ipam. A wrapper needs none.
 	Chained bool
 
 	// claim is the claim that the network's author names for all pods that select it.
@@ -45,9 +45,12 @@ type pluginConf struct {
 	MAC          json.RawMessage `json:"mac"`
 	PodMACPrefix json.RawMessage `json:"podMACPrefix"`
 	Delegate     json.RawMessage `json:"delegate"`
+	Pool         json.RawMessage `json:"pool"`
 
 	// raw is all of it.
 	raw json.RawMessage
+	// delegated: the plugin is one that macpool runs.
+	delegated bool
 }
 
 // kind is the CNI type of the plugin.
@@ -55,6 +58,30 @@ func (p pluginConf) kind() string { return read[string](p.Type) }
 
 // ipam is the CNI type of the plugin's IPAM, empty if it has none.
 func (p pluginConf) ipam() string { return read[struct{ Type string }](p.IPAM).Type }
+
+// wraps tells whether the plugin is macpool, and runs another one that makes the interface.
+func (p pluginConf) wraps() bool { return p.kind() == cni.Type && len(p.Delegate) != 0 }
+
+// leases tells whether the interface that the plugin makes, or has made, gets a lease.
+func (p pluginConf) leases() bool { return p.wraps() || p.kind() != cni.Type && p.ipam() == cni.Type }
+
+// main is the plugin that makes the interface: itself, or its delegate.
+func (p pluginConf) main() pluginConf {
+	if !p.wraps() {
+		return p
+	}
+	main := read[pluginConf](p.Delegate)
+	main.raw, main.delegated = p.Delegate, true
+	return main
+}
+
+// pool is the pool that the plugin names, where its form has it.
+func (p pluginConf) pool() string {
+	if p.wraps() {
+		return read[string](p.Pool)
+	}
+	return read[struct{ Pool string }](p.IPAM).Pool
+}
 
 // wish is what the network's author asks for in the plugin's args.
 func (p pluginConf) wish() wishText { return read[struct{ CNI wishText }](p.Args).CNI }
@@ -116,16 +143,16 @@ func networkOf(nad *nadv1.NetworkAttachmentDefinition) (network, *problem.Error)
 	return conf.network(), trouble
 }
 
-// network is what the first plugin makes of it that names macpool as its ipam.
+// network is what the first plugin makes of it whose interface gets a lease.
 func (c netConf) network() network {
 	var n network
 	for _, p := range c.plugins {
 		switch {
 		case n.Ours:
 			n.Chained = n.Chained || p.kind() == cni.Type
-		case p.ipam() == cni.Type:
-			n.Ours = true
-			n.Pool = read[struct{ Pool string }](p.IPAM).Pool
+		case p.leases():
+			n.Ours, n.Chained = true, p.wraps()
+			n.Pool = p.pool()
 			n.args, n.claim = p.wish(), p.claim()
 			capabilities := read[map[string]bool](p.Capabilities)
 			n.ipsCapability, n.macCapability = capabilities["ips"], capabilities["mac"]

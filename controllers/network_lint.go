@@ -59,12 +59,12 @@ func lint(nad *nadv1.NetworkAttachmentDefinition, pool *v1alpha1.MacPool) []*pro
 	return problems
 }
 
-// mains are the plugins that have macpool as their ipam.
+// mains are the plugins that make interfaces with a lease.
 func (l linter) mains() []pluginConf {
 	var mains []pluginConf
 	for _, p := range l.conf.plugins {
-		if p.ipam() == cni.Type {
-			mains = append(mains, p)
+		if p.leases() {
+			mains = append(mains, p.main())
 		}
 	}
 	return mains
@@ -76,11 +76,14 @@ func (l linter) misplaced() *problem.Error {
 	for _, p := range l.conf.plugins {
 		switch {
 		case p.kind() != cni.Type:
-			follows = follows || p.ipam() == cni.Type
+			follows = follows || p.leases()
+		case p.wraps():
+			if wrong := l.badDelegate(p); wrong != nil {
+				return wrong
+			}
+			follows = true
 		case p.ipam() != "":
 			return problem.UnknownRole.New(fmt.Sprintf("the chained entry of network %s has an ipam block, which belongs to the plugin that makes the interface", l.name))
-		case len(p.Delegate) != 0:
-			return problem.UnknownRole.New(fmt.Sprintf("network %s asks it to delegate, which it does not do", l.name))
 		case !follows:
 			return problem.UnknownRole.New(fmt.Sprintf("the chained entry of network %s follows no plugin that has macpool as its ipam", l.name))
 		}
@@ -88,11 +91,38 @@ func (l linter) misplaced() *problem.Error {
 	return nil
 }
 
+// badDelegate is what the plugin refuses of a delegate before it looks at what is in it.
+func (l linter) badDelegate(p pluginConf) *problem.Error {
+	main := p.main()
+	named := read[struct{ Pool string }](main.IPAM).Pool
+	switch {
+	case p.ipam() != "":
+		return problem.UnknownRole.New(fmt.Sprintf("network %s has an ipam block beside the delegate; name the pool there", l.name)).
+			WithFix(`Write "type": "macpool", "pool": "NAME", "delegate": {...}.`)
+	case read[map[string]json.RawMessage](p.Delegate) == nil:
+		return problem.BadDelegate.New(l.name, "it is no JSON object")
+	case main.kind() == "":
+		return problem.BadDelegate.New(l.name, "it names no type")
+	case main.kind() == cni.Type:
+		return problem.BadDelegate.New(l.name, "its type is "+cni.Type)
+	case main.ipam() != "" && main.ipam() != cni.Type:
+		return problem.BadDelegate.New(l.name, fmt.Sprintf("its ipam is %s, and its addresses are those of the lease", short(main.ipam())))
+	case named != "" && named != p.pool():
+		return problem.BadDelegate.New(l.name, fmt.Sprintf("its ipam block names pool %s, and the network pool %s", short(named), short(p.pool())))
+	default:
+		return nil
+	}
+}
+
 func (l linter) noPool() *problem.Error {
 	if l.Pool != "" {
 		return nil
 	}
-	return problem.NoPoolNamed.New(l.name)
+	missing := problem.NoPoolNamed.New(l.name)
+	if slices.ContainsFunc(l.conf.plugins, pluginConf.wraps) {
+		return missing.WithFix(`Write "pool": "NAME" beside the delegate.`)
+	}
+	return missing
 }
 
 func (l linter) unknownPool() *problem.Error {
@@ -121,7 +151,11 @@ func (l linter) version() *problem.Error {
 
 func (l linter) unsupported() *problem.Error {
 	for _, p := range l.mains() {
-		why, err := cni.Refusal(p.kind(), p.raw)
+		refusal := cni.Refusal
+		if p.delegated {
+			refusal = cni.DelegateRefusal
+		}
+		why, err := refusal(p.kind(), p.raw)
 		if err != nil {
 			return problem.BadConfig.New(fmt.Sprintf("plugin %s of network %s: %s", short(p.kind()), l.name, err)).WithCause(err)
 		}
@@ -137,7 +171,9 @@ func (l linter) unsupported() *problem.Error {
 func (l linter) secondIPAM() *problem.Error {
 	var blocks []string
 	for _, p := range l.conf.plugins {
-		if ipam := p.ipam(); ipam != "" {
+		if p.wraps() {
+			blocks = append(blocks, fmt.Sprintf("%s in plugin %s", cni.Type, short(p.main().kind())))
+		} else if ipam := p.ipam(); ipam != "" {
 			blocks = append(blocks, fmt.Sprintf("%s in plugin %s", short(ipam), short(p.kind())))
 		}
 	}

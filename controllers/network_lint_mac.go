@@ -56,11 +56,11 @@ func fixedByTuning(p pluginConf) string {
 }
 
 // impossibleMAC finds a MAC of a main plugin's own that the kernel refuses, before macpool could set the leased one over it.
-// One that is possible does no harm.
+// One that is possible does no harm, nor does one of a delegate, which gets the leased MAC by a way that counts more.
 func (l linter) impossibleMAC() *problem.Error {
 	for _, p := range l.mains() {
 		text := read[string](p.MAC)
-		if kind := p.kind(); text == "" || kind != "macvlan" && kind != "tap" {
+		if kind := p.kind(); text == "" || p.delegated || kind != "macvlan" && kind != "tap" {
 			continue // bridge and vlan have no such key
 		}
 		address, err := mac.Parse(text)

@@ -77,7 +77,6 @@ func TestLint(t *testing.T) {
 		"only chained":              {config: listed(`{"type": "macvlan", "ipam": {"type": "static"}}`, ourChain), want: []string{"MP403"}, words: []string{"home/iot"}},
 		"chained first":             {config: listed(ourChain, macvlan), want: []string{"MP403"}, words: []string{"home/iot"}},
 		"chained with ipam":         {config: listed(macvlan, leasing("macpool", "")), want: []string{"MP403"}, words: []string{"home/iot"}},
-		"wrapper":                   {config: listed(`{"type": "macpool", "pool": "iot", "delegate": {"type": "macvlan"}}`), want: []string{"MP403"}, words: []string{"home/iot"}},
 		"no pool":                   {config: chain(`{"type": "macvlan", "ipam": {"type": "macpool"}}`), want: []string{"MP305"}, words: []string{`"home/iot"`}},
 		"another pool":              {config: chain(`{"type": "macvlan", "ipam": {"type": "macpool", "pool": "tv"}}`), want: []string{"MP302"}, words: []string{`"tv"`, "home/iot"}},
 		"no version":                {config: `{"plugins": [` + macvlan + `, ` + ourChain + `]}`, want: []string{"MP407"}, words: []string{"home/iot says none", "1.0.0"}},

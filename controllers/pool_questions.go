@@ -39,10 +39,11 @@ func linksOf(networks []nadv1.NetworkAttachmentDefinition) []string {
 			continue
 		}
 		for _, p := range conf.plugins {
-			if p.ipam() != cni.Type {
+			if !p.leases() {
 				continue
 			}
-			if link := cni.Link(p.kind(), p.raw); link != "" {
+			main := p.main()
+			if link := cni.Link(main.kind(), main.raw); link != "" {
 				links = append(links, link)
 			}
 		}

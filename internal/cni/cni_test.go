@@ -36,3 +36,28 @@ func TestRefusal(t *testing.T) {
 		})
 	}
 }
+
+// A plugin that gets the MAC before it makes its interface can do more than one that is asked for it afterwards.
+func TestDelegateRefusal(t *testing.T) {
+	for name, tc := range map[string]struct {
+		plugin, config string
+		refused, fails bool
+	}{
+		"macvlan":             {plugin: "macvlan", config: `{"mode": "bridge"}`},
+		"macvlan passthru":    {plugin: "macvlan", config: `{"mode": "passthru"}`, refused: true},
+		"macvlan of no sense": {plugin: "macvlan", config: `{"mode": 5}`, fails: true},
+		"bridge, spoof check": {plugin: "bridge", config: `{"macspoofchk": true}`},
+		"sriov":               {plugin: "sriov", config: `{}`},
+		"ovs":                 {plugin: "ovs", config: `{}`},
+		"ipvlan":              {plugin: "ipvlan", config: `{}`, refused: true},
+		"ptp":                 {plugin: "ptp", config: `{}`, refused: true},
+		"one we know not":     {plugin: "else", config: `nonsense`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			why, err := cni.DelegateRefusal(tc.plugin, []byte(tc.config))
+			if (why != "") != tc.refused || (err != nil) != tc.fails {
+				t.Errorf("refused because %q, %v", why, err)
+			}
+		})
+	}
+}

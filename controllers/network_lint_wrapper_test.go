@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
+)
+
+// delegating is an entry of the wrapper form.
+func delegating(delegate string, more ...string) string {
+	return `{"type": "macpool", "pool": "iot", ` + strings.Join(more, "") + `"delegate": ` + delegate + `}`
+}
+
+// What is wrong with a network in the wrapper form, and that nothing is said of one that works.
+func TestLintWrapper(t *testing.T) {
+	const (
+		macvlan = `{"type": "macvlan", "master": "eth0.50", "mode": "bridge"}`
+		tuning  = `{"type": "tuning", "capabilities": {"mac": true}}`
+	)
+	for name, tc := range map[string]struct {
+		config string
+		want   []string
+		words  string
+	}{
+		"macvlan":                 {config: listed(delegating(macvlan))},
+		"alone":                   {config: strings.Replace(delegating(macvlan), "{", `{"cniVersion": "1.0.0", "name": "iot", `, 1)},
+		"sriov":                   {config: listed(delegating(`{"type": "sriov", "vlan": 50, "trust": "on"}`))},
+		"ovs":                     {config: listed(delegating(`{"type": "ovs", "bridge": "br1", "vlan": 50}`))},
+		"bridge with spoof check": {config: listed(delegating(`{"type": "bridge", "bridge": "br50", "macspoofchk": true}`))},
+		"others after it":         {config: listed(delegating(macvlan), tuning, `{"type": "sbr"}`)},
+		"chained after it":        {config: listed(delegating(macvlan), ourChain)},
+		"routes":                  {config: listed(delegating(`{"type": "macvlan", "master": "eth0.50", "ipam": {"type": "macpool", "pool": "iot", "routes": []}}`))},
+		"a MAC that is replaced":  {config: listed(delegating(`{"type": "macvlan", "master": "eth0.50", "mac": "f1:fd:59:0b:bd:2b"}`))},
+
+		"another VLAN":            {config: listed(delegating(`{"type": "macvlan", "master": "eth0.60"}`)), want: []string{"MP411"}, words: `"master": "eth0.60" of plugin macvlan`},
+		"another VLAN, by bridge": {config: listed(delegating(`{"type": "bridge", "bridge": "br0", "vlan": 60}`)), want: []string{"MP411"}, words: "60"},
+		"ipvlan":                  {config: listed(delegating(`{"type": "ipvlan", "master": "eth0.50"}`)), want: []string{"MP404"}, words: "MAC of their parent"},
+		"passthru":                {config: listed(delegating(`{"type": "macvlan", "master": "eth0.50", "mode": "passthru"}`)), want: []string{"MP404"}},
+		"another ipam":            {config: listed(delegating(`{"type": "macvlan", "ipam": {"type": "host-local"}}`)), want: []string{"MP420"}, words: "host-local"},
+		"another pool":            {config: listed(delegating(`{"type": "macvlan", "ipam": {"type": "macpool", "pool": "lab"}}`)), want: []string{"MP420"}, words: "lab"},
+		"itself":                  {config: listed(delegating(`{"type": "macpool"}`)), want: []string{"MP420"}},
+		"no type":                 {config: listed(delegating(`{}`)), want: []string{"MP420"}},
+		"no object":               {config: listed(delegating(`"macvlan"`)), want: []string{"MP420"}},
+		"null":                    {config: listed(delegating(`null`)), want: []string{"MP420"}},
+		"ipam beside it":          {config: listed(delegating(macvlan, ourIPAM+", ")), want: []string{"MP403"}},
+		"no pool":                 {config: listed(`{"type": "macpool", "delegate": ` + macvlan + `}`), want: []string{"MP305"}, words: "beside the delegate"},
+		"no version":              {config: `{"name": "iot", "plugins": [` + delegating(macvlan) + `]}`, want: []string{"MP407"}},
+		"two interfaces":          {config: listed(delegating(macvlan), leasing("macvlan", `"master": "eth0.50"`)), want: []string{"MP412"}, words: "macpool in plugin macvlan and macpool in plugin macvlan"},
+		"ranges":                  {config: listed(delegating(`{"type": "macvlan", "master": "eth0.50", "ipam": {"range": "192.168.50.0/24"}}`)), want: []string{"MP413"}, words: "range"},
+		"overwritten":             {config: listed(delegating(macvlan), `{"type": "tuning", "mac": "02:32:00:00:00:01"}`), want: []string{"MP414"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			text := ""
+			for _, p := range lint(nadOf("iot", tc.config), poolOn(50)) {
+				got = append(got, p.Kind.Code)
+				text += p.Error() + "\n"
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("%s%s", diff, text)
+			}
+			if !strings.Contains(text, tc.words) {
+				t.Errorf("%q is not in %s", tc.words, text)
+			}
+		})
+	}
+}
+
+// The manager finds the pool, the wishes and the links of a network in the wrapper form.
+func TestNetworkOfWrapper(t *testing.T) {
+	nad := nadOf("iot", listed(delegating(`{"type": "macvlan", "master": "eth0.50"}`,
+		`"capabilities": {"mac": true}, "args": {"cni": {"ips": ["a"], "claim": "c"}}, `)))
+	got, err := networkOf(nad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := network{Ours: true, Pool: "iot", Chained: true, claim: "c", args: wishText{IPs: []string{"a"}}, macCapability: true}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(network{})); diff != "" {
+		t.Error(diff)
+	}
+	if links := linksOf([]nadv1.NetworkAttachmentDefinition{*nad}); !slices.Equal(links, []string{"eth0.50"}) {
+		t.Errorf("the links are %v", links)
+	}
+}
