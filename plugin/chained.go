@@ -34,8 +34,8 @@ func (p *Plugin) addChained(ctx context.Context, args *skel.CmdArgs, c *conf) er
 }
 
 // check compares four tellings of one attachment, which must agree: the agent's lease, the link, and the MAC and the
-// addresses of the result that the runtime has kept. It changes nothing, and returns the MAC.
-func (p *Plugin) check(ctx context.Context, args *skel.CmdArgs, c *conf, as role) (net.HardwareAddr, error) {
+// addresses of the result that the runtime has kept. It changes nothing, and returns the lease.
+func (p *Plugin) check(ctx context.Context, args *skel.CmdArgs, c *conf, as role) (*agentapi.Lease, error) {
 	var iface *types100.Interface
 	if as == chained || c.prev != nil {
 		var err error
@@ -49,7 +49,7 @@ func (p *Plugin) check(ctx context.Context, args *skel.CmdArgs, c *conf, as role
 	}
 	mac, err := verifyLink(args, lease, true)
 	if err != nil || iface == nil {
-		return mac, err
+		return lease, err
 	}
 	if kept, err := net.ParseMAC(iface.Mac); err != nil || kept.String() != mac.String() {
 		if as == ipam {
@@ -64,7 +64,7 @@ func (p *Plugin) check(ctx context.Context, args *skel.CmdArgs, c *conf, as role
 	if ip, ok := firstMissing(lease, kept); ok {
 		return nil, problem.LinkDiffers.New(args.IfName, describe(kept)+" in the result of its network", ip.String())
 	}
-	return mac, nil
+	return lease, nil
 }
 
 // verifyLink compares the pod's link with the lease, and returns the MAC that both have.

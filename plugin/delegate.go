@@ -3,6 +3,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/version"
 
+	"github.com/macpool/macpool/internal/cni"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -32,7 +34,16 @@ type delegate struct {
 	raw  []byte
 	// block is what macpool reads of the delegate's ipam.
 	block ipamBlock
+	// needsMaster: it has none, and would take the link of the node's default route.
+	needsMaster bool
 }
+
+// known is what a lease says of the interface; nothing, for a verb that asks for no lease.
+type known struct{ mac, parent string }
+
+// anyLink is on every node. macvlan looks at its master's MTU whatever the verb, but has no other use for it than to make an interface: a
+// DEL must not fail because the link is gone, or because nobody knows any more which it was.
+const anyLink = "lo"
 
 // delegate reads the delegate's configuration.
 func (c *conf) delegate() (*delegate, error) {
@@ -57,6 +68,7 @@ func (c *conf) delegate() (*delegate, error) {
 			return nil, badJSON(err)
 		}
 	}
+	d.needsMaster = cni.NeedsMaster(d.kind, d.raw)
 	switch {
 	case d.block.Type != "" && d.block.Type != Type:
 		return nil, bad("its ipam is %s, and its addresses are those of the lease", d.block.Type)
@@ -72,10 +84,10 @@ func (c *conf) delegate() (*delegate, error) {
 // network there, libcni what is kept and valid.
 var handedDown = []string{"deviceID", "pciBusID", "prevResult", "cni.dev/valid-attachments", "cni.dev/attachments"}
 
-// stdin is the delegate's input, with the MAC, if that is known, in all places where main plugins look for one. Those where the pod's own
-// wish stands are emptied: the lease is the answer to it. Its ipam is macpool itself: no other IPAM plugin need be on the node, and the
+// stdin is the delegate's input, with the MAC, if that is known, in all places where main plugins look for one, and the pool's parent as
+// master if it has none. Where the pod's own wish stands is emptied: the lease is the answer to it. Its ipam is macpool itself: no other IPAM plugin need be on the node, and the
 // addresses are known to the agent, whom it asks for them.
-func (d *delegate) stdin(c *conf, verb, mac string) ([]byte, error) {
+func (d *delegate) stdin(c *conf, verb string, of known) ([]byte, error) {
 	var top object
 	if err := json.Unmarshal(c.raw, &top); err != nil {
 		return nil, badJSON(err)
@@ -92,8 +104,11 @@ func (d *delegate) stdin(c *conf, verb, mac string) ([]byte, error) {
 	runtime := objectOf(top["runtimeConfig"])
 	delete(runtime, "ips")
 	delete(runtime, "mac")
-	if mac != "" {
-		runtime["mac"] = text(mac)
+	if of.mac != "" {
+		runtime["mac"] = text(of.mac)
+	}
+	if d.needsMaster {
+		conf["master"] = text(cmp.Or(of.parent, anyLink))
 	}
 	if len(runtime) != 0 {
 		conf["runtimeConfig"] = encode(runtime)
@@ -163,21 +178,21 @@ func (d *delegate) find(args *skel.CmdArgs, network string) (string, error) {
 	return path, nil
 }
 
-// run runs the delegate. mac is that of the lease, "" if it is not known.
-func (p *Plugin) run(ctx context.Context, verb string, args *skel.CmdArgs, c *conf, d *delegate, mac string) (*types100.Result, error) {
+// run runs the delegate.
+func (p *Plugin) run(ctx context.Context, verb string, args *skel.CmdArgs, c *conf, d *delegate, of known) (*types100.Result, error) {
 	path, err := d.find(args, c.Name)
 	if err != nil {
 		return nil, err
 	}
-	stdin, err := d.stdin(c, verb, mac)
+	stdin, err := d.stdin(c, verb, of)
 	if err != nil {
 		return nil, err
 	}
 	env := &invoke.Args{
 		Command: verb, ContainerID: args.ContainerID, NetNS: args.Netns, IfName: args.IfName, Path: args.Path, PluginArgsStr: args.Args,
 	}
-	if mac != "" {
-		env.PluginArgsStr = argsWith(args.Args, mac)
+	if of.mac != "" {
+		env.PluginArgsStr = argsWith(args.Args, of.mac)
 	}
 	exec := &invoke.DefaultExec{RawExec: &invoke.RawExec{Stderr: p.Stderr}, PluginDecoder: version.PluginDecoder{}}
 	failed := func(err error) error { return delegateFailed(verb, d.kind, c.Name, err) }
@@ -218,11 +233,11 @@ func delegateFailed(verb, kind, network string, err error) error {
 }
 
 // forward runs the delegate for a verb that has no result.
-func (p *Plugin) forward(ctx context.Context, verb string, args *skel.CmdArgs, c *conf, mac string) error {
+func (p *Plugin) forward(ctx context.Context, verb string, args *skel.CmdArgs, c *conf, of known) error {
 	d, err := c.delegate()
 	if err != nil {
 		return err
 	}
-	_, err = p.run(ctx, verb, args, c, d, mac)
+	_, err = p.run(ctx, verb, args, c, d, of)
 	return err
 }

@@ -123,7 +123,7 @@ func (p *Plugin) GC(ctx context.Context, args *skel.CmdArgs) error {
 	}
 	_, err = p.ask(ctx, &req)
 	if as == wrapper {
-		return errors.Join(err, p.forward(ctx, "GC", args, c, ""))
+		return errors.Join(err, p.forward(ctx, "GC", args, c, known{}))
 	}
 	return err
 }
@@ -145,7 +145,7 @@ func (p *Plugin) Status(ctx context.Context, args *skel.CmdArgs) error {
 	}
 	_, err = p.ask(ctx, &agentapi.Request{Command: agentapi.Status, Network: c.Name, Pool: c.pool()})
 	if err == nil && as == wrapper {
-		err = p.forward(ctx, "STATUS", args, c, "")
+		err = p.forward(ctx, "STATUS", args, c, known{})
 	}
 	return unavailable(err)
 }

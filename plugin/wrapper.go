@@ -33,7 +33,7 @@ func (p *Plugin) addWrapper(ctx context.Context, args *skel.CmdArgs, c *conf) er
 		return problem.NotAPod.New()
 	}
 	req := request(agentapi.Add, args, c)
-	req.Pod, req.Wish, req.Link = env.pod, c.wish(env), cni.Link(d.kind, d.raw)
+	req.Pod, req.Wish, req.Link, req.NeedsParent = env.pod, c.wish(env), cni.Link(d.kind, d.raw), d.needsMaster
 	lease, err := p.askLease(ctx, req)
 	if err != nil {
 		return err
@@ -102,7 +102,10 @@ func (p *Plugin) delegateAdd(ctx context.Context, args *skel.CmdArgs, c *conf, d
 		limited, cancel = context.WithDeadline(limited, deadline)
 		defer cancel()
 	}
-	result, err := p.run(limited, "ADD", args, c, d, mac.String())
+	if d.needsMaster && lease.Parent == "" { // an agent of an older release
+		return nil, problem.BadDelegate.New(c.Name, "it names no master, and the agent of the node has named none either")
+	}
+	result, err := p.run(limited, "ADD", args, c, d, known{mac.String(), lease.Parent})
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +185,7 @@ func (p *Plugin) end(ctx context.Context, args *skel.CmdArgs, c *conf, d *delega
 	if d != nil {
 		within, cancel := context.WithTimeout(ctx, delegateEnd)
 		defer cancel()
-		_, failed = p.run(within, "DEL", args, c, d, "")
+		_, failed = p.run(within, "DEL", args, c, d, known{})
 	}
 	if down := setDown(args); down != nil && failed != nil && isUpIn(args) {
 		return failed
@@ -195,11 +198,11 @@ func (p *Plugin) end(ctx context.Context, args *skel.CmdArgs, c *conf, d *delega
 
 // checkWrapper compares lease, link and result, and has the delegate do the same by what it knows.
 func (p *Plugin) checkWrapper(ctx context.Context, args *skel.CmdArgs, c *conf) error {
-	mac, err := p.check(ctx, args, c, wrapper)
+	lease, err := p.check(ctx, args, c, wrapper)
 	if err != nil {
 		return err
 	}
-	return p.forward(ctx, "CHECK", args, c, mac.String())
+	return p.forward(ctx, "CHECK", args, c, known{lease.MAC, lease.Parent})
 }
 
 // addInner gives the delegate the addresses of the lease that the wrapper has. If its interface is there and has another MAC, it gets

@@ -98,7 +98,57 @@ type MacNodeStatus struct {
 	// +listMapKey=leaseName
 	// +kubebuilder:validation:MaxItems=32
 	Strangers []Stranger `json:"strangers,omitempty"`
+
+	// parents are the links by which the node's pods reach the VLANs of the pools.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=poolName
+	// +kubebuilder:validation:MaxItems=256
+	Parents []NodeParent `json:"parents,omitempty"`
 }
+
+// NodeParent is what the agent found of the link by which the pods of its node reach the VLAN of a pool.
+type NodeParent struct {
+	// poolName is the pool.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	PoolName string `json:"poolName,omitempty"`
+
+	// link is the link: that which the pool names for the node, else the first that networks of the pool name and the node has.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=15
+	Link string `json:"link,omitempty"`
+
+	// state is Missing, Down if it is down or has no carrier, Silent if a gateway of the pool does not answer there, or Ready. A pool
+	// that names no gateway, or whose VLAN is not to be asked (conflictDetection Off), is ready when its link is up.
+	//
+	// +required
+	State ParentState `json:"state,omitempty"`
+}
+
+// ParentState is the state of a link to a VLAN.
+//
+// +kubebuilder:validation:Enum=Missing;Down;Silent;Ready
+type ParentState string
+
+const (
+	// ParentMissing : there is no such link on the node, or it is no Ethernet link.
+	ParentMissing ParentState = "Missing"
+
+	// ParentDown : the link is down, or has no carrier.
+	ParentDown ParentState = "Down"
+
+	// ParentSilent : a gateway of the pool does not answer on it.
+	ParentSilent ParentState = "Silent"
+
+	// ParentReady : the pods of the node reach the VLAN by it.
+	ParentReady ParentState = "Ready"
+)
 
 // Stranger is somebody on the VLAN who uses an address that a pod has.
 type Stranger struct {

@@ -90,9 +90,15 @@ type MacPoolStatus struct {
 	// +kubebuilder:validation:items:MaxLength=15
 	Links []string `json:"links,omitempty"`
 
+	// readyNodes is how many nodes have said that they reach the VLAN: their link is there and has carrier, and the gateways answer.
+	// They have the label macpool.dev/<pool>=ready. Left out, no node has a say in it: neither parents nor a network name a link.
+	//
+	// +optional
+	ReadyNodes *int64 `json:"readyNodes,omitempty"`
+
 	// conditions are Ready; Exhausted while no address is available; NetworksMisconfigured while something is wrong with
 	// networks that name the pool; AllocationPaused and ReleasesPaused while addresses are not given out, or not taken
-	// back; AddressesInConflict while strangers use some.
+	// back; AddressesInConflict while strangers use some; NodesNotReady while nodes do not reach the VLAN.
 	//
 	// +optional
 	// +listType=map
@@ -173,6 +179,10 @@ const (
 	// PoolAddressesInConflict is present, and true, while strangers use addresses of the pool; the message names them.
 	// Reason: PoolReasonStrangers.
 	PoolAddressesInConflict = "AddressesInConflict"
+
+	// PoolNodesNotReady is present, and true, while nodes that the pool names a link for do not reach its VLAN; the message names them.
+	// Reason: PoolReasonParents.
+	PoolNodesNotReady = "NodesNotReady"
 )
 
 const (
@@ -200,4 +210,7 @@ const (
 
 	// PoolReasonStrangers : somebody on the VLAN uses addresses that macpool has not given out to them.
 	PoolReasonStrangers = "Strangers"
+
+	// PoolReasonParents : the link is missing or down on a node, or a gateway does not answer there.
+	PoolReasonParents = "Parents"
 )

@@ -71,6 +71,14 @@ type MacPoolSpec struct {
 	// +kubebuilder:validation:MaxItems=1024
 	Reservations []Reservation `json:"reservations,omitempty"`
 
+	// parents say by which link the pods of a node reach the VLAN: the first whose nodeSelector matches the node. A network in the wrapper
+	// form whose delegate names no master gets that one.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	Parents []Parent `json:"parents,omitempty"`
+
 	// namespaceSelector selects the namespaces whose pods and claims may use the pool. Left out, all may.
 	//
 	// +optional
@@ -128,6 +136,22 @@ type MacPoolSpec struct {
 	// +optional
 	// +kubebuilder:default={mode: Probe}
 	ConflictDetection *ConflictDetection `json:"conflictDetection,omitempty"`
+}
+
+// Parent is a link by which nodes reach the VLAN.
+type Parent struct {
+	// nodeSelector selects nodes by their labels. Left out, it matches every node.
+	//
+	// +optional
+	NodeSelector *metav1.LabelSelector `json:"nodeSelector,omitempty"`
+
+	// link is the name of the link, such as eth0.50. What it carries without a tag must be the pool's VLAN.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=15
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[^/: \\t]+$')",message="must be the name of a link: no slash, colon or space"
+	Link string `json:"link,omitempty"`
 }
 
 // ConflictDetection says how strangers that use addresses of a pool are found.

@@ -24,6 +24,8 @@ type addition struct {
 	pool *v1alpha1.MacPool
 	pod  *corev1.Pod
 	wish binding.Wish
+	// parent is the link that the pool names for this node, for a network that names none.
+	parent string
 	// claim is the claim's name, which is known before the claim is; named: the pod or its network has said it. Otherwise it may
 	// turn out to be another, of a person's claim for the workload; asked: the API was asked for one.
 	claim        agentapi.ClaimRef
@@ -154,6 +156,9 @@ func (t *addition) prepare(ctx context.Context) error {
 	if t.pod, err = t.findPod(ctx, t.req.Pod); err != nil {
 		return err
 	}
+	if err := t.setParent(ctx); err != nil {
+		return err
+	}
 	if t.wish, err = binding.ParseWish(t.req.Wish.IPs, t.req.Wish.MAC, t.pool); err != nil {
 		return err
 	}
@@ -241,6 +246,7 @@ func (t *addition) fenceOthers(ctx context.Context) {
 func (t *addition) enter(ctx context.Context, claim *v1alpha1.MacClaim, mine bool, silence int) error {
 	entry := t.attempt(claim)
 	entry.Lease = leaseOf(claim, t.pool)
+	entry.Lease.Parent = t.parent
 	undo := func() error { return t.abandon(claim, mine) }
 	if err := t.write(ctx, entry, undo); err != nil {
 		return err

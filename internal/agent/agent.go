@@ -60,7 +60,10 @@ type Agent struct {
 	watcher   *watcher
 	announcer *announcer
 	usher     *usher
+	parents   *parents
 	nodeUID   atomic.Pointer[types.UID]
+	// nodeLabels are those of the own Node, as they were read last; nil while they are not known.
+	nodeLabels atomic.Pointer[map[string]string]
 
 	// What Parts may replace.
 	ask        func(ctx context.Context, link string, q wire.Query) (answeredBy string, err error)
@@ -133,6 +136,7 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 	a.verdicts, a.ahead, a.watcher = newVerdicts(a), newForerunner(a), newWatcher(a)
 	a.announcer = newAnnouncer(a, parts.Announce)
 	a.usher = newUsher(a)
+	a.parents = newParents(a, parts.LinkUsable)
 	a.fence.current = a.recovery.current
 	a.contact.returned = func(again bool) {
 		if again {
@@ -189,6 +193,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		"strangers": a.watcher.run,
 		"announcer": a.announcer.run,
 		"usher":     a.usher.run,
+		"parents":   a.parents.run,
 	} {
 		workers.Go(func() {
 			if err := run(work); err != nil && work.Err() == nil {

@@ -72,6 +72,8 @@ type Times struct {
 	Linger time.Duration
 	// Node is the time between two looks at the own Node.
 	Node time.Duration
+	// Parents is the time between two looks at the links to the VLANs, at each of which their gateways are asked for.
+	Parents time.Duration
 	// ClearRetry is the longest time between two tries to clear a holder.
 	ClearRetry time.Duration
 	// View is how long a list of a segment's leases is used for choosing addresses, FullView how long one that says full is
@@ -109,6 +111,7 @@ func (o Options) withDefaults() (Options, error) {
 		&t.Takeover:    40 * time.Second,
 		&t.Linger:      30 * time.Second,
 		&t.Node:        time.Minute,
+		&t.Parents:     15 * time.Second,
 		&t.ClearRetry:  10 * time.Second,
 		&t.View:        10 * time.Second,
 		&t.FullView:    time.Second,

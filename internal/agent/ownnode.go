@@ -43,7 +43,7 @@ func (a *Agent) followNode(ctx context.Context) error {
 	return nil
 }
 
-// readNode reads the own Node's UID, for as long as the API may take. A Node that is not there leaves what was known: the
+// readNode reads the own Node's UID and labels, for as long as the API may take. A Node that is not there leaves what was known: the
 // pods of this machine were its. Without a UID holders are known by the node's name alone.
 func (a *Agent) readNode(ctx context.Context) {
 	node := &metav1.PartialObjectMetadata{}
@@ -54,6 +54,7 @@ func (a *Agent) readNode(ctx context.Context) {
 	switch {
 	case err == nil:
 		a.nodeUID.Store(&node.UID)
+		a.nodeLabels.Store(&node.Labels)
 	case !apierrors.IsNotFound(err):
 		a.log.Info("The own Node was not read", "error", fmt.Sprint(err))
 	}

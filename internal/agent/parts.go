@@ -31,6 +31,8 @@ type Parts struct {
 	Ask func(ctx context.Context, link string, q wire.Query) (answeredBy string, err error)
 	// HasLink tells whether the node has a link.
 	HasLink func(name string) bool
+	// LinkUsable tells why a link of the node cannot be asked, nil if it can.
+	LinkUsable func(name string) error
 	// Hear begins to listen to what others say on a link.
 	Hear func(link string) (Ear, error)
 	// Announce tells the VLAN of a link once that a MAC has an address; false if that is not to be done there.

@@ -41,6 +41,9 @@ func (t *addition) earlier() *attempt {
 func (t *addition) reattach(ctx context.Context, earlier *attempt, why error, unlock func()) (*given, error) {
 	entry := *earlier
 	entry.ContainerID, entry.NetNS, entry.Network, entry.Link = t.req.ContainerID, t.req.NetNS, t.req.Network, t.req.Link
+	lease := *earlier.Lease
+	lease.Parent = t.parent
+	entry.Lease = &lease
 	undo := func() error { return t.abandon(nil, false) }
 	if err := t.write(ctx, entry, undo); err != nil {
 		return nil, err

@@ -192,6 +192,7 @@ func (r *reporter) fill(ctx context.Context, status *v1alpha1.MacNodeStatus) {
 	status.StartedAt = metav1.NewTime(r.started)
 	status.RenewTime = metav1.NewMicroTime(r.clock.Now())
 	status.Strangers = r.watcher.strangers()
+	status.Parents = r.parents.report()
 
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -70,8 +70,10 @@ type Request struct {
 	Pool string `json:"pool,omitempty"`
 	// Link is the node's link by which the network reaches the VLAN, as its configuration names it; empty if it does not (ADD).
 	Link string `json:"link,omitempty"`
-	Pod  Pod    `json:"pod,omitzero"`
-	Wish Wish   `json:"wish,omitzero"`
+	// NeedsParent: the network names no such link, and whoever makes the interface needs one; the pool may name it for this node (ADD).
+	NeedsParent bool `json:"needsParent,omitempty"`
+	Pod         Pod  `json:"pod,omitzero"`
+	Wish        Wish `json:"wish,omitzero"`
 	// Valid are the attachments that the runtime calls valid (GC).
 	Valid []Attachment `json:"valid,omitempty"`
 }
@@ -116,10 +118,12 @@ type Error struct {
 
 // Lease is what an interface gets.
 type Lease struct {
-	MAC    string   `json:"mac"`
-	IPs    []IP     `json:"ips"`
-	Routes []Route  `json:"routes,omitempty"`
-	DNS    DNS      `json:"dns,omitzero"`
+	MAC    string  `json:"mac"`
+	IPs    []IP    `json:"ips"`
+	Routes []Route `json:"routes,omitempty"`
+	DNS    DNS     `json:"dns,omitzero"`
+	// Parent is the link of the node that the pool names, if the request needed one.
+	Parent string   `json:"parent,omitempty"`
 	Name   string   `json:"name"`
 	Claim  ClaimRef `json:"claim"`
 }

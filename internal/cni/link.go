@@ -49,6 +49,19 @@ func Link(plugin string, config []byte) string {
 	return name
 }
 
+// NeedsMaster tells whether a main plugin, configured so, would take the link of the node's default route for the parent of its
+// interfaces, because it names none.
+func NeedsMaster(plugin string, config []byte) bool {
+	var c struct {
+		Master          json.RawMessage `json:"master"`
+		LinkInContainer json.RawMessage `json:"linkInContainer"`
+	}
+	if plugin != "macvlan" && plugin != "macvtap" || json.Unmarshal(config, &c) != nil {
+		return false
+	}
+	return zero(c.Master, `""`) && zero(c.LinkInContainer, "false")
+}
+
 // zero tells whether a key is not there, null, or has the value that says the same as its absence.
 func zero(value json.RawMessage, none string) bool {
 	return value == nil || string(value) == "null" || string(value) == none

@@ -41,3 +41,27 @@ func TestLink(t *testing.T) {
 		})
 	}
 }
+
+// macvlan without a master takes the link of the node's default route, which is another network.
+func TestNeedsMaster(t *testing.T) {
+	for name, tc := range map[string]struct {
+		plugin, config string
+		want           bool
+	}{
+		"none":            {"macvlan", `{"mode": "bridge"}`, true},
+		"an empty one":    {"macvlan", `{"master": ""}`, true},
+		"null":            {"macvlan", `{"master": null}`, true},
+		"one":             {"macvlan", `{"master": "eth0.50"}`, false},
+		"one of no sense": {"macvlan", `{"master": 5}`, false},
+		"in the pod":      {"macvlan", `{"linkInContainer": true}`, false},
+		"bridge":          {"bridge", `{}`, false},
+		"sriov":           {"sriov", `{}`, false},
+		"nonsense":        {"macvlan", `nonsense`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := cni.NeedsMaster(tc.plugin, []byte(tc.config)); got != tc.want {
+				t.Errorf("got %t", got)
+			}
+		})
+	}
+}

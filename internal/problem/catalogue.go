@@ -248,6 +248,18 @@ var (
 		Fix:         "Delete claims that nothing needs: kubectl get macclaims -n NAMESPACE. Or ask the pool's administrator to raise its maxPerNamespace.",
 		Explanation: "Addresses that were released and cool down count as well: their claims may have them back, and who makes and deletes claims all the time shall not empty a pool for others. Of many claims at once some may be refused for a moment although there is room; they are tried again.",
 	})
+	ParentUnknown = add(&Kind{
+		Code: "MP311", Reason: "ParentUnknown", CNI: 311,
+		Sentence:    "the network %q names no master for its delegate, and pool %s names no parent for %s",
+		Fix:         "Add one to the pool's spec.parents whose nodeSelector matches, or write the master into the delegate.",
+		Explanation: "Without a master, macvlan takes the link of the node's default route, which is not the pool's VLAN. So a network that names none needs a pool that says by which link each node reaches its VLAN.",
+	})
+	ParentNotReady = add(&Kind{
+		Code: "MP312", Reason: "ParentNotReady", CNI: 312,
+		Sentence:    "link %s of node %s, by which its pods reach the VLAN of pool %s, %s",
+		Fix:         "See that the link is configured on the node, that its switch port carries the VLAN, and that the gateway is up.",
+		Explanation: "Each node's agent looks at its link, and asks for the pool's gateways there. A node that is ready has the label macpool.dev/POOL=ready, by which pods can be kept to such nodes.",
+	})
 
 	// Networks and configuration.
 

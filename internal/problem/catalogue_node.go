@@ -186,6 +186,12 @@ var (
 		Fix:         "The pod is tried again, and starts when that interface is gone. If it stays, see the node that had it; if the node is off, somebody else uses MAC and address.",
 		Explanation: "A MAC is made from its address, so that an answer with the leased MAC comes from whoever had the lease before, whose interface outlived its pod, or from another cluster that leases the same addresses.",
 	})
+	ParentMissing = add(&Kind{
+		Code: "MP535", Reason: "ParentMissing", CNI: CNITryAgain,
+		Sentence:    "there is no link %s on node %s, which pool %s names as its parent there",
+		Fix:         "Make the link on the node, or correct the pool's spec.parents. Pods that must wait elsewhere can select nodes by the label macpool.dev/POOL=ready.",
+		Explanation: "The network leaves it to the pool by which link a node reaches the VLAN. No address is leased before that link is there.",
+	})
 	OldSandboxUp = add(&Kind{
 		Code: "MP540", Reason: "OldSandboxUp", CNI: CNITryAgain,
 		Sentence:    "interface %s of container %s, of pod %s/%s, is still up on node %s with MAC %s, which this pod is to have",

@@ -102,6 +102,13 @@ func Ask(ctx context.Context, link string, q Query) (answeredBy string, err erro
 	return s.finish()
 }
 
+// Usable tells why a link of the network namespace that the caller is in cannot be asked, nil if it can: it is there, of Ethernet, up, and has
+// carrier.
+func Usable(link string) error {
+	_, err := findLink(link)
+	return err
+}
+
 // listen waits for an answer until the next round.
 func (s *sockets) listen(ctx context.Context) (answeredBy string, err error) {
 	// Jitter, so that agents that were asked together do not ask in step.
