@@ -14,6 +14,7 @@
 //	HolderReconciler    MacClaim status: holder (clear), condition Suspect; the annotations of a forced release
 //	LeaseReconciler     MacLease: releasedAt, reusableAt, nodeName, podName, the end of conflict, delete
 //	MacNodeReconciler   MacNode: delete of one whose Node is gone
+//	NodeLabelReconciler Node: the labels macpool.dev/<pool>
 //	NADReconciler       events only, on the networks; a network has no status
 //
 // What is left out here, because it is only done after the API server went back in time, is at Recovery. The agents of the nodes write

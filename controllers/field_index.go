@@ -95,6 +95,14 @@ var (
 		slices.Sort(pools)
 		return slices.Compact(pools)
 	})
+	// parentsByPool : nodes that report by which link they reach a VLAN -> the pools.
+	parentsByPool = indexOf("parents", func(n *v1alpha1.MacNode) []string {
+		var pools []string
+		for _, p := range n.Status.Parents {
+			pools = append(pools, p.PoolName)
+		}
+		return pools
+	})
 	// podsByNetwork : pods -> the networks that they select, as namespace/name.
 	podsByNetwork = indexOf("network", func(pod *corev1.Pod) []string {
 		selections, trouble := selectionsOf(pod)

@@ -88,7 +88,11 @@ func (r *HolderReconciler) wordOf(ctx context.Context, reader client.Reader, cla
 		if err := r.Client.List(ctx, &networks, askedByPool.is(claim.Spec.PoolRef.Name), client.UnsafeDisableDeepCopy); err != nil {
 			return wireWord{}, fmt.Errorf("listing the networks of pool %s: %w", claim.Spec.PoolRef.Name, err)
 		}
-		word.Links = len(linksOf(networks.Items)) > 0
+		pool := &v1alpha1.MacPool{}
+		if err := client.IgnoreNotFound(r.Client.Get(ctx, client.ObjectKey{Name: claim.Spec.PoolRef.Name}, pool)); err != nil {
+			return wireWord{}, fmt.Errorf("reading pool %s: %w", claim.Spec.PoolRef.Name, err)
+		}
+		word.Links = len(linksTo(pool, networks.Items)) > 0
 	}
 	var nodes v1alpha1.MacNodeList
 	if err := reader.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {

@@ -37,9 +37,14 @@ type MacNodeReconciler struct {
 	// Silence is for how long this process must have seen no report; 1 min if zero.
 	Silence time.Duration
 
-	mu sync.Mutex
-	// last : MacNode -> the last report of a node that is gone, and since when it is the last.
-	last map[string]lastReport
+	last lastReports
+}
+
+// lastReports are the last reports of nodes that this process has seen, and since when they are the last. The zero value is empty. Safe for
+// concurrent use.
+type lastReports struct {
+	mu  sync.Mutex
+	all map[string]lastReport // MacNode -> its last report
 }
 
 type lastReport struct {
@@ -68,7 +73,7 @@ func (r *MacNodeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	for _, reader := range []client.Reader{r.Client, r.APIReader} {
 		report := &v1alpha1.MacNode{}
 		if err := reader.Get(ctx, req.NamespacedName, report); err != nil {
-			r.forget(req.Name)
+			r.last.forget(req.Name)
 			return ctrl.Result{}, client.IgnoreNotFound(err)
 		}
 		node, err := nodeOf(ctx, reader, req.Name)
@@ -76,10 +81,10 @@ func (r *MacNodeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 			return ctrl.Result{}, err
 		}
 		if node != nil {
-			r.forget(req.Name)
+			r.last.forget(req.Name)
 			return ctrl.Result{}, nil
 		}
-		if left := r.Silence - r.silence(report); left > 0 {
+		if left := r.Silence - r.last.silence(report, r.Clock.Now()); left > 0 {
 			return ctrl.Result{RequeueAfter: left}, nil
 		}
 		if reader == r.APIReader {
@@ -103,29 +108,28 @@ func (r *MacNodeReconciler) remove(ctx context.Context, report *v1alpha1.MacNode
 	if err != nil {
 		return settle(ctrl.Result{}, fmt.Errorf("deleting macnode %s: %w", report.Name, err))
 	}
-	r.forget(report.Name)
+	r.last.forget(report.Name)
 	ctrl.LoggerFrom(ctx).Info("Deleted the MacNode of a node that is gone")
 	return ctrl.Result{}, nil
 }
 
 // silence is for how long this process has seen no newer report than this one.
-func (r *MacNodeReconciler) silence(report *v1alpha1.MacNode) time.Duration {
-	now := r.Clock.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	known, ok := r.last[report.Name]
+func (l *lastReports) silence(report *v1alpha1.MacNode, now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	known, ok := l.all[report.Name]
 	if ok && known.uid == report.UID && known.renewed.Equal(report.Status.RenewTime.Time) {
 		return now.Sub(known.since)
 	}
-	if r.last == nil {
-		r.last = map[string]lastReport{}
+	if l.all == nil {
+		l.all = map[string]lastReport{}
 	}
-	r.last[report.Name] = lastReport{uid: report.UID, renewed: report.Status.RenewTime.Time, since: now}
+	l.all[report.Name] = lastReport{uid: report.UID, renewed: report.Status.RenewTime.Time, since: now}
 	return 0
 }
 
-func (r *MacNodeReconciler) forget(name string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.last, name)
+func (l *lastReports) forget(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.all, name)
 }

@@ -79,7 +79,7 @@ type poolVersion struct {
 // +kubebuilder:rbac:groups=k8s.cni.cncf.io,resources=network-attachment-definitions,verbs=list;watch
 
 func (r *MacPoolReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if err := register(ctx, mgr, waitingByPool, lintedByPool, suspectsByPool, conflictedByPool, strangersByPool); err != nil {
+	if err := register(ctx, mgr, waitingByPool, lintedByPool, suspectsByPool, conflictedByPool, strangersByPool, parentsByPool); err != nil {
 		return err
 	}
 	if r.Metrics != nil {
@@ -101,6 +101,7 @@ func (r *MacPoolReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manag
 		Watches(&nadv1.NetworkAttachmentDefinition{}, handler.EnqueueRequestsFromMapFunc(poolNamedBy)).
 		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(ofSuspect), builder.WithPredicates(suspicionChanged{})).
 		Watches(&v1alpha1.MacNode{}, handler.EnqueueRequestsFromMapFunc(heardIn), builder.WithPredicates(strangersChanged{})).
+		Watches(&v1alpha1.MacNode{}, handler.EnqueueRequestsFromMapFunc(reachedFrom), builder.WithPredicates(parentsChanged{})).
 		Complete(r)
 }
 
@@ -139,14 +140,19 @@ func (r *MacPoolReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	reach, err := r.reachOf(ctx, pool.Name)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
 	updated := pool.DeepCopy()
 	setPoolConditions(updated, verdict, r.Feed.Index.Count(pool.Name))
 	updated.Status.OwnLeases = number(r.Feed.Index.Own(pool.Name))
 	setReleasesPaused(updated, r.Brake)
 	r.Recovery.apply(updated)
-	updated.Status.Links = linksOf(networks.Items)
+	updated.Status.Links = linksTo(pool, networks.Items)
 	setSuspects(updated, suspects, updated.Status.Links, r.askedOf(pool.Name), r.Clock.Now())
 	setConflicts(updated, uses)
+	setReach(updated, reach)
 	setNetworksCondition(updated, r.networks.of(pool, networks.Items))
 	result := ctrl.Result{RequeueAfter: healInterval}
 	if !samePoolStatus(pool, updated) {

@@ -45,6 +45,7 @@ func lint(nad *nadv1.NetworkAttachmentDefinition, pool *v1alpha1.MacPool) []*pro
 		linter.unknownPool,     // pods wait
 		linter.version,         // pods are refused
 		linter.unsupported,     // pods are refused
+		linter.parentUnknown,   // pods are refused
 		linter.impossibleMAC,   // pods are refused, by the kernel
 		linter.vlan,            // pods are on another VLAN than their addresses
 		linter.secondIPAM,      // pods have addresses that nobody has leased
@@ -161,6 +162,20 @@ func (l linter) unsupported() *problem.Error {
 		}
 		if why != "" {
 			return problem.UnsupportedMain.New(fmt.Sprintf("plugin %s of network %s", p.kind(), l.name), why)
+		}
+	}
+	return nil
+}
+
+// parentUnknown finds delegates that name no master and have a pool that names no parent. Whether a node has one that it names is the node's to
+// say.
+func (l linter) parentUnknown() *problem.Error {
+	if l.pool == nil || len(l.pool.Spec.Parents) > 0 {
+		return nil
+	}
+	for _, p := range l.mains() {
+		if p.delegated && cni.NeedsMaster(p.kind(), p.raw) {
+			return problem.ParentUnknown.New(l.name, l.pool.Name, "any node")
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 
+	"github.com/macpool/macpool/internal/cni"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -19,12 +20,33 @@ func (l linter) vlan() *problem.Error {
 	}
 	want := int(*l.pool.Spec.VLAN)
 	for _, p := range l.mains() {
+		if p.delegated && cni.NeedsMaster(p.kind(), p.raw) {
+			if wrong := l.vlanOfParents(short(p.kind()), want); wrong != nil {
+				return wrong
+			}
+			continue
+		}
 		stated := statedVLAN(p, want)
 		if stated.vlan == 0 || stated.vlan == want {
 			continue
 		}
 		return problem.VLANMismatch.New(l.name, stated.vlan, stated.by, short(p.kind()), l.pool.Name, want).
 			WithFix("Write %s, or name a pool of VLAN %d.", stated.instead, stated.vlan)
+	}
+	return nil
+}
+
+// vlanOfParents compares the VLANs that the names of the pool's parents state, for a delegate that gets its master from there.
+func (l linter) vlanOfParents(plugin string, want int) *problem.Error {
+	for _, parent := range l.pool.Spec.Parents {
+		name, err := json.Marshal(parent.Link)
+		if err != nil {
+			continue
+		}
+		if stated := statedByName("link", name, want); stated.vlan != 0 && stated.vlan != want {
+			return problem.VLANMismatch.New(l.name, stated.vlan, stated.by+" of the pool's parents, which is the master", plugin, l.pool.Name, want).
+				WithFix("Write %s in spec.parents of pool %s.", stated.instead, l.pool.Name)
+		}
 	}
 	return nil
 }

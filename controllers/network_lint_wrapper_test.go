@@ -3,12 +3,15 @@
 package controllers
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
+
+	"github.com/macpool/macpool/api/v1alpha1"
 )
 
 // delegating is an entry of the wrapper form.
@@ -85,5 +88,63 @@ func TestNetworkOfWrapper(t *testing.T) {
 	}
 	if links := linksOf([]nadv1.NetworkAttachmentDefinition{*nad}); !slices.Equal(links, []string{"eth0.50"}) {
 		t.Errorf("the links are %v", links)
+	}
+}
+
+// A delegate without a master needs a pool that names parents, on its own VLAN.
+func TestLintParents(t *testing.T) {
+	parents := func(links ...string) []v1alpha1.Parent {
+		var all []v1alpha1.Parent
+		for _, link := range links {
+			all = append(all, v1alpha1.Parent{Link: link})
+		}
+		return all
+	}
+	const none, own = `{"type": "macvlan", "mode": "bridge"}`, `{"type": "macvlan", "master": "eth0.50"}`
+	for name, tc := range map[string]struct {
+		delegate string
+		parents  []v1alpha1.Parent
+		want     string
+		words    string
+	}{
+		"none":                     {delegate: none, want: "MP311", words: "names no master"},
+		"one":                      {delegate: none, parents: parents("eth0.50", "bond0.50")},
+		"one of no telling name":   {delegate: none, parents: parents("lan")},
+		"one of another VLAN":      {delegate: none, parents: parents("eth0.50", "bond0.60"), want: "MP411", words: `"link": "bond0.50" in spec.parents`},
+		"of its own, none":         {delegate: own},
+		"of its own, others there": {delegate: own, parents: parents("bond0.60")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pool := poolOn(50)
+			pool.Spec.Parents = tc.parents
+			var codes, text string
+			for _, p := range lint(nadOf("iot", listed(delegating(tc.delegate))), pool) {
+				codes += p.Kind.Code
+				text += p.Error()
+			}
+			if codes != tc.want || !strings.Contains(text, tc.words) {
+				t.Errorf("got %s", text)
+			}
+		})
+	}
+}
+
+// The links to a pool's VLAN are those that it names itself, and as many of its networks' as there is room for.
+func TestLinksTo(t *testing.T) {
+	pool := poolOn(50)
+	pool.Spec.Parents = []v1alpha1.Parent{{Link: "bond0.50"}, {Link: "eth0.50"}}
+	networks := []nadv1.NetworkAttachmentDefinition{
+		*nadOf("a", listed(delegating(`{"type": "macvlan"}`))),
+		*nadOf("b", listed(delegating(`{"type": "bridge", "bridge": "br50"}`))),
+		*nadOf("c", chain(leasing("macvlan", `"master": "eth0.50"`))),
+	}
+	if diff := cmp.Diff([]string{"bond0.50", "br50", "eth0.50"}, linksTo(pool, networks)); diff != "" {
+		t.Error(diff)
+	}
+	for i := range 2 * maxLinks {
+		networks = append(networks, *nadOf("n", listed(delegating(fmt.Sprintf(`{"type": "bridge", "bridge": "a%d"}`, i)))))
+	}
+	if links := linksTo(pool, networks); len(links) > maxLinks || !slices.Contains(links, "eth0.50") || !slices.Contains(links, "bond0.50") {
+		t.Errorf("got %v", links)
 	}
 }

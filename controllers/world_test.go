@@ -119,6 +119,8 @@ type managerOptions struct {
 	silence time.Duration
 	// recovery, if not zero, is the grace of a Recovery, by which the gate is closed while the API may be behind.
 	recovery time.Duration
+	// nodeSilence is that of NodeLabelReconciler, an hour if zero.
+	nodeSilence time.Duration
 	// restoreGrace is that of LeaseReconciler.
 	restoreGrace time.Duration
 	// audit gets the manager's audit lines.
@@ -199,6 +201,7 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 			Client: cached, APIReader: apiReader, Binder: binder, Recorder: recorder, Clock: o.clock,
 			Grace: cmp.Or(o.grace, holdGrace), Patience: cmp.Or(o.patience, time.Hour), Gate: gate,
 		},
+		&controllers.NodeLabelReconciler{Client: cached, Clock: o.clock, Silence: cmp.Or(o.nodeSilence, time.Hour)},
 		&controllers.MacNodeReconciler{
 			Client: cached, APIReader: apiReader, Clock: o.clock, Silence: cmp.Or(o.silence, holdGrace),
 		},

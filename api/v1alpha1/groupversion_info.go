@@ -47,6 +47,13 @@ const (
 	// LabelManagedBy has the value ManagedBy on claims that macpool made for a pod. Others belong to people.
 	LabelManagedBy = "app.kubernetes.io/managed-by"
 
+	// LabelNodePrefix begins the labels of a Node that are macpool's; the rest is the name of a pool whose VLAN the node reaches. The value
+	// is NodeReady.
+	LabelNodePrefix = "macpool.dev/"
+
+	// NodeReady is the value of a Node's label for a pool.
+	NodeReady = "ready"
+
 	// ManagedBy is the value of LabelManagedBy.
 	ManagedBy = "macpool"
 

@@ -4,6 +4,7 @@ package v1alpha1_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -64,6 +65,22 @@ func TestMacPoolCreate(t *testing.T) {
 			edit:       set("metadata.name", "a-name-of-sixty-four-characters-which-is-one-more-than-the-limit"),
 			wantErrors: []string{"the name of a pool must be a DNS label"},
 		},
+
+		"parents": {edit: set("spec.parents", []any{
+			map[string]any{"nodeSelector": map[string]any{"matchLabels": map[string]any{"nic": "bond"}}, "link": "bond0.50"},
+			map[string]any{"link": "eth0.50"},
+		})},
+		"parent without a link": {edit: set("spec.parents", []any{map[string]any{}}), wantErrors: []string{"spec.parents[0].link: Required value"}},
+		"parent too long":       {edit: set("spec.parents", []any{map[string]any{"link": "a-long-name.1234"}}), wantErrors: []string{"may not be more than 15"}},
+		"parent, no link's name": {
+			edit:       set("spec.parents", []any{map[string]any{"link": "../eth0"}}),
+			wantErrors: []string{"must be the name of a link: no slash, colon or space"},
+		},
+		"parent, with a space": {
+			edit:       set("spec.parents", []any{map[string]any{"link": "eth0 50"}}),
+			wantErrors: []string{"must be the name of a link: no slash, colon or space"},
+		},
+		"too many parents": {edit: set("spec.parents", slices.Repeat([]any{map[string]any{"link": "eth0.50"}}, 9)), wantErrors: []string{"must have at most 8 items"}},
 
 		"vlan -1":                  {edit: set("spec.vlan", -1), wantErrors: []string{"spec.vlan in body should be greater than or equal to 0"}},
 		"vlan 4094":                {edit: set("spec.vlan", 4094)},
@@ -184,6 +201,7 @@ func TestMacPoolUpdate(t *testing.T) {
 		"prefix":                          {pool, set("spec.mac.prefix", "02:33:00"), []string{"mac.prefix is immutable"}},
 		"prefix removed":                  {pool, set("spec.mac.prefix", nil), []string{"mac.prefix is immutable"}},
 		"mac removed":                     {pool, set("spec.mac", nil), []string{"mac.prefix is immutable"}},
+		"parents":                         {pool, set("spec.parents", []any{map[string]any{"link": "eth0.50"}}), nil},
 		"prefix added":                    {plain, set("spec.mac.prefix", "02:33:00"), []string{"mac.prefix is immutable"}},
 		"cidr":                            {pool, set("spec.subnets.1.cidr", "fd00:50::/65"), []string{"the subnets' cidr is immutable"}},
 		"subnet removed":                  {pool, set("spec.subnets", []any{map[string]any{"cidr": "192.168.50.0/24"}}), []string{"the subnets' cidr is immutable"}},

@@ -87,6 +87,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, link *timeline.Link, 
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Recorder: recorder, Clock: clk, Gate: gate.Check,
 		},
 		&controllers.MacNodeReconciler{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: clk},
+		&controllers.NodeLabelReconciler{Client: mgr.GetClient(), Clock: clk},
 		&controllers.NADReconciler{Client: mgr.GetClient(), Recorder: recorder},
 	} {
 		if err := c.SetupWithManager(ctx, mgr); err != nil {

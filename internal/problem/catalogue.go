@@ -250,15 +250,22 @@ var (
 	})
 	ParentUnknown = add(&Kind{
 		Code: "MP311", Reason: "ParentUnknown", CNI: 311,
-		Sentence:    "the network %q names no master for its delegate, and pool %s names no parent for %s",
+		Sentence:    "network %s names no master for its delegate, and pool %s names no parent for %s",
 		Fix:         "Add one to the pool's spec.parents whose nodeSelector matches, or write the master into the delegate.",
 		Explanation: "Without a master, macvlan takes the link of the node's default route, which is not the pool's VLAN. So a network that names none needs a pool that says by which link each node reaches its VLAN.",
 	})
 	ParentNotReady = add(&Kind{
 		Code: "MP312", Reason: "ParentNotReady", CNI: 312,
-		Sentence:    "link %s of node %s, by which its pods reach the VLAN of pool %s, %s",
+		Sentence:    "%d of the %d nodes that should reach the VLAN of pool %s do not: %s",
 		Fix:         "See that the link is configured on the node, that its switch port carries the VLAN, and that the gateway is up.",
 		Explanation: "Each node's agent looks at its link, and asks for the pool's gateways there. A node that is ready has the label macpool.dev/POOL=ready, by which pods can be kept to such nodes.",
+	})
+
+	NodeGuarded = add(&Kind{
+		Code: "MP313", Reason: "NodeGuarded", CNI: 313,
+		Sentence:    "macpool's manager may change nothing of a Node but its own labels, macpool.dev/POOL=ready",
+		Fix:         "Nothing, unless somebody else uses the manager's account: see the audit log of the API server.",
+		Explanation: "An admission policy, macpool-node-labels, keeps the manager's right to patch Nodes to the labels that say which VLANs a node reaches. A right to write Nodes is a right to move everybody's pods.",
 	})
 
 	// Networks and configuration.

@@ -3,6 +3,8 @@
 package view
 
 import (
+	"strings"
+
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -10,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
 )
 
@@ -69,13 +72,21 @@ func stripNamespace(in any) (any, error) {
 	return slim, nil
 }
 
-// stripNode keeps what tells whether the node is there, reports, or is fenced.
+// stripNode keeps what tells whether the node is there, reports, or is fenced, and the labels that are macpool's.
 func stripNode(in any) (any, error) {
 	node, ok := in.(*corev1.Node)
 	if !ok {
 		return in, nil
 	}
 	slim := &corev1.Node{ObjectMeta: nameOf(node)}
+	for key, value := range node.Labels {
+		if strings.HasPrefix(key, v1alpha1.LabelNodePrefix) {
+			if slim.Labels == nil {
+				slim.Labels = map[string]string{}
+			}
+			slim.Labels[key] = value
+		}
+	}
 	slim.Spec.Taints = node.Spec.Taints
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady {

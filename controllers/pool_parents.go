@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/problem"
+)
+
+// linksTo are the links by which the VLAN of a pool is reached: those that it names itself, and those of its networks.
+func linksTo(pool *v1alpha1.MacPool, networks []nadv1.NetworkAttachmentDefinition) []string {
+	var links []string
+	for _, p := range pool.Spec.Parents {
+		links = append(links, p.Link)
+	}
+	for _, link := range linksOf(networks) {
+		if len(links) < maxLinks { // there are no more parents than that
+			links = append(links, link)
+		}
+	}
+	slices.Sort(links)
+	return slices.Compact(links)
+}
+
+// reachOf is what the nodes report of their way to the pool's VLAN.
+func (r *MacPoolReconciler) reachOf(ctx context.Context, pool string) (map[string]v1alpha1.NodeParent, error) {
+	var nodes v1alpha1.MacNodeList
+	if err := r.Client.List(ctx, &nodes, parentsByPool.is(pool), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the nodes that reach pool %s: %w", pool, err)
+	}
+	reach := map[string]v1alpha1.NodeParent{} // node -> its parent
+	for i := range nodes.Items {
+		for _, p := range nodes.Items[i].Status.Parents {
+			if p.PoolName == pool {
+				reach[nodes.Items[i].Name] = p
+			}
+		}
+	}
+	return reach, nil
+}
+
+// inWords is what is wrong with a link.
+var inWords = map[v1alpha1.ParentState]string{
+	v1alpha1.ParentMissing: "is missing",
+	v1alpha1.ParentDown:    "is down or has no carrier",
+	v1alpha1.ParentSilent:  "is up, but a gateway does not answer on it",
+}
+
+// setReach counts the nodes that reach the VLAN, and names those that do not.
+func setReach(pool *v1alpha1.MacPool, reach map[string]v1alpha1.NodeParent) {
+	var wrong []string
+	for node, p := range reach {
+		if p.State != v1alpha1.ParentReady {
+			wrong = append(wrong, fmt.Sprintf("on node %s link %s %s", node, p.Link, inWords[p.State]))
+		}
+	}
+	pool.Status.ReadyNodes = nil
+	if len(reach) > 0 {
+		pool.Status.ReadyNodes = number(uint64(len(reach) - len(wrong)))
+	}
+	if len(wrong) == 0 {
+		apimeta.RemoveStatusCondition(&pool.Status.Conditions, v1alpha1.PoolNodesNotReady)
+		return
+	}
+	slices.Sort(wrong)
+	named := wrong[:min(len(wrong), maxNamed)]
+	if more := len(wrong) - len(named); more > 0 {
+		named = append(slices.Clone(named), fmt.Sprintf("and %d more", more))
+	}
+	apimeta.SetStatusCondition(&pool.Status.Conditions, metav1.Condition{
+		Type: v1alpha1.PoolNodesNotReady, Status: metav1.ConditionTrue, Reason: v1alpha1.PoolReasonParents,
+		Message:            problem.ParentNotReady.New(len(wrong), len(reach), pool.Name, strings.Join(named, "; ")).Error(),
+		ObservedGeneration: pool.Generation,
+	})
+}
+
+// parentsChanged lets through nodes of whose way to a VLAN pools, and the labels of the node, must hear.
+type parentsChanged struct{}
+
+func (parentsChanged) Create(e event.CreateEvent) bool   { return len(parentsOf(e.Object)) > 0 }
+func (parentsChanged) Delete(e event.DeleteEvent) bool   { return len(parentsOf(e.Object)) > 0 }
+func (parentsChanged) Generic(e event.GenericEvent) bool { return len(parentsOf(e.Object)) > 0 }
+func (parentsChanged) Update(e event.UpdateEvent) bool {
+	return !equality.Semantic.DeepEqual(parentsOf(e.ObjectOld), parentsOf(e.ObjectNew))
+}
+
+func parentsOf(object client.Object) []v1alpha1.NodeParent {
+	node, ok := object.(*v1alpha1.MacNode)
+	if !ok {
+		return nil
+	}
+	return node.Status.Parents
+}
+
+// reachedFrom are the pools of whose VLANs a node reports.
+func reachedFrom(_ context.Context, object client.Object) []reconcile.Request {
+	var requests []reconcile.Request
+	for _, p := range parentsOf(object) {
+		requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Name: p.PoolName}})
+	}
+	return requests
+}
