@@ -92,7 +92,7 @@ func TestValues(t *testing.T) {
 	}{
 		"defaults": {
 			want: []string{"kind: CustomResourceDefinition", "name: macpool-mac-annotation", "helm.sh/resource-policy: keep"},
-			not:  []string{"PodMonitor", "imagePullPolicy", "imagePullSecrets", "nodeSelector", "system:openshift"},
+			not:  []string{"PodMonitor", "imagePullPolicy", "imagePullSecrets", "\n      nodeSelector:", "system:openshift"},
 		},
 		"image": {
 			values: []string{`image={"registry":"reg.lan:5000/x","tag":"v9","pullPolicy":"Always","pullSecrets":[{"name":"s1"}]}`},

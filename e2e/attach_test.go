@@ -7,6 +7,7 @@ package e2e_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -23,15 +24,46 @@ import (
 // (R-C11), they reach each other, and a pod that is replaced on the other node keeps MAC and IPs (I4). Meanwhile
 // every frame on the wire comes from a leased MAC, the first one too (R-C14).
 func TestMainPath(t *testing.T) {
-	namespace(t, "main-path")
-	pool := newPool("main-path", vlanMainPath, 200)
-	pool.Spec.Subnets = append(pool.Spec.Subnets, v1alpha1.Subnet{CIDR: "fd00:50::/64"})
+	mainPath(t, "main-path", vlanMainPath, macvlanConfig("1.0.0", vlanMainPath, "main-path"), nil)
+}
+
+// TestWrapperPath is the same story in the wrapper form, with the node's link from the pool: its nodes say that they reach the VLAN, and have the
+// label that says so.
+func TestWrapperPath(t *testing.T) {
+	mainPath(t, "wrapper-path", vlanWrapper, wrapperConfig("1.0.0", "wrapper-path"), func(pool *v1alpha1.MacPool) {
+		pool.Spec.Parents = []v1alpha1.Parent{
+			{NodeSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"nic": "none-has-it"}}, Link: "bond0.50"},
+			{Link: fmt.Sprintf("eth0.%d", vlanWrapper)},
+		}
+	})
+	eventually(t, "the nodes to be labelled", func(ctx context.Context) error {
+		var nodes corev1.NodeList
+		if err := cluster.Client.List(ctx, &nodes); err != nil {
+			return err
+		}
+		for i := range nodes.Items {
+			if got := nodes.Items[i].Labels["macpool.dev/wrapper-path"]; got != "ready" {
+				return fmt.Errorf("node %s has %q", nodes.Items[i].Name, got)
+			}
+		}
+		return nil
+	})
+}
+
+func mainPath(t *testing.T, name string, vlan int, network string, change func(*v1alpha1.MacPool)) {
+	t.Helper()
+	namespace(t, name)
+	pool := newPool(name, vlan, 200)
+	pool.Spec.Subnets = append(pool.Spec.Subnets, v1alpha1.Subnet{CIDR: v1alpha1.CIDR(fmt.Sprintf("fd00:%d::/64", vlan))})
+	if change != nil {
+		change(pool)
+	}
 	createPool(t, pool)
-	createNetwork(t, "main-path", "net", macvlanConfig("1.0.0", vlanMainPath, "main-path"))
-	wires := capture(t, vlanMainPath, cluster.Nodes[:2]...)
+	createNetwork(t, name, "net", network)
+	wires := capture(t, vlan, cluster.Nodes[:2]...)
 
 	set := &appsv1.StatefulSet{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "main-path", Name: "db"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "db"},
 		Spec: appsv1.StatefulSetSpec{
 			ServiceName: "db",
 			Selector:    &metav1.LabelSelector{MatchLabels: map[string]string{"app": "db"}},
@@ -71,7 +103,7 @@ func TestMainPath(t *testing.T) {
 	}
 	assertTruthful(t, again)
 	assertReach(t, again, two)
-	assertOnly(t, wires, vlanMainPath, leased)
+	assertOnly(t, wires, vlan, leased)
 }
 
 func runReplica(t *testing.T, set *appsv1.StatefulSet, ordinal int, node *lab.Node) *lab.Sandbox {

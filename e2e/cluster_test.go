@@ -97,6 +97,12 @@ func macvlanConfig(version string, vlan int, pool string) string {
 		{"type": "macpool"}]}`, version, vlan, pool)
 }
 
+// wrapperConfig is the same in the wrapper form, by the parent that the pool names.
+func wrapperConfig(version string, pool string) string {
+	return fmt.Sprintf(`{"cniVersion": %q, "name": "net", "plugins": [
+		{"type": "macpool", "pool": %q, "delegate": {"type": "macvlan", "mode": "bridge"}}]}`, version, pool)
+}
+
 // createNetwork creates a NetworkAttachmentDefinition.
 func createNetwork(t *testing.T, ns, name, config string) {
 	t.Helper()

@@ -32,6 +32,7 @@ const (
 	vlanDeletedNode
 	vlanTakeover
 	vlanOldSandbox
+	vlanWrapper
 	vlanEnd
 )
 

@@ -73,13 +73,13 @@ func (n *announcer) run(ctx context.Context) error {
 
 // serve waits until the interface is up with the leased MAC, and announces each of its addresses three times. An IPv6 address is
 // announced when the pod's kernel has checked it: to say that one has an address before that is not allowed. It gives up when the
-// interface is gone, or somebody else's.
+// interface is gone, or its namespace is. In the wrapper form it is made after the answer.
 func (n *announcer) serve(ctx context.Context, entry *attempt) {
 	left := map[netip.Addr]int{}
 	for _, ip := range entry.Lease.IPs {
 		left[ip.Address.Addr()] = announcements
 	}
-	wait := firstLook
+	wait, seen := firstLook, false
 	for until := n.clock.Now().Add(announceWithin); len(left) > 0 && n.clock.Now().Before(until); {
 		current, ok := n.journal.get(entry.key())
 		if !ok || current.State != attached {
@@ -90,9 +90,10 @@ func (n *announcer) serve(ctx context.Context, entry *attempt) {
 			n.log.V(1).Info("An interface is not announced", "pod", entry.Pod, "interface", entry.Interface, "error", err.Error())
 			return
 		}
-		if state.MAC == "" {
+		if state.MAC == "" && (seen || !n.netnsAlive(entry.NetNS)) {
 			return
 		}
+		seen = seen || state.MAC != ""
 		pause := wait
 		if state.Up && state.MAC == entry.Lease.MAC && n.round(entry, left) {
 			pause = announceEvery

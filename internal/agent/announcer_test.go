@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -50,7 +51,10 @@ func newTestAnnouncer(t *testing.T, netns string, ips ...string) (*announcer, *a
 	if _, err := j.attach(entry); err != nil {
 		t.Fatal(err)
 	}
-	return newAnnouncer(&Agent{clock: clock.RealClock{}, log: log, journal: j, look: links.Look}, nil), &entry
+	a := &Agent{
+		clock: clock.RealClock{}, log: log, journal: j, look: links.Look, netnsAlive: func(path string) bool { return path != goneNetNS },
+	}
+	return newAnnouncer(a, nil), &entry
 }
 
 // announced counts what is announced.
@@ -76,6 +80,8 @@ func TestAnnouncer(t *testing.T) {
 	n.look = func(string, string) (links.State, error) {
 		looks++
 		switch {
+		case looks < 2: // the wrapper's delegate makes it after the answer
+			return links.State{}, nil
 		case looks < 3:
 			return links.State{MAC: "02:00:00:00:00:01"}, nil
 		case looks < 5:
@@ -97,6 +103,16 @@ func TestAnnouncer(t *testing.T) {
 	}
 }
 
+// goneAfter is an interface that is not there any more after some looks.
+func goneAfter(looks int) func(string, string) (links.State, error) {
+	return func(string, string) (links.State, error) {
+		if looks--; looks >= 0 {
+			return links.State{MAC: announcedMAC}, nil
+		}
+		return links.State{}, nil
+	}
+}
+
 // What is gone, or is not to be announced there, is left alone; a link that is down for a moment is tried again.
 func TestAnnouncerGivesUp(t *testing.T) {
 	up := func(string, string) (links.State, error) { return links.State{MAC: announcedMAC, Up: true}, nil }
@@ -104,14 +120,17 @@ func TestAnnouncerGivesUp(t *testing.T) {
 		look func(string, string) (links.State, error)
 		tell func(times int) (bool, error)
 		want int64
+		// netns is somewhere that is there, unless it is set.
+		netns string
 	}{
-		"the interface is gone":    {look: func(string, string) (links.State, error) { return links.State{}, nil }},
+		"the interface is gone":    {look: goneAfter(1)},
+		"its namespace is gone":    {look: goneAfter(0), netns: goneNetNS},
 		"it cannot be looked at":   {look: func(string, string) (links.State, error) { return links.State{}, errors.New("not permitted") }},
 		"not to be announced":      {look: up, tell: func(int) (bool, error) { return false, nil }},
 		"the link was down before": {look: up, tell: func(times int) (bool, error) { return true, map[bool]error{true: wire.ErrLinkDown}[times < 2] }, want: announcements},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n, entry := newTestAnnouncer(t, "somewhere", announcedIP4+"/24")
+			n, entry := newTestAnnouncer(t, cmp.Or(tc.netns, "somewhere"), announcedIP4+"/24")
 			n.look = tc.look
 			times := 0
 			n.announce = func(string, netip.Addr, string) (bool, error) {
