@@ -181,13 +181,18 @@ func (p *Plugin) delWrapper(ctx context.Context, args *skel.CmdArgs, c *conf) er
 // end runs the delegate's DEL, and then gives the lease back, also if the delegate failed: the interface is set down then. Only one that
 // is still up after that keeps its lease, until the runtime tries again or the agent sees it go (I3).
 func (p *Plugin) end(ctx context.Context, args *skel.CmdArgs, c *conf, d *delegate) error {
+	kind := "that cannot be read"
 	var failed error
 	if d != nil {
+		kind = d.kind
 		within, cancel := context.WithTimeout(ctx, delegateEnd)
 		defer cancel()
 		_, failed = p.run(within, "DEL", args, c, d, known{})
 	}
-	if down := setDown(args); down != nil && failed != nil && isUpIn(args) {
+	if setDown(args) != nil && isUpIn(args) {
+		if failed == nil {
+			failed = problem.DelegateFailed.New("DEL", kind, c.Name, "interface "+args.IfName+" is still up")
+		}
 		return failed
 	}
 	if err := p.release(ctx, request(agentapi.Del, args, c)); err != nil {

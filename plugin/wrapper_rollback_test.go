@@ -45,6 +45,7 @@ func TestWrapperRollback(t *testing.T) {
 		cni        uint
 		verbs      string
 		broken     bool // what is printed reaches nobody
+		fenced     bool // the address has moved on before the delegate asks for it
 	}{
 		"it refuses the MAC":               {kind: "refusing", want: problem.DelegateFailed, says: "does not allow MAC " + testMAC, verbs: "ADD DEL"},
 		"it ignores the MAC, and comes up": {kind: "stubborn", want: problem.DelegateFailed, says: problem.DelegateDiffers.Code, verbs: "ADD DEL"},
@@ -55,6 +56,7 @@ func TestWrapperRollback(t *testing.T) {
 		"it fails at once":                 {kind: "ovs", more: `,"fail":{"ADD":100}`, want: problem.DelegateFailed, says: "busy", cni: 422, verbs: "ADD DEL"},
 		"it asks for patience":             {kind: "ovs", more: `,"fail":{"ADD":11}`, want: problem.DelegateFailed, says: "busy", cni: problem.CNITryAgain, verbs: "ADD DEL"},
 		"it cannot even remove it":         {kind: "failing", more: `,"fail":{"DEL":100}`, want: problem.DelegateFailed, says: "it failed at the end", verbs: "ADD DEL"},
+		"its address has moved on":         {kind: "ovs", want: problem.DelegateFailed, says: problem.ContainerDeleted.Code, verbs: "ADD DEL", fenced: true},
 		"nobody gets the result":           {kind: "ovs", want: problem.Internal, says: "cannot be written", verbs: "ADD DEL", broken: true},
 	}
 	for name, tt := range tests {
@@ -63,6 +65,9 @@ func TestWrapperRollback(t *testing.T) {
 			a := newAgent(t, leaseOf(ip4()))
 			delegate, log := double(t, tt.kind, tt.more)
 			a.answers(func(req agentapi.Request) *agentapi.Response {
+				if req.Command == agentapi.Lookup && tt.fenced {
+					return &agentapi.Response{Error: agentapi.NewError(problem.ContainerDeleted.New("c1"))}
+				}
 				if req.Command != agentapi.Del {
 					return &agentapi.Response{Lease: leaseOf(ip4())}
 				}
@@ -164,7 +169,7 @@ func TestWrapperRefuses(t *testing.T) {
 	}
 }
 
-// The mark of a delegate's ipam opens nothing: without a wrapper's lease there is no address, and nothing is released (T11).
+// The mark of a delegate's ipam opens nothing: without a wrapper's lease there is no address, and nothing is released.
 func TestInnerAlone(t *testing.T) {
 	sandbox := attached(t)
 	a := newAgent(t, nil)
