@@ -175,6 +175,7 @@ func applyPolicies(config string) error {
 		"policy/pool_in_use_policy.yaml", "policy/pool_in_use_binding.yaml",
 		"policy/force_release_policy.yaml", "policy/force_release_binding.yaml",
 		"policy/node_labels_policy.yaml", "policy/node_labels_binding.yaml",
+		"policy/pod_gate_policy.yaml", "policy/pod_gate_binding.yaml",
 	} {
 		objects, err := readManifest(filepath.Join(config, file))
 		if err != nil {

@@ -20,14 +20,15 @@ import (
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
 	"github.com/macpool/macpool/internal/problem"
+	"github.com/macpool/macpool/internal/view"
 )
 
 // heldGrace is how long a new pod may wait for its predecessor's node to let go before its owner is told: a replaced pod
 // of a StatefulSet always waits a moment.
 const heldGrace = 10 * time.Second
 
-// PodReconciler makes the claims of pods whose networks name macpool, makes scheduled pods their holders, and tells pods
-// what keeps them from an address.
+// PodReconciler makes the claims of pods whose networks name macpool, makes scheduled pods their holders, lets pods that wait for
+// their claims be scheduled, and tells pods what keeps them from an address.
 type PodReconciler struct {
 	// Client reads from the cache, and writes.
 	Client client.Client
@@ -47,6 +48,7 @@ type PodReconciler struct {
 }
 
 // +kubebuilder:rbac:groups="",resources=pods;nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=patch
 // +kubebuilder:rbac:groups=k8s.cni.cncf.io,resources=network-attachment-definitions,verbs=get;list;watch
 // +kubebuilder:rbac:groups=macpool.dev,resources=macpools,verbs=get;list;watch
 // +kubebuilder:rbac:groups=macpool.dev,resources=macclaims,verbs=get;list;watch;create;delete
@@ -86,20 +88,22 @@ func (r *PodReconciler) attach(ctx context.Context, pod *corev1.Pod, findings ma
 		if slices.ContainsFunc(attachments, func(a attachment) bool { return a.Err == nil }) {
 			findings[""] = findingOf(problem.HostNetwork.New(pod.Namespace, pod.Name))
 		}
-		return 0, nil
+		return 0, r.ungateNeedless(ctx, pod, "it is on the node's network", findings)
 	}
 	var wait time.Duration
 	var failures []error
-	onClaims, claims := map[string]finding{}, map[string]*v1alpha1.MacClaim{}
-	for _, a := range attachments {
+	onClaims, byName := map[string]finding{}, map[string]*v1alpha1.MacClaim{}
+	claims := make([]*v1alpha1.MacClaim, len(attachments))
+	for i, a := range attachments {
 		claim, err := r.claimFor(ctx, pod, a)
 		if err == nil && claim != nil {
+			claims[i] = claim
 			var held time.Duration
 			if held, err = r.hold(ctx, pod, a, claim); held > 0 {
 				wait = held
 			}
 			if p := problem.As(err); p != nil && slices.Contains(handoverKinds, p.Kind) {
-				onClaims[claim.Name], claims[claim.Name] = findingOf(p), claim
+				onClaims[claim.Name], byName[claim.Name] = findingOf(p), claim
 			}
 			if f, ok := findingOfCondition(apimeta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ClaimReady)); ok && err == nil {
 				findings[a.Interface] = f
@@ -112,7 +116,10 @@ func (r *PodReconciler) attach(ctx context.Context, pod *corev1.Pod, findings ma
 		}
 	}
 	for name, f := range r.stalls.news(pod, onClaims) {
-		say(r.Recorder, claims[name], pod.Name, f)
+		say(r.Recorder, byName[name], pod.Name, f)
+	}
+	if len(failures) == 0 && view.IsGated(pod) {
+		return r.gate(ctx, pod, attachments, claims, findings)
 	}
 	return wait, errors.Join(failures...)
 }

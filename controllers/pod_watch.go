@@ -19,6 +19,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/view"
 )
 
 // podWorkers make claims at once. Each waits for the API server most of its time; nothing depends on their number.
@@ -31,8 +32,8 @@ func (r *PodReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) 
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("pod").
 		For(&corev1.Pod{}, builder.WithPredicates(predicate.Funcs{
-			CreateFunc: func(e event.CreateEvent) bool { return selectsNetworks(e.Object) },
-			UpdateFunc: func(e event.UpdateEvent) bool { return selectsNetworks(e.ObjectOld) || selectsNetworks(e.ObjectNew) },
+			CreateFunc: func(e event.CreateEvent) bool { return concernsUs(e.Object) },
+			UpdateFunc: func(e event.UpdateEvent) bool { return concernsUs(e.ObjectOld) || concernsUs(e.ObjectNew) },
 		})).
 		Watches(&v1alpha1.MacClaim{}, r.bereft.noting(r.ofClaim, struct{}{})).
 		Watches(&nadv1.NetworkAttachmentDefinition{}, handler.EnqueueRequestsFromMapFunc(r.ofNetwork)).
@@ -45,6 +46,12 @@ func (r *PodReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) 
 // selectsNetworks tells the pods with interfaces beside the cluster's from the many others.
 func selectsNetworks(pod client.Object) bool {
 	return pod.GetAnnotations()[nadv1.NetworkAttachmentAnnot] != ""
+}
+
+// concernsUs tells the pods with interfaces beside the cluster's, or with our gate, from the others.
+func concernsUs(object client.Object) bool {
+	pod, ok := object.(*corev1.Pod)
+	return selectsNetworks(object) || ok && view.IsGated(pod)
 }
 
 // poolJudgedAnew leaves out changes of a pool's counts, which concern no pod.

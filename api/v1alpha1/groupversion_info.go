@@ -70,6 +70,10 @@ const (
 	// back.
 	AnnotationReleases = "macpool.dev/releases"
 
+	// GateLease is a scheduling gate that people put into a pod's template: the pod is not scheduled until the claims of its interfaces
+	// are bound. macpool removes it.
+	GateLease = "macpool.dev/lease"
+
 	// ReleasesResumed is the value of AnnotationReleases.
 	ReleasesResumed = "resumed"
 )

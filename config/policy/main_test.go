@@ -76,7 +76,7 @@ func prepare(ctx context.Context) error {
 		}
 		older[kind] = obj
 	}
-	for _, name := range []string{"mac_annotation", "claim_in_use", "pool_in_use", "force_release", "node_labels"} {
+	for _, name := range []string{"mac_annotation", "claim_in_use", "pool_in_use", "force_release", "node_labels", "pod_gate"} {
 		var policy admissionregistrationv1.ValidatingAdmissionPolicy
 		var binding admissionregistrationv1.ValidatingAdmissionPolicyBinding
 		err := errors.Join(load(name+"_policy.yaml", &policy), load(name+"_binding.yaml", &binding))
@@ -87,7 +87,7 @@ func prepare(ctx context.Context) error {
 			return fmt.Errorf("creating the policy: %w", err)
 		}
 	}
-	for _, inForce := range []func(context.Context) error{prepareClaims, preparePools, prepareForce, prepareNodes} {
+	for _, inForce := range []func(context.Context) error{prepareClaims, preparePools, prepareForce, prepareNodes, prepareGate} {
 		if err := inForce(ctx); err != nil {
 			return err
 		}

@@ -38,7 +38,7 @@ func (b *Binder) SetHolder(
 			claim, live = fresh, true
 			continue
 		case current != nil:
-			return nil, refusal(claim, &holder)
+			return nil, Refusal(claim, &holder)
 		case !claim.DeletionTimestamp.IsZero():
 			return nil, problem.ClaimDeleting.New(claim.Namespace, claim.Name)
 		case !isFor(claim.Status.Successor, &holder):

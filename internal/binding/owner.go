@@ -32,8 +32,8 @@ func OwnerOf(pod *corev1.Pod) *v1alpha1.Owner {
 	return &v1alpha1.Owner{Kind: ref.Kind, Name: ref.Name}
 }
 
-// refusal is why holder cannot be the holder of a claim that another pod, or another interface of the pod, holds.
-func refusal(claim *v1alpha1.MacClaim, holder *v1alpha1.Holder) error {
+// Refusal is why holder cannot be the holder of a claim that another pod, or another interface of the pod, holds.
+func Refusal(claim *v1alpha1.MacClaim, holder *v1alpha1.Holder) error {
 	current := claim.Status.Holder
 	if current.PodUID == holder.PodUID {
 		return problem.ClaimTwice.New(claim.Namespace, claim.Name, current.Interface, holder.Interface)

@@ -191,6 +191,26 @@ var (
 		Fix:         "See that the macpool-agent pod of that node runs; the pod is tried again. If the node is lost, its address is taken over by the pool's takeover rule.",
 		Explanation: "The claim's handover is Preempt: the old pod's interface goes before the new pod gets the address, and only the agent of its node can say that it is gone.",
 	})
+	// Pods that wait for their claims (docs/gate.md).
+
+	GateUnneeded = add(&Kind{
+		Code: "MP230", Reason: "GateUnneeded", CNI: 230,
+		Sentence:    "pod %s/%s has the scheduling gate macpool.dev/lease and nothing to wait for, since %s: the gate is removed",
+		Fix:         "Take the gate out of the pod's template, or add the network that was meant to its annotation.",
+		Explanation: "The gate keeps a pod from its node until the claims of its interfaces are bound. A pod without such an interface would wait for ever.",
+	})
+	GateOnly = add(&Kind{
+		Code: "MP231", Reason: "GateOnly", CNI: 231,
+		Sentence:    "the manager of macpool may take the scheduling gate macpool.dev/lease off a pod, and change nothing else of it",
+		Fix:         "If this is not the manager of macpool, give its service account another name.",
+		Explanation: "An admission policy, macpool-pod-gate, holds whoever is a service account of the name macpool-manager to that. macpool writes nothing else into pods; if its own manager is refused, the program is not ours.",
+	})
+	NetworkMissing = add(&Kind{
+		Code: "MP232", Reason: "NetworkMissing", CNI: 232,
+		Sentence:    "there is no network %s, which the pod selects",
+		Fix:         "Make the NetworkAttachmentDefinition, or correct the networks annotation of the pod; it waits until then.",
+		Explanation: "Said of pods with the scheduling gate macpool.dev/lease. Whether the network gets its addresses from a pool cannot be known, and Multus would refuse the pod on its node.",
+	})
 
 	// Pools.
 

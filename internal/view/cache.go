@@ -3,6 +3,7 @@
 package view
 
 import (
+	"slices"
 	"strings"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
@@ -22,7 +23,7 @@ var keptAnnotations = []string{
 }
 
 // CacheOptions make the manager's cache keep of the cluster's pods and nodes only what macpool reads. Most pods have no second
-// interface; of those it keeps the name.
+// interface, and not our gate; of those it keeps the name.
 func CacheOptions() cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
@@ -41,7 +42,9 @@ func stripPod(in any) (any, error) {
 		return in, nil
 	}
 	slim := &corev1.Pod{ObjectMeta: nameOf(pod)}
-	if pod.Annotations[nadv1.NetworkAttachmentAnnot] == "" {
+	if IsGated(pod) {
+		slim.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: v1alpha1.GateLease}}
+	} else if pod.Annotations[nadv1.NetworkAttachmentAnnot] == "" {
 		return slim, nil
 	}
 	slim.CreationTimestamp = pod.CreationTimestamp
@@ -60,6 +63,11 @@ func stripPod(in any) (any, error) {
 	slim.Spec.HostNetwork = pod.Spec.HostNetwork
 	slim.Status.Phase = pod.Status.Phase
 	return slim, nil
+}
+
+// IsGated tells whether the pod has the scheduling gate that macpool removes.
+func IsGated(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Spec.SchedulingGates, func(g corev1.PodSchedulingGate) bool { return g.Name == v1alpha1.GateLease })
 }
 
 func stripNamespace(in any) (any, error) {

@@ -50,6 +50,20 @@ func TestWhatIsKept(t *testing.T) {
 			Spec:   corev1.PodSpec{NodeName: "node-1", HostNetwork: true},
 			Status: corev1.PodStatus{Phase: corev1.PodRunning},
 		}},
+		"a pod with our gate and no networks": {
+			stripPod,
+			&corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "home", Name: "pod", UID: "1", ResourceVersion: "2", Labels: map[string]string{"a": "b"}},
+				Spec: corev1.PodSpec{
+					SchedulingGates: []corev1.PodSchedulingGate{{Name: "other"}, {Name: "macpool.dev/lease"}},
+					Containers:      []corev1.Container{{Name: "main"}},
+				},
+			},
+			&corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "home", Name: "pod", UID: "1", ResourceVersion: "2", Annotations: map[string]string{}},
+				Spec:       corev1.PodSpec{SchedulingGates: []corev1.PodSchedulingGate{{Name: "macpool.dev/lease"}}},
+			},
+		},
 		"a namespace": {
 			stripNamespace,
 			&corev1.Namespace{
