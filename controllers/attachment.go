@@ -135,7 +135,7 @@ func (a attachment) heldBy(ctx context.Context, cache client.Reader, pod *corev1
 	}
 	for i := range claims.Items {
 		c := &claims.Items[i]
-		if holds(c, pod) && c.Status.Holder.Interface == a.Interface && c.Spec.PoolRef.Name == a.Pool {
+		if h := binding.HolderOf(c, binding.PodUID(pod)); h != nil && h.Interface == a.Interface && c.Spec.PoolRef.Name == a.Pool {
 			return c, nil
 		}
 	}
@@ -156,7 +156,7 @@ func (a attachment) claim(pod *corev1.Pod, pool *v1alpha1.MacPool, workload v1al
 func (a attachment) holder(ctx context.Context, cache client.Reader, pod *corev1.Pod) (*v1alpha1.Holder, error) {
 	holder := &v1alpha1.Holder{
 		PodName: pod.Name, PodUID: binding.PodUID(pod), NodeName: pod.Spec.NodeName, Interface: a.Interface,
-		Owner: binding.OwnerOf(pod),
+		Owner: binding.OwnerOf(pod), InstanceUID: binding.InstanceUID(pod),
 	}
 	node, err := nodeOf(ctx, cache, pod.Spec.NodeName)
 	if node != nil {

@@ -25,15 +25,15 @@ import (
 // The brake may put it off, if nothing but its absence says that the workload is gone.
 func (r *MacClaimReconciler) judge(ctx context.Context, claim *v1alpha1.MacClaim) (life, error) {
 	key := client.ObjectKeyFromObject(claim)
-	verdict, err := lifeOf(ctx, r.Client, r.Client, claim, r.Clock.Now())
+	verdict, err := lifeOf(ctx, r.Client, r.Client, r.APIReader, claim, r.Clock.Now())
 	if err == nil && verdict.Remove {
-		if verdict.Absent && !endedByNode(claim) && !r.ends.seen(key, claim.Spec.Workload.Kind) {
+		if verdict.Absent && !endedByNode(claim) && !r.ends.seen(key, kindOf(claim)) {
 			wait, err := r.Brake.ask(ctx, r.Client, claim.Spec.PoolRef.Name, claimCandidate(key))
 			if wait > 0 || err != nil {
 				return life{Ended: true, Left: wait}, err
 			}
 		}
-		verdict, err = lifeOf(ctx, r.APIReader, r.Client, claim, r.Clock.Now())
+		verdict, err = lifeOf(ctx, r.APIReader, r.Client, r.APIReader, claim, r.Clock.Now())
 	}
 	if err == nil && !verdict.Remove {
 		r.Brake.settled(claimCandidate(key))
@@ -54,10 +54,14 @@ func endedByNode(claim *v1alpha1.MacClaim) bool {
 }
 
 // lifeOf is judgeLife on what the workload's reader knows; the rest, how long to retain and whether there is another claim, is the
-// cache's word.
-func lifeOf(ctx context.Context, workloads, cache client.Reader, claim *v1alpha1.MacClaim, now time.Time) (life, error) {
-	if !binding.IsManaged(claim) || claim.Spec.Workload == nil {
+// cache's word. VMs and IPAMClaims, which no cache has, are asked for live.
+func lifeOf(ctx context.Context, workloads, cache, live client.Reader, claim *v1alpha1.MacClaim, now time.Time) (life, error) {
+	kind := kindOf(claim)
+	switch {
+	case !binding.IsManaged(claim) || kind == "":
 		return life{}, nil
+	case kind == v1alpha1.WorkloadVM || kind == ofIPAMClaim:
+		return lifeOfVM(ctx, workloads, cache, live, claim, now)
 	}
 	in := lifeInput{
 		Managed: true, Kind: claim.Spec.Workload.Kind, Pod: podGone, Held: claim.Status.Holder != nil, EndedAt: endedAt(claim), Now: now,
@@ -75,11 +79,10 @@ func lifeOf(ctx context.Context, workloads, cache client.Reader, claim *v1alpha1
 	} else if needed {
 		in.Pod = podAlive
 	}
-	siblings, err := kin(ctx, cache, claim.Namespace, *claim.Spec.Workload)
-	if err != nil {
+	var err error
+	if in.Superseded, err = superseded(ctx, cache, claim); err != nil {
 		return life{}, err
 	}
-	in.Superseded = binding.Chosen(siblings, *claim.Spec.Workload, claim.Spec.PoolRef.Name) != nil
 	if in.Kind == v1alpha1.WorkloadStatefulSet {
 		set := &metav1.PartialObjectMetadata{}
 		set.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("StatefulSet"))
@@ -90,17 +93,36 @@ func lifeOf(ctx context.Context, workloads, cache client.Reader, claim *v1alpha1
 			return life{}, fmt.Errorf("reading StatefulSet %s: %w", key, err)
 		}
 	}
-	pool := &v1alpha1.MacPool{}
-	if err := cache.Get(ctx, client.ObjectKey{Name: claim.Spec.PoolRef.Name}, pool); apierrors.IsNotFound(err) {
-		pool = nil
-	} else if err != nil {
-		return life{}, fmt.Errorf("reading pool %s: %w", claim.Spec.PoolRef.Name, err)
+	if in.Retain, err = retainBy(ctx, cache, claim); err != nil {
+		return life{}, err
 	}
-	in.Retain = retainOf(claim, pool)
 	verdict := judgeLife(in)
 	verdict.Alive = in.Pod == podAlive || in.SetExists
 	verdict.Absent = !in.Superseded && (in.Pod == podGone || in.Kind == v1alpha1.WorkloadStatefulSet)
 	return verdict, nil
+}
+
+// superseded tells whether a person has made another claim for the workload.
+func superseded(ctx context.Context, cache client.Reader, claim *v1alpha1.MacClaim) (bool, error) {
+	if claim.Spec.Workload == nil {
+		return false, nil
+	}
+	siblings, err := kin(ctx, cache, claim.Namespace, *claim.Spec.Workload)
+	if err != nil {
+		return false, err
+	}
+	return binding.Chosen(siblings, *claim.Spec.Workload, claim.Spec.PoolRef.Name) != nil, nil
+}
+
+// retainBy is retainOf by the pool that the cache has.
+func retainBy(ctx context.Context, cache client.Reader, claim *v1alpha1.MacClaim) (time.Duration, error) {
+	pool := &v1alpha1.MacPool{}
+	if err := cache.Get(ctx, client.ObjectKey{Name: claim.Spec.PoolRef.Name}, pool); apierrors.IsNotFound(err) {
+		pool = nil
+	} else if err != nil {
+		return 0, fmt.Errorf("reading pool %s: %w", claim.Spec.PoolRef.Name, err)
+	}
+	return retainOf(claim, pool), nil
 }
 
 // remove deletes a claim that has outlived its workload, as it was read: a holder that was set since is a conflict. Its lease

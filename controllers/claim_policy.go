@@ -30,7 +30,7 @@ type lifeInput struct {
 	Pod  podState
 	// Superseded: a person has made a claim for the same workload, which its next pod gets.
 	Superseded bool
-	// SetExists: there is a StatefulSet of the workload's name.
+	// SetExists: there is a StatefulSet, or a VM, of the workload's name, or the IPAMClaim that the claim was made for.
 	SetExists bool
 	// Retain is how long the claim is kept after its workload.
 	Retain time.Duration
@@ -51,6 +51,8 @@ type life struct {
 	Superseded bool
 	// Alive: the workload was found.
 	Alive bool
+	// Look: it was found by a look that no event repeats.
+	Look bool
 	// Absent: that it is gone rests on what a read did not find. A pod that has finished was found.
 	Absent bool
 }
@@ -61,7 +63,8 @@ type life struct {
 //  2. a claim with a holder lives: something may still send frames with its address;
 //  3. a claim in whose place a person has made another has ended, and is removed when retain has passed;
 //  4. a claim whose pod is alive lives, whatever has become of the pod's owner;
-//  5. a claim of a StatefulSet lives while the set exists, scaled down or not;
+//  5. a claim of a StatefulSet lives while the set exists, scaled down or not; that of a VM while the VM does, stopped or not; that of
+//     an IPAMClaim while that does;
 //  6. any other has ended too: of a workload whose pods are alike, one that no pod holds or waits for; it is not asked whether the
 //     workload is there, since it needs as many claims as it has pods.
 func judgeLife(in lifeInput) life {
@@ -71,7 +74,7 @@ func judgeLife(in lifeInput) life {
 	case in.Superseded:
 	case in.Pod == podAlive:
 		return life{}
-	case in.Kind == v1alpha1.WorkloadStatefulSet:
+	case in.Kind == v1alpha1.WorkloadStatefulSet, in.Kind == v1alpha1.WorkloadVM, in.Kind == ofIPAMClaim:
 		if in.SetExists {
 			return life{}
 		}
@@ -90,14 +93,33 @@ const (
 	defaultHistory  = 7 * 24 * time.Hour
 )
 
+// ofIPAMClaim is the kind, as far as its life goes, of a claim without workload that was made for an IPAMClaim.
+const ofIPAMClaim v1alpha1.WorkloadKind = "IPAMClaim"
+
+// minVMRetain is the least time for which the claim of a VM outlives it, whatever the pool says: what restores a VM, or moves it to another
+// cluster, deletes it first (R-G6).
+const minVMRetain = 5 * time.Minute
+
 // retainOf is how long a claim outlives its workload. Bare pods end with their address: nothing comes back under their
 // name, unless the claim itself says so.
 func retainOf(claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool) time.Duration {
+	if _, ok := claim.Labels[v1alpha1.LabelIPAMClaim]; ok || claim.Spec.Workload != nil && claim.Spec.Workload.Kind == v1alpha1.WorkloadVM {
+		return max(minVMRetain, retainOfSet(claim, pool))
+	}
+	if claim.Spec.Workload == nil || claim.Spec.Workload.Kind == v1alpha1.WorkloadPod {
+		if claim.Spec.Retain != nil {
+			return claim.Spec.Retain.Duration
+		}
+		return 0
+	}
+	return retainOfSet(claim, pool)
+}
+
+// retainOfSet is retainOf of what may come back under its name.
+func retainOfSet(claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool) time.Duration {
 	switch {
 	case claim.Spec.Retain != nil:
 		return claim.Spec.Retain.Duration
-	case claim.Spec.Workload == nil || claim.Spec.Workload.Kind == v1alpha1.WorkloadPod:
-		return 0
 	case pool != nil && pool.Spec.Retain != nil:
 		return pool.Spec.Retain.Duration
 	default:

@@ -39,6 +39,11 @@ func TestJudgeLife(t *testing.T) {
 		"4 of a Deployment, needed":   {lifeInput{Managed: true, Kind: "Deployment", Pod: podAlive, EndedAt: now.Add(-time.Hour)}, life{}},
 		"6 of a Deployment, surplus":  {lifeInput{Managed: true, Kind: "Deployment", Retain: time.Hour, EndedAt: now.Add(-time.Minute)}, life{Ended: true, Left: 59 * time.Minute}},
 		"6 of a DaemonSet":            {lifeInput{Managed: true, Kind: "DaemonSet", Retain: time.Hour, EndedAt: now.Add(-time.Hour)}, life{Ended: true, Remove: true}},
+		"5 VM there, stopped":         {lifeInput{Managed: true, Kind: v1alpha1.WorkloadVM, SetExists: true}, life{}},
+		"6 VM gone":                   {lifeInput{Managed: true, Kind: v1alpha1.WorkloadVM, Retain: time.Hour}, life{Ended: true, Left: time.Hour}},
+		"5 IPAMClaim there":           {lifeInput{Managed: true, Kind: ofIPAMClaim, SetExists: true}, life{}},
+		"6 IPAMClaim gone, held":      {lifeInput{Managed: true, Kind: ofIPAMClaim, Held: true, EndedAt: now.Add(-time.Hour)}, life{}},
+		"6 IPAMClaim gone":            {lifeInput{Managed: true, Kind: ofIPAMClaim, Retain: time.Minute, EndedAt: now.Add(-time.Hour)}, life{Ended: true, Remove: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.in.Now = now
@@ -63,6 +68,8 @@ func TestRetainOf(t *testing.T) {
 		"a set's":           {v1alpha1.WorkloadStatefulSet, nil, pool, 5 * time.Hour},
 		"a set's, own":      {v1alpha1.WorkloadStatefulSet, hours(0), pool, 0},
 		"a set's, no pool":  {v1alpha1.WorkloadStatefulSet, nil, nil, time.Hour},
+		"a VM's":            {v1alpha1.WorkloadVM, nil, pool, 5 * time.Hour},
+		"a VM's, at once":   {v1alpha1.WorkloadVM, hours(0), pool, 5 * time.Minute},
 		"a set's, pool old": {v1alpha1.WorkloadStatefulSet, nil, &v1alpha1.MacPool{}, time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {

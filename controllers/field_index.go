@@ -62,9 +62,9 @@ var (
 		return []string{c.Spec.PoolRef.Name}
 	})
 	// claimsByHolder : claims that are held -> the name of the pod. claimsByNode : -> its node. claimsByHeldLease : -> their lease.
-	claimsByHolder    = indexOf("holder", ofHeld(func(c *v1alpha1.MacClaim) string { return c.Status.Holder.PodName }))
-	claimsByNode      = indexOf("node", ofHeld(func(c *v1alpha1.MacClaim) string { return c.Status.Holder.NodeName }))
-	claimsByHeldLease = indexOf("heldlease", ofHeld(func(c *v1alpha1.MacClaim) string { return c.Status.LeaseName }))
+	claimsByHolder    = indexOf("holder", ofHeld(func(_ *v1alpha1.MacClaim, h *v1alpha1.Holder) string { return h.PodName }))
+	claimsByNode      = indexOf("node", ofHeld(func(_ *v1alpha1.MacClaim, h *v1alpha1.Holder) string { return h.NodeName }))
+	claimsByHeldLease = indexOf("heldlease", ofHeld(func(c *v1alpha1.MacClaim, _ *v1alpha1.Holder) string { return c.Status.LeaseName }))
 	// suspectsByPool : claims whose holder may be gone -> their pool.
 	suspectsByPool = indexOf("suspect", func(c *v1alpha1.MacClaim) []string {
 		if suspicion(c).Reason == "" {
@@ -123,6 +123,13 @@ var (
 		}
 		return slices.Collect(maps.Values(names))
 	})
+	// podsByVM : pods -> the VM that they run.
+	podsByVM = indexOf("vm", func(pod *corev1.Pod) []string {
+		if name := binding.VMName(pod); name != "" {
+			return []string{name}
+		}
+		return nil
+	})
 	// networksByPool : networks -> the pool that they name.
 	networksByPool = indexOf("pool", poolsOfNetwork)
 	// lintedByPool is networksByPool for MacPoolReconciler, namersByPool for NADReconciler, askedByPool for HolderReconciler.
@@ -131,13 +138,16 @@ var (
 	askedByPool  = indexOf("asked", poolsOfNetwork)
 )
 
-// ofHeld is a value of claims that have a holder.
-func ofHeld(value func(*v1alpha1.MacClaim) string) func(*v1alpha1.MacClaim) []string {
+// ofHeld is a value of claims for each of their holders, of which most have one.
+func ofHeld(value func(*v1alpha1.MacClaim, *v1alpha1.Holder) string) func(*v1alpha1.MacClaim) []string {
 	return func(c *v1alpha1.MacClaim) []string {
-		if c.Status.Holder == nil {
-			return nil
+		var values []string
+		for _, holder := range binding.Holders(c) {
+			if v := value(c, holder); !slices.Contains(values, v) {
+				values = append(values, v)
+			}
 		}
-		return []string{value(c)}
+		return values
 	}
 }
 

@@ -47,6 +47,8 @@ type HolderReconciler struct {
 	Patience time.Duration
 
 	looks holdLooks
+	// alternates are the looks at alternates.
+	alternates holdLooks
 }
 
 // +kubebuilder:rbac:groups=macpool.dev,resources=macclaims,verbs=get;list;watch;patch
@@ -60,6 +62,7 @@ func (r *HolderReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 	claim := &v1alpha1.MacClaim{}
 	if err := r.Client.Get(ctx, req.NamespacedName, claim); err != nil {
 		r.looks.forget(req.NamespacedName)
+		r.alternates.forget(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	switch {
@@ -68,6 +71,8 @@ func (r *HolderReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 	case claim.Status.Holder == nil:
 		r.looks.forget(req.NamespacedName)
 		return settle(ctrl.Result{}, r.suspect(ctx, claim, holdVerdict{}))
+	case claim.Status.Alternate != nil:
+		return settle(r.judgeBoth(ctx, claim))
 	default:
 		return settle(r.judge(ctx, claim))
 	}
@@ -135,8 +140,14 @@ func (r *HolderReconciler) again(v holdVerdict) ctrl.Result {
 
 // end ends the hold, if the claim is still as it was read, and says so.
 func (r *HolderReconciler) end(ctx context.Context, claim *v1alpha1.MacClaim, end binding.End) (*v1alpha1.MacClaim, error) {
-	holder := claim.Status.Holder
-	updated, err := r.Binder.ClearAsRead(ctx, claim, end)
+	return r.endOne(ctx, claim, claim.Status.Holder, end)
+}
+
+// endOne is end of one of the claim's holders.
+func (r *HolderReconciler) endOne(
+	ctx context.Context, claim *v1alpha1.MacClaim, holder *v1alpha1.Holder, end binding.End,
+) (*v1alpha1.MacClaim, error) {
+	updated, err := r.Binder.ClearOneAsRead(ctx, claim, holder, end)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +155,7 @@ func (r *HolderReconciler) end(ctx context.Context, claim *v1alpha1.MacClaim, en
 	note := fmt.Sprintf("Pod %s on node %s holds %v (%s) no more: %s",
 		holder.PodName, holder.NodeName, claim.Status.IPs, claim.Status.MAC, end.Evidence)
 	r.Recorder.Eventf(claim, nil, corev1.EventTypeNormal, string(end.Reason), "Release", "%s", problem.Cut(note, problem.MaxNote))
-	pod, err := podOfHolder(ctx, r.APIReader, claim)
+	pod, err := podOf(ctx, r.APIReader, claim.Namespace, holder)
 	if err == nil && pod != nil {
 		r.Recorder.Eventf(pod, nil, corev1.EventTypeWarning, string(end.Reason), "Release", "%s", problem.Cut(note, problem.MaxNote))
 	}

@@ -45,11 +45,16 @@ func (r *HolderReconciler) factsOf(ctx context.Context, reader client.Reader, cl
 
 // podOfHolder is the pod that holds the claim, nil if it is gone. One of its name with another UID is another pod (M04).
 func podOfHolder(ctx context.Context, reader client.Reader, claim *v1alpha1.MacClaim) (*corev1.Pod, error) {
+	return podOf(ctx, reader, claim.Namespace, claim.Status.Holder)
+}
+
+// podOf is the pod of a holder, nil if it is gone.
+func podOf(ctx context.Context, reader client.Reader, namespace string, holder *v1alpha1.Holder) (*corev1.Pod, error) {
 	pod := &corev1.Pod{}
-	key := client.ObjectKey{Namespace: claim.Namespace, Name: claim.Status.Holder.PodName}
+	key := client.ObjectKey{Namespace: namespace, Name: holder.PodName}
 	err := reader.Get(ctx, key, pod)
 	switch {
-	case apierrors.IsNotFound(err), err == nil && binding.PodUID(pod) != claim.Status.Holder.PodUID:
+	case apierrors.IsNotFound(err), err == nil && binding.PodUID(pod) != holder.PodUID:
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("reading pod %s: %w", key, err)

@@ -50,6 +50,7 @@ func holdChanged(e event.UpdateEvent) bool {
 	from, ok := e.ObjectOld.(*v1alpha1.MacClaim)
 	to, isClaim := e.ObjectNew.(*v1alpha1.MacClaim)
 	return !ok || !isClaim || from.UID != to.UID || asksForce(to) || !sameHold(from.Status.Holder, to.Status.Holder) ||
+		!sameHold(from.Status.Alternate, to.Status.Alternate) ||
 		to.Status.Holder == nil && suspicion(to).Reason != ""
 }
 

@@ -191,7 +191,7 @@ func (r *LeaseReconciler) obituary(ctx context.Context, lease *v1alpha1.MacLease
 		}
 	}
 	// What a verdict adds is words: without one, it was the claim alone that ended.
-	verdict, err := lifeOf(ctx, r.Client, r.Client, last, r.Clock.Now())
+	verdict, err := lifeOf(ctx, r.Client, r.Client, r.APIReader, last, r.Clock.Now())
 	return lastHold(last, err == nil && verdict.Ended)
 }
 

@@ -107,6 +107,8 @@ func (r *MacClaimReconciler) serve(ctx context.Context, claim *v1alpha1.MacClaim
 		result.RequeueAfter = retryProblem
 	case verdict.Ended:
 		result.RequeueAfter = min(verdict.Left, recheck)
+	case verdict.Look:
+		result.RequeueAfter = recheck
 	}
 	return result, err
 }

@@ -93,12 +93,16 @@ func (p pluginConf) claim() string {
 
 // netConf is a network's configuration, a plugin's or a list of them.
 type netConf struct {
+	Name        json.RawMessage `json:"name"`
 	CNIVersion  json.RawMessage `json:"cniVersion"`
 	CNIVersions json.RawMessage `json:"cniVersions"`
 
 	// plugins are those of the list, or the one that stands for itself.
 	plugins []pluginConf
 }
+
+// name is how the configuration calls the network.
+func (c netConf) name() string { return read[string](c.Name) }
 
 // confOf reads a network's configuration. BadConfig is returned only for one that speaks of macpool: what is wrong with
 // others is not ours to say.

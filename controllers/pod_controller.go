@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -165,8 +166,29 @@ func (r *PodReconciler) claimFor(ctx context.Context, pod *corev1.Pod, a attachm
 	}
 	if a.Named != "" || key.Name != want.Name { // a person's, and not to be made or made again
 		want.Name = key.Name
-		return r.Binder.FindClaim(ctx, want)
+		found, err := r.Binder.FindClaim(ctx, want)
+		if a.Named != "" && problem.ClaimUnknown.Is(err) {
+			return r.ofIPAMClaim(ctx, want, err)
+		}
+		return found, err
 	}
+	return r.ensure(ctx, want)
+}
+
+// ofIPAMClaim makes the claim that a pod names if that is the name of an IPAMClaim, with which it ends; unknown is the answer if it is
+// not. It serves whichever pod names it, as the IPAMClaim does.
+func (r *PodReconciler) ofIPAMClaim(ctx context.Context, want *v1alpha1.MacClaim, unknown error) (*v1alpha1.MacClaim, error) {
+	ipam := &metav1.PartialObjectMetadata{}
+	ipam.SetGroupVersionKind(kindIPAMClaim)
+	err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(want), ipam)
+	switch {
+	case apierrors.IsNotFound(err), apimeta.IsNoMatchError(err), err == nil && !ipam.DeletionTimestamp.IsZero():
+		return nil, unknown
+	case err != nil:
+		return nil, fmt.Errorf("reading IPAMClaim %s: %w", client.ObjectKeyFromObject(want), err)
+	}
+	want.Spec.Workload = nil
+	want.Labels[v1alpha1.LabelIPAMClaim] = ""
 	return r.ensure(ctx, want)
 }
 
@@ -201,8 +223,11 @@ func (r *PodReconciler) ensure(ctx context.Context, want *v1alpha1.MacClaim) (*v
 // hold makes the pod the holder of a bound claim, once its node is known. While another pod holds it that pod's node has
 // the word; it is said when that lasts.
 func (r *PodReconciler) hold(ctx context.Context, pod *corev1.Pod, a attachment, claim *v1alpha1.MacClaim) (time.Duration, error) {
-	if claim.Status.LeaseName == "" || !mayHold(pod, claim) || holds(claim, pod) {
+	if claim.Status.LeaseName == "" || !mayHold(pod, claim) {
 		return 0, nil
+	}
+	if holds(claim, pod) {
+		return 0, r.promote(ctx, pod, claim)
 	}
 	holder, err := a.holder(ctx, r.Client, pod)
 	if err != nil {
@@ -221,9 +246,9 @@ func (r *PodReconciler) hold(ctx context.Context, pod *corev1.Pod, a attachment,
 	}
 }
 
-// holds tells whether the pod holds the claim.
+// holds tells whether the pod holds the claim, be it as the alternate.
 func holds(claim *v1alpha1.MacClaim, pod *corev1.Pod) bool {
-	return claim.Status.Holder != nil && claim.Status.Holder.PodUID == binding.PodUID(pod)
+	return binding.HolderOf(claim, binding.PodUID(pod)) != nil
 }
 
 // rootCause is what the API server said, without what was being done.

@@ -90,9 +90,13 @@ func (r *PodReconciler) heldByAnother(ctx context.Context, pod *corev1.Pod, a at
 	if holder == nil || holds(claim, pod) {
 		return nil, nil
 	}
-	held := problem.As(binding.Refusal(claim, &v1alpha1.Holder{
-		PodName: pod.Name, PodUID: binding.PodUID(pod), Interface: a.Interface, Owner: binding.OwnerOf(pod),
-	}))
+	wants := &v1alpha1.Holder{
+		PodName: pod.Name, PodUID: binding.PodUID(pod), Interface: a.Interface, Owner: binding.OwnerOf(pod), InstanceUID: binding.InstanceUID(pod),
+	}
+	if binding.MayJoin(claim, wants) {
+		return nil, nil
+	}
+	held := problem.As(binding.Refusal(claim, wants))
 	other, err := podOfHolder(ctx, r.Client, claim)
 	if err != nil || other != nil && stateOf(other) == podAlive || !problem.ClaimHeld.Is(held) {
 		return held, err

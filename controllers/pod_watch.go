@@ -26,7 +26,7 @@ import (
 const podWorkers = 16
 
 func (r *PodReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if err := register(ctx, mgr, podsByNetwork, podsByClaim, networksByPool); err != nil {
+	if err := register(ctx, mgr, podsByNetwork, podsByClaim, podsByVM, networksByPool); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
@@ -73,11 +73,15 @@ func (r *PodReconciler) ofClaim(ctx context.Context, object client.Object) []rec
 		return append(r.podsOf(ctx, podsByClaim.is(claim.Name), client.InNamespace(claim.Namespace)),
 			r.podsOfPool(ctx, claim.Spec.PoolRef.Name, client.InNamespace(claim.Namespace))...)
 	}
-	if binding.PodName(*claim.Spec.Workload) == "" {
-		return append(r.ofKin(ctx, claim), r.podsOf(ctx, podsByClaim.is(claim.Name), client.InNamespace(claim.Namespace))...)
+	var requests []reconcile.Request
+	switch name := binding.PodName(*claim.Spec.Workload); {
+	case name != "":
+		requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: claim.Namespace, Name: name}})
+	case claim.Spec.Workload.Kind == v1alpha1.WorkloadVM:
+		requests = r.podsOf(ctx, podsByVM.is(claim.Spec.Workload.Name), client.InNamespace(claim.Namespace))
+	default:
+		requests = r.ofKin(ctx, claim)
 	}
-	key := types.NamespacedName{Namespace: claim.Namespace, Name: binding.PodName(*claim.Spec.Workload)}
-	requests := []reconcile.Request{{NamespacedName: key}}
 	return append(requests, r.podsOf(ctx, podsByClaim.is(claim.Name), client.InNamespace(claim.Namespace))...)
 }
 

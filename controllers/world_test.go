@@ -186,6 +186,8 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 		Gather: 300 * time.Millisecond, Round: 2 * time.Second,
 	}
 	wake := make(chan event.TypedGenericEvent[*v1alpha1.MacClaim])
+	claims := &controllers.MacClaimReconciler{Client: cached, APIReader: apiReader, Binder: binder, Feed: feed, Recorder: recorder, Clock: o.clock, Wake: wake, Brake: brake, Gate: gate}
+	pods := &controllers.PodReconciler{Client: cached, APIReader: apiReader, Binder: binder, Recorder: recorder, Clock: clock.RealClock{}, Gate: gate}
 	ctx, cancel := context.WithCancel(context.Background())
 	for _, c := range []interface {
 		SetupWithManager(context.Context, ctrl.Manager) error
@@ -194,8 +196,9 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 		optional{recovery},
 		// Its clock only spaces its writes.
 		&controllers.MacPoolReconciler{Client: cached, APIReader: apiReader, Feed: feed, Clock: clock.RealClock{}, Wake: wake, Metrics: o.metrics, Brake: brake, Recovery: recovery},
-		&controllers.MacClaimReconciler{Client: cached, APIReader: apiReader, Binder: binder, Feed: feed, Recorder: recorder, Clock: o.clock, Wake: wake, Brake: brake, Gate: gate},
-		&controllers.PodReconciler{Client: cached, APIReader: apiReader, Binder: binder, Recorder: recorder, Clock: clock.RealClock{}, Gate: gate},
+		claims,
+		pods,
+		&controllers.IPAMClaimReconciler{Client: cached, Pods: pods, Claims: claims, Clock: clock.RealClock{}, Every: time.Second},
 		&controllers.LeaseReconciler{Client: cached, APIReader: apiReader, Binder: binder, Clock: o.clock, Wake: wake, OrphanAfter: o.orphanAfter, Brake: brake, Gate: gate, RestoreGrace: o.restoreGrace},
 		&controllers.HolderReconciler{
 			Client: cached, APIReader: apiReader, Binder: binder, Recorder: recorder, Clock: o.clock,

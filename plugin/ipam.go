@@ -67,7 +67,9 @@ func (p *Plugin) finish(ctx context.Context, link *podLink, lease *agentapi.Leas
 	if err := link.setMAC(mac); err != nil {
 		return err
 	}
-	link.announce()
+	if !lease.Quiet {
+		link.announce()
+	}
 	if ctx.Err() != nil {
 		return problem.Internal.New(context.Cause(ctx))
 	}

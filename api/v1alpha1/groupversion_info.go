@@ -54,6 +54,10 @@ const (
 	// NodeReady is the value of a Node's label for a pool.
 	NodeReady = "ready"
 
+	// LabelIPAMClaim is on MacClaims that macpool made because of an IPAMClaim of the same name, with which they end. Its value says
+	// nothing.
+	LabelIPAMClaim = "macpool.dev/ipam-claim"
+
 	// ManagedBy is the value of LabelManagedBy.
 	ManagedBy = "macpool"
 

@@ -97,17 +97,21 @@ const (
 
 	// WorkloadDaemonSet is a DaemonSet's pod on one node.
 	WorkloadDaemonSet WorkloadKind = "DaemonSet"
+
+	// WorkloadVM is a virtual machine of KubeVirt, whichever virt-launcher pods it runs in.
+	WorkloadVM WorkloadKind = "VirtualMachine"
 )
 
 // Workload is the stable identity that an address belongs to.
 //
 // +kubebuilder:validation:XValidation:rule="self.kind != 'Job' && self.kind != 'CronJob'",message="kind must not be Job or CronJob: a claim for one is named by its pods"
-// +kubebuilder:validation:XValidation:rule="self.kind in ['Pod', 'DaemonSet', 'Job', 'CronJob'] || has(self.ordinal)",message="ordinal must be set: a claim is for one of the workload's replicas"
-// +kubebuilder:validation:XValidation:rule="!(self.kind in ['Pod', 'DaemonSet']) || !has(self.ordinal)",message="ordinal must not be set for a Pod or a DaemonSet"
+// +kubebuilder:validation:XValidation:rule="self.kind != 'VirtualMachineInstance'",message="kind must be VirtualMachine: the claim of a VM is the same in each of its instances"
+// +kubebuilder:validation:XValidation:rule="self.kind in ['Pod', 'DaemonSet', 'VirtualMachine', 'VirtualMachineInstance', 'Job', 'CronJob'] || has(self.ordinal)",message="ordinal must be set: a claim is for one of the workload's replicas"
+// +kubebuilder:validation:XValidation:rule="!(self.kind in ['Pod', 'DaemonSet', 'VirtualMachine']) || !has(self.ordinal)",message="ordinal must not be set for a Pod, a DaemonSet or a VirtualMachine"
 // +kubebuilder:validation:XValidation:rule="(self.kind == 'DaemonSet') == has(self.node)",message="node must be set for a DaemonSet, and for nothing else"
 type Workload struct {
-	// kind is the kind of the workload: StatefulSet, Deployment, DaemonSet, any other kind of controller of pods but Job and CronJob, or Pod.
-	// The pods of a ReplicaSet that is a Deployment's are the Deployment's.
+	// kind is the kind of the workload: StatefulSet, Deployment, DaemonSet, VirtualMachine (of KubeVirt), any other kind of controller of pods
+	// but Job and CronJob, or Pod. The pods of a ReplicaSet that is a Deployment's are the Deployment's.
 	//
 	// +required
 	// +kubebuilder:validation:MinLength=1
@@ -178,6 +182,14 @@ type Holder struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=15
 	Interface string `json:"interface,omitempty"`
+
+	// instanceUID is the UID of the VirtualMachineInstance that the pod runs, if it runs one. While it migrates two pods of one instance
+	// hold the claim.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=128
+	InstanceUID types.UID `json:"instanceUID,omitempty"`
 
 	// owner is what the pod belongs to. Of a claim without workload it tells the pods of one workload from those of another, which
 	// may not take the claim over. Left out, it is not known.
@@ -378,6 +390,12 @@ type MacClaimStatus struct {
 	// +optional
 	Holder *Holder `json:"holder,omitempty"`
 
+	// alternate is the second pod of the holder's VirtualMachineInstance, while that migrates: its target, or once that is active its
+	// source. It has the same address, and does not announce it. When either lets go the other remains, as the holder.
+	//
+	// +optional
+	Alternate *Holder `json:"alternate,omitempty"`
+
 	// generation is the generation of the latest holder.
 	//
 	// +optional
@@ -414,6 +432,7 @@ type MacClaimStatus struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Namespaced,shortName=mc,categories=mac
 // +kubebuilder:selectablefield:JSONPath=`.status.holder.nodeName`
+// +kubebuilder:selectablefield:JSONPath=`.status.alternate.nodeName`
 // +kubebuilder:printcolumn:name="Pool",type=string,JSONPath=`.spec.poolRef.name`
 // +kubebuilder:printcolumn:name="VLAN",type=integer,JSONPath=`.status.vlan`
 // +kubebuilder:printcolumn:name="MAC",type=string,JSONPath=`.status.mac`
@@ -475,7 +494,7 @@ const (
 	// ClaimReasonBound : the claim has a lease.
 	ClaimReasonBound = "Bound"
 
-	// ClaimReasonWorkloadGone : the StatefulSet or pod that the claim was made for is gone.
+	// ClaimReasonWorkloadGone : what the claim was made for is gone: the StatefulSet, the pod, the VM, or the IPAMClaim.
 	ClaimReasonWorkloadGone = "WorkloadGone"
 
 	// ClaimReasonSuperseded : a person has made a claim for the workload, which its next pod gets.

@@ -254,6 +254,13 @@ type NodeAttachment struct {
 	// +kubebuilder:validation:MaxLength=15
 	Interface string `json:"interface,omitempty"`
 
+	// instanceUID is the UID of the VirtualMachineInstance that the pod runs, if it runs one: two pods of one instance may have one address.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=128
+	InstanceUID types.UID `json:"instanceUID,omitempty"`
+
 	// generation is the holder's generation in the claim.
 	//
 	// +required

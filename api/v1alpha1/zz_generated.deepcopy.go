@@ -284,6 +284,11 @@ func (in *MacClaimStatus) DeepCopyInto(out *MacClaimStatus) {
 		*out = new(Holder)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.Alternate != nil {
+		in, out := &in.Alternate, &out.Alternate
+		*out = new(Holder)
+		(*in).DeepCopyInto(*out)
+	}
 	if in.Successor != nil {
 		in, out := &in.Successor, &out.Successor
 		*out = new(Successor)

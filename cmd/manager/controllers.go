@@ -63,6 +63,13 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, link *timeline.Link, 
 		Client: mgr.GetClient(), Reader: live, Binder: binder, Gate: gate, Recorder: recorder, Clock: clk, Grace: o.recoveryGrace,
 	}
 	brake := &controllers.Brake{Clock: clk, Leased: func(pool string) uint64 { return feed.Index.Count(pool).Leased }}
+	claims := &controllers.MacClaimReconciler{
+		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Feed: feed, Recorder: recorder, Clock: clk, Wake: wake,
+		Brake: brake, Gate: gate.Check,
+	}
+	pods := &controllers.PodReconciler{
+		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Recorder: recorder, Clock: clk, Gate: gate.Check,
+	}
 	for _, c := range []interface {
 		SetupWithManager(context.Context, ctrl.Manager) error
 	}{
@@ -72,13 +79,9 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, link *timeline.Link, 
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Feed: feed, Clock: clk, Wake: wake, Metrics: metrics.Registry,
 			Brake: brake, Recovery: recovery,
 		},
-		&controllers.MacClaimReconciler{
-			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Feed: feed, Recorder: recorder, Clock: clk, Wake: wake,
-			Brake: brake, Gate: gate.Check,
-		},
-		&controllers.PodReconciler{
-			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Recorder: recorder, Clock: clk, Gate: gate.Check,
-		},
+		claims,
+		pods,
+		&controllers.IPAMClaimReconciler{Client: mgr.GetClient(), Pods: pods, Claims: claims, Clock: clk},
 		&controllers.LeaseReconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Clock: clk, Wake: wake, Brake: brake,
 			Gate: gate.Check, RestoreGrace: o.restoreGrace,

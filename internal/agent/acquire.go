@@ -90,10 +90,10 @@ func (t *addition) prebound(ctx context.Context) *v1alpha1.MacClaim {
 	if t.cluster.cache.Get(ctx, claimKey(t.claim), claim) != nil {
 		return nil
 	}
-	holder := claim.Status.Holder
+	holder := binding.HolderOf(claim, types.UID(t.req.Pod.UID))
 	switch {
 	case claim.Status.LeaseName == "" || holder == nil:
-	case string(holder.PodUID) != t.req.Pod.UID || holder.NodeName != t.nodeName || holder.Interface != t.req.Interface:
+	case holder.NodeName != t.nodeName || holder.Interface != t.req.Interface:
 	case holder.Generation <= t.journal.doubtful(t.claim, t.req.Pod.UID): // cleared since by this node, perhaps
 	case claim.Spec.PoolRef.Name != t.pool.Name || !t.wish.SatisfiedBy(&claim.Status):
 	default:
@@ -132,8 +132,8 @@ func (t *addition) bind(ctx context.Context) (claim *v1alpha1.MacClaim, err erro
 		if err != nil {
 			return err
 		}
-		if before := found.Status.Holder; !t.seen { // a repetition may find what the try before it has set
-			t.seen, t.mine = true, before == nil || string(before.PodUID) != t.req.Pod.UID
+		if before := binding.HolderOf(found, types.UID(t.req.Pod.UID)); !t.seen { // a repetition may find what the try before it has set
+			t.seen, t.mine = true, before == nil
 		}
 		if claim, err = t.bindClaim(ctx, found); err != nil {
 			return err
@@ -155,7 +155,7 @@ func (t *addition) bindClaim(ctx context.Context, claim *v1alpha1.MacClaim) (*v1
 func (t *addition) holder() *v1alpha1.Holder {
 	return &v1alpha1.Holder{
 		PodName: t.pod.Name, PodUID: types.UID(t.req.Pod.UID), NodeName: t.nodeName, NodeUID: t.ownUID(),
-		Interface: t.req.Interface, Owner: binding.OwnerOf(t.pod),
+		Interface: t.req.Interface, Owner: binding.OwnerOf(t.pod), InstanceUID: binding.InstanceUID(t.pod),
 	}
 }
 
@@ -164,11 +164,12 @@ func (t *addition) holder() *v1alpha1.Holder {
 // made again begins at 1, and is lifted above all that the node has written down about the one before.
 func (t *addition) renew(ctx context.Context, claim *v1alpha1.MacClaim) error {
 	doubtful := t.journal.doubtful(t.claim, t.req.Pod.UID)
-	if claim.Status.Holder.Generation > doubtful {
+	holder := binding.HolderOf(claim, types.UID(t.req.Pod.UID))
+	if holder.Generation > doubtful {
 		return nil
 	}
 	claim.Status.Generation = max(claim.Status.Generation, doubtful) + 1
-	claim.Status.Holder.Generation = claim.Status.Generation
+	holder.Generation = claim.Status.Generation
 	if err := t.cluster.Status().Update(ctx, claim); err != nil {
 		return fmt.Errorf("renewing the holder of claim %s: %w", client.ObjectKeyFromObject(claim), err)
 	}

@@ -186,7 +186,8 @@ func (t *addition) once(ctx context.Context) (g *given, err error) {
 	silence := t.contact.silence()
 	claim, mine, err := t.acquire(ctx)
 	if err == nil {
-		if err = t.outlast(ctx, claim); err == nil {
+		// Whoever answers for the address of an alternate is the holder, as it should.
+		if err = t.outlast(ctx, claim); err == nil && !t.isAlternate(claim) {
 			claim, mine, err = t.unopposed(ctx, claim, mine)
 		}
 		if err != nil && errors.Is(context.Cause(ctx), errHungUp) {
@@ -217,7 +218,9 @@ func (t *addition) give(unlock func(), undo func() error) *given {
 	return &given{lease: entry.Lease, settle: func(sent bool) {
 		defer unlock()
 		if sent {
-			t.announcer.begin(entry)
+			if !entry.Lease.Quiet {
+				t.announcer.begin(entry)
+			}
 		} else {
 			t.log.Info("The caller of an ADD was gone, the ADD was undone", "container", t.req.ContainerID, "claim", t.claim)
 			if err := undo(); err != nil {
@@ -247,6 +250,7 @@ func (t *addition) enter(ctx context.Context, claim *v1alpha1.MacClaim, mine boo
 	entry := t.attempt(claim)
 	entry.Lease = leaseOf(claim, t.pool)
 	entry.Lease.Parent = t.parent
+	entry.Lease.Quiet = t.isAlternate(claim)
 	undo := func() error { return t.abandon(claim, mine) }
 	if err := t.write(ctx, entry, undo); err != nil {
 		return err
@@ -312,8 +316,9 @@ func (t *addition) attempt(claim *v1alpha1.MacClaim) attempt {
 	return attempt{
 		ContainerID: t.req.ContainerID, Interface: t.req.Interface,
 		NetNS: t.req.NetNS, Network: t.req.Network, Pool: t.req.Pool,
-		Link: t.req.Link, Claim: t.claim, ClaimUID: claim.UID, Pod: t.req.Pod, Generation: claim.Status.Holder.Generation,
-		Workload: claim.Spec.Workload, Revision: claim.ResourceVersion, Timeline: t.recovery.timeline(),
+		Link: t.req.Link, Claim: t.claim, ClaimUID: claim.UID, Pod: t.req.Pod, Generation: t.generationOf(claim),
+		InstanceUID: binding.InstanceUID(t.pod),
+		Workload:    claim.Spec.Workload, Revision: claim.ResourceVersion, Timeline: t.recovery.timeline(),
 	}
 }
 

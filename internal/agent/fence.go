@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -79,7 +80,7 @@ func (f *fence) follow() toolscache.ResourceEventHandler {
 		UpdateFunc: func(before, after any) {
 			was, ok := before.(*v1alpha1.MacClaim)
 			is, ok2 := after.(*v1alpha1.MacClaim)
-			if ok && ok2 && (!binding.SamePod(was.Status.Holder, is.Status.Holder) || was.Status.LeaseName != is.Status.LeaseName) {
+			if ok && ok2 && (!binding.SamePod(was.Status.Holder, is.Status.Holder) || !equality.Semantic.DeepEqual(was.Status.Alternate, is.Status.Alternate) || was.Status.LeaseName != is.Status.LeaseName) {
 				f.touched(refOf(is))
 			}
 		},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/binding"
 )
 
 // compareRetry is the time between two comparisons of the caches with the API.
@@ -150,10 +151,9 @@ func (a *Agent) compareJournal(ctx context.Context) error {
 	return nil
 }
 
-// holds tells whether the claim has the lease that the attempt was given, and the attempt's pod as its holder.
+// holds tells whether the claim has the lease that the attempt was given, and the attempt's pod as its holder or alternate.
 func holds(claim *v1alpha1.MacClaim, entry *attempt) bool {
-	return claim.Status.Holder != nil && string(claim.Status.Holder.PodUID) == entry.Pod.UID &&
-		entry.Lease != nil && claim.Status.LeaseName == entry.Lease.Name
+	return binding.HolderOf(claim, types.UID(entry.Pod.UID)) != nil && entry.Lease != nil && claim.Status.LeaseName == entry.Lease.Name
 }
 
 // stillHolds is holds, by the cache while it may be believed and by the API otherwise. A cache that says no may be a moment

@@ -52,6 +52,8 @@ type attempt struct {
 	Pod      agentapi.Pod `json:"pod,omitzero"`
 	// Workload is the claim's, without which it could not be made again; nil of a claim that a person made.
 	Workload *v1alpha1.Workload `json:"workload,omitempty"`
+	// InstanceUID is that of the holder: a VM that migrates has two pods with one address.
+	InstanceUID types.UID `json:"instance,omitempty"`
 	// Revision is the claim's resourceVersion, which the API has reached therefore, and Timeline the one of then: on a later
 	// timeline revisions are others.
 	Revision string `json:"revision,omitempty"`

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
 )
 
 // verdict is what the API, read live, says of an interface that is attached here.
@@ -33,7 +34,7 @@ func judgeClaim(entry *attempt, claim *v1alpha1.MacClaim) (v verdict, to string)
 	otherLease := claim.Status.LeaseName != entry.Lease.Name
 	holder := claim.Status.Holder
 	switch {
-	case holder != nil && string(holder.PodUID) == entry.Pod.UID:
+	case binding.HolderOf(claim, types.UID(entry.Pod.UID)) != nil:
 		if otherLease {
 			return asksLease, ""
 		}
@@ -42,11 +43,13 @@ func judgeClaim(entry *attempt, claim *v1alpha1.MacClaim) (v verdict, to string)
 		return asksLease, ""
 	case holder != nil && holder.Generation > entry.Generation:
 		return loses, podOf(claim)
-	case holder != nil:
-		return keeps, "" // a holder of before this one's: the API went back
 	}
+	// Also beside a holder of before this one's: the other pod of its VM, whose alternate it was.
 	if past := endedUnattested(claim, entry.Pod.UID, entry.Generation); past != nil {
 		return loses, nobodyOf(past)
+	}
+	if holder != nil {
+		return keeps, "" // the API went back
 	}
 	if otherLease {
 		return asksLease, ""
@@ -75,7 +78,7 @@ func judgeLease(entry *attempt, lease *v1alpha1.MacLease, claim *v1alpha1.MacCla
 	}
 	// The claim was made again, and has taken the address over for its identity. Its generations began anew.
 	holder := claim.Status.Holder
-	if holder != nil && string(holder.PodUID) != entry.Pod.UID {
+	if holder != nil && binding.HolderOf(claim, types.UID(entry.Pod.UID)) == nil {
 		return loses, podOf(claim)
 	}
 	if holder == nil {

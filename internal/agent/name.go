@@ -61,7 +61,7 @@ func (t *addition) follow(ctx context.Context) (changed bool) {
 	other := ""
 	for i := range claims.Items {
 		c := &claims.Items[i]
-		if h := c.Status.Holder; h == nil || string(h.PodUID) != t.req.Pod.UID || h.Interface != t.req.Interface || c.Spec.PoolRef.Name != t.pool.Name {
+		if h := binding.HolderOf(c, types.UID(t.req.Pod.UID)); h == nil || h.Interface != t.req.Interface || c.Spec.PoolRef.Name != t.pool.Name {
 			continue
 		}
 		if c.Name == t.claim.Name {

@@ -119,24 +119,15 @@ func (r *reaper) judge(ctx context.Context, s suspect, second bool) (over bool, 
 	return true, err
 }
 
-// suspects are found in the caches and the journal alone; nothing is decided by them.
+// suspects are found in the caches, the journal and a list of alternates; nothing is decided by them.
 func (r *reaper) suspects(ctx context.Context) ([]suspect, error) {
-	var all []suspect
 	var claims v1alpha1.MacClaimList
 	if err := r.cluster.cache.List(ctx, &claims); err != nil {
 		return nil, fmt.Errorf("reading the cache of claims: %w", err)
 	}
-	for _, c := range claims.Items {
-		holder := c.Status.Holder
-		if holder == nil || !r.isHere(holder) {
-			continue // another machine had this name, and only the wire knows of it (R-G10)
-		}
-		claim := agentapi.ClaimRef{Namespace: c.Namespace, Name: c.Name}
-		pod := agentapi.Pod{Namespace: c.Namespace, Name: holder.PodName, UID: string(holder.PodUID)}
-		// A cache that does not show yet that the holder was cleared costs a look, and a clear that finds nothing to do.
-		if !r.known(claim, pod.UID) && !r.podRuns(ctx, pod) {
-			all = append(all, suspect{claim: claim, pod: pod, generation: holder.Generation})
-		}
+	all := r.alternates(ctx)
+	for i := range claims.Items {
+		all = r.suspect(ctx, &claims.Items[i], claims.Items[i].Status.Holder, all)
 	}
 	for _, entry := range r.journal.in(attached) {
 		if !r.netnsAlive(entry.NetNS) && !r.podRuns(ctx, entry.Pod) {

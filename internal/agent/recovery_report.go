@@ -223,7 +223,7 @@ func attachmentOf(entry *attempt) v1alpha1.NodeAttachment {
 		LeaseName: entry.Lease.Name, PoolName: entry.Pool, MAC: v1alpha1.MACAddress(entry.Lease.MAC),
 		Namespace: entry.Claim.Namespace, ClaimName: entry.Claim.Name, Workload: entry.Workload,
 		PodName: entry.Pod.Name, PodUID: types.UID(entry.Pod.UID), Interface: entry.Interface,
-		Generation: max(1, entry.Generation),
+		InstanceUID: entry.InstanceUID, Generation: max(1, entry.Generation),
 	}
 	for _, ip := range entry.Lease.IPs {
 		a.IPs = append(a.IPs, v1alpha1.IPAddress(ip.Address.Addr().String()))

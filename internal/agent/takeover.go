@@ -46,6 +46,8 @@ func (s *standoff) judge(after time.Duration) (reason v1alpha1.EndReason, askWir
 	switch {
 	case s.podThere && !s.preempts: // two pods want one identity
 		return "", false, held
+	case c.Status.Alternate != nil: // which is next
+		return "", false, held
 	case s.node == binding.NodeReady:
 		return "", false, held
 	case s.node == binding.NodeFenced:

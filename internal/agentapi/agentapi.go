@@ -126,6 +126,8 @@ type Lease struct {
 	Parent string   `json:"parent,omitempty"`
 	Name   string   `json:"name"`
 	Claim  ClaimRef `json:"claim"`
+	// Quiet: another pod has the address now, from which a VM migrates. The interface must not announce it.
+	Quiet bool `json:"quiet,omitempty"`
 }
 
 // ClaimRef names the claim of a lease.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -92,7 +93,7 @@ func (b *Binder) adoptLease(ctx context.Context, r Reported, claim types.UID) (b
 			return false, fmt.Errorf("reading lease %s: %w", r.LeaseName, err)
 		}
 		its := lease.Spec.ClaimRef.UID == claim && lease.Spec.ReleasedAt == nil
-		if its && lease.Spec.NodeName == r.NodeName {
+		if its && (lease.Spec.NodeName == r.NodeName || r.InstanceUID != "") { // of a VM the other pod's node, perhaps
 			b.Index.SetLease(lease)
 			return false, nil
 		}
@@ -174,7 +175,7 @@ func (b *Binder) Unbind(ctx context.Context, key types.NamespacedName, uid types
 			return nil
 		}
 		updated := claim.DeepCopy()
-		if claim.Status.Holder != nil {
+		for updated.Status.Holder != nil {
 			b.endHold(&updated.Status, end)
 		}
 		status := &updated.Status
@@ -182,8 +183,8 @@ func (b *Binder) Unbind(ctx context.Context, key types.NamespacedName, uid types
 		apimeta.RemoveStatusCondition(&status.Conditions, v1alpha1.ClaimReady)
 		writeErr := b.Client.Status().Update(ctx, updated)
 		if writeErr == nil {
-			if claim.Status.Holder != nil {
-				b.audit(ctx, claim, end)
+			for _, holder := range Holders(claim) {
+				b.audit(ctx, claim, holder, end)
 			}
 			return nil
 		}
@@ -212,17 +213,7 @@ func (b *Binder) adoptHolder(ctx context.Context, r Reported, claim *v1alpha1.Ma
 		if r.VLAN != nil {
 			status.VLAN = r.VLAN
 		}
-		old := status.Holder
-		if old == nil || old.PodUID != r.PodUID || old.NodeName != r.NodeName {
-			if old != nil {
-				b.endHold(status, End{Reason: v1alpha1.EndTakenOver, Evidence: fmt.Sprintf(adoptEvidence, r.NodeName, r.PodName)})
-			}
-			status.Holder = &v1alpha1.Holder{
-				PodName: r.PodName, PodUID: r.PodUID, NodeName: r.NodeName, NodeUID: r.NodeUID, Interface: r.Interface,
-				Since: metav1.NewTime(b.Clock.Now()),
-			}
-		}
-		status.Holder.Generation = status.Generation
+		ended := r.adoptInto(b, updated)
 		apimeta.SetStatusCondition(&status.Conditions, metav1.Condition{
 			Type: v1alpha1.ClaimReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ClaimReasonBound,
 			Message: "The claim has a lease", ObservedGeneration: claim.Generation,
@@ -232,10 +223,12 @@ func (b *Binder) adoptHolder(ctx context.Context, r Reported, claim *v1alpha1.Ma
 		}
 		writeErr := b.Client.Status().Update(ctx, updated)
 		if writeErr == nil {
-			if old != nil && old.PodUID != r.PodUID {
-				b.audit(ctx, claim, End{Reason: v1alpha1.EndTakenOver, Evidence: fmt.Sprintf(adoptEvidence, r.NodeName, r.PodName)})
+			for _, old := range ended {
+				if old.PodUID != r.PodUID {
+					b.audit(ctx, claim, old, r.takenOver())
+				}
 			}
-			b.Audit.Write(ctx, audit.OfHolder(audit.Held, updated, status.Holder))
+			b.Audit.Write(ctx, audit.OfHolder(audit.Held, updated, HolderOf(updated, r.PodUID)))
 			return true, nil
 		}
 		fresh, err := b.reread(ctx, claim, writeErr)
@@ -247,10 +240,44 @@ func (b *Binder) adoptHolder(ctx context.Context, r Reported, claim *v1alpha1.Ma
 	return false, fmt.Errorf("making pod %s the holder of claim %s: %w", r.PodName, r.claim(), errOvertaken)
 }
 
+func (r *Reported) takenOver() End {
+	return End{Reason: v1alpha1.EndTakenOver, Evidence: fmt.Sprintf(adoptEvidence, r.NodeName, r.PodName)}
+}
+
+// adoptInto makes the pod the holder, or the alternate beside the other pod of its VM, and returns the holders that it has ended.
+func (r *Reported) adoptInto(b *Binder, claim *v1alpha1.MacClaim) (ended []*v1alpha1.Holder) {
+	status := &claim.Status
+	own := HolderOf(claim, r.PodUID)
+	if own != nil && own.NodeName == r.NodeName {
+		if own == status.Holder && status.Alternate == nil {
+			own.Generation = status.Generation
+		} else {
+			own.Generation = max(own.Generation, r.Generation)
+		}
+		return nil
+	}
+	next := &v1alpha1.Holder{
+		PodName: r.PodName, PodUID: r.PodUID, NodeName: r.NodeName, NodeUID: r.NodeUID, Interface: r.Interface,
+		InstanceUID: r.InstanceUID, Since: metav1.NewTime(b.Clock.Now()), Generation: status.Generation,
+	}
+	if MayJoin(claim, next) {
+		next.Generation = r.Generation // its agent's; the holder's may be the higher one
+		status.Alternate = next
+		return nil
+	}
+	ended = Holders(claim)
+	for status.Holder != nil {
+		b.endHold(status, r.takenOver())
+	}
+	status.Holder = next
+	return ended
+}
+
 // sameHold tells whether nothing would change for anybody.
 func sameHold(a, b *v1alpha1.MacClaimStatus) bool {
 	return a.LeaseName == b.LeaseName && a.MAC == b.MAC && a.Generation == b.Generation && SamePod(a.Holder, b.Holder) &&
-		a.Holder.Generation == b.Holder.Generation && a.Holder.NodeName == b.Holder.NodeName
+		a.Holder.Generation == b.Holder.Generation && a.Holder.NodeName == b.Holder.NodeName &&
+		equality.Semantic.DeepEqual(a.Alternate, b.Alternate)
 }
 
 // Keep makes sure that the address of a report that was not granted is nobody's for a while: its interface is there until its

@@ -135,8 +135,8 @@ func (b *Binder) record(
 	}
 	writeErr := b.Client.Status().Update(ctx, updated)
 	if writeErr == nil {
-		if holder != nil && !SamePod(claim.Status.Holder, holder) {
-			b.Audit.Write(ctx, audit.OfHolder(audit.Held, updated, updated.Status.Holder))
+		if holder != nil && HolderOf(claim, holder.PodUID) == nil {
+			b.Audit.Write(ctx, audit.OfHolder(audit.Held, updated, HolderOf(updated, holder.PodUID)))
 		}
 		return updated, nil
 	}

@@ -33,6 +33,11 @@ type Loss struct {
 	To Reported
 }
 
+// sharesWith tells whether two reports are of the two pods of a VM that migrates.
+func (r *Reported) sharesWith(o *Reported) bool {
+	return r.claim() == o.claim() && r.InstanceUID != "" && r.InstanceUID == o.InstanceUID && r.NodeName != o.NodeName
+}
+
 // SameAddress tells whether it was the address that two interfaces have. Otherwise nobody else has it.
 func (l *Loss) SameAddress() bool { return l.LeaseName == l.To.LeaseName }
 
@@ -40,7 +45,8 @@ func (l *Loss) SameAddress() bool { return l.LeaseName == l.To.LeaseName }
 // lease is, by the lease's name. The order of the reports does not matter.
 //
 // Of two interfaces with one address, the later holder wins if they are of one claim: it is the one that came after. Of two claims the
-// one that the API knows to have the lease; if it knows neither, the first by name, so that every manager comes to the same.
+// one that the API knows to have the lease; if it knows neither, the first by name, so that every manager comes to the same. Two pods
+// of one VM that migrates both have it.
 func Contest(reports []Reported, leased map[string]types.NamespacedName) (granted []Reported, lost []Loss) {
 	all := slices.Clone(reports)
 	unknown := func(r *Reported) int {
@@ -56,10 +62,14 @@ func Contest(reports []Reported, leased map[string]types.NamespacedName) (grante
 			cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.ClaimName, b.ClaimName), byHold(&a, &b),
 		)
 	})
-	var first []Reported // of each address
+	var first, second []Reported // of each address; of one that a VM has in two pods
 	for _, r := range all {
 		if last := len(first) - 1; last >= 0 && first[last].LeaseName == r.LeaseName {
-			if first[last].PodUID != r.PodUID {
+			switch {
+			case first[last].PodUID == r.PodUID:
+			case first[last].sharesWith(&r) && (len(second) == 0 || second[len(second)-1].LeaseName != r.LeaseName):
+				second = append(second, r)
+			default:
 				outlive(&first[last], &r)
 				lost = append(lost, Loss{Reported: r, To: first[last]})
 			}
@@ -67,6 +77,15 @@ func Contest(reports []Reported, leased map[string]types.NamespacedName) (grante
 		}
 		first = append(first, r)
 	}
+	defer func() {
+		for _, r := range second { // which is granted what the first is, and is lost with it
+			if slices.ContainsFunc(granted, func(g Reported) bool { return g.LeaseName == r.LeaseName && g.claim() == r.claim() }) {
+				granted = append(granted, r)
+			} else if i := slices.IndexFunc(lost, func(l Loss) bool { return l.LeaseName == r.LeaseName && l.claim() == r.claim() }); i >= 0 {
+				lost = append(lost, Loss{Reported: r, To: lost[i].To})
+			}
+		}
+	}()
 	// Of the addresses that one claim has won, it keeps that of its latest holder.
 	slices.SortStableFunc(first, func(a, b Reported) int {
 		return cmp.Or(

@@ -96,7 +96,7 @@ func Standing(claim *v1alpha1.MacClaim, pod, has *corev1.Pod) *problem.Error {
 		return held.WithFix("That pod is ending; the address is free for this one as soon as its interface is gone.")
 	case MayPreempt(claim, pod, has):
 		return problem.HolderAsked.New(claim.Namespace, claim.Name, current.PodName, current.NodeName)
-	case OwnerOf(pod).Kind == string(v1alpha1.WorkloadPod) || *OwnerOf(pod) != *OwnerOf(has):
+	case OwnerOf(pod).Kind == string(v1alpha1.WorkloadPod) || *OwnerOf(pod) != *OwnerOf(has) || InstanceUID(pod) != "":
 		return held
 	case isRollout(pod, has):
 		return problem.RolloutWaits.New(ownerText(OwnerOf(pod)), claim.Namespace, claim.Name, current.PodName, current.NodeName, pod.Name)

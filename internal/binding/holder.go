@@ -20,16 +20,17 @@ import (
 // SetHolder makes holder the holder of a bound claim; its generation and time are set here. A claim that the same pod holds
 // already is returned as it is; one that another pod holds is ClaimHeld, or ClaimOfAnother if that pod is another workload's: only that
 // pod's node, or evidence, clears a holder. One that the pod holds for another interface is ClaimTwice, and one whose last holder has
-// made way for another pod ClaimPromised.
+// made way for another pod ClaimPromised. A second pod of the holder's VirtualMachineInstance becomes the alternate (MayJoin).
 func (b *Binder) SetHolder(
 	ctx context.Context, claim *v1alpha1.MacClaim, holder v1alpha1.Holder,
 ) (*v1alpha1.MacClaim, error) {
 	live := false
 	for range maxRounds {
-		switch current := claim.Status.Holder; {
-		case current != nil && current.PodUID == holder.PodUID && current.Interface == holder.Interface:
+		own, current := HolderOf(claim, holder.PodUID), claim.Status.Holder
+		switch joins := MayJoin(claim, &holder); {
+		case own != nil && own.Interface == holder.Interface:
 			return claim, nil
-		case current != nil && !live:
+		case current != nil && !joins && !live:
 			// The copy may be old, and the other pod's hold over.
 			fresh, err := b.reread(ctx, claim, nil)
 			if err != nil {
@@ -37,7 +38,7 @@ func (b *Binder) SetHolder(
 			}
 			claim, live = fresh, true
 			continue
-		case current != nil:
+		case current != nil && !joins:
 			return nil, Refusal(claim, &holder)
 		case !claim.DeletionTimestamp.IsZero():
 			return nil, problem.ClaimDeleting.New(claim.Namespace, claim.Name)
@@ -51,7 +52,7 @@ func (b *Binder) SetHolder(
 		}
 		writeErr := b.Client.Status().Update(ctx, updated)
 		if writeErr == nil {
-			b.Audit.Write(ctx, audit.OfHolder(audit.Held, updated, updated.Status.Holder))
+			b.Audit.Write(ctx, audit.OfHolder(audit.Held, updated, HolderOf(updated, holder.PodUID)))
 			return updated, nil
 		}
 		fresh, err := b.reread(ctx, claim, writeErr)
@@ -70,13 +71,18 @@ func (b *Binder) hold(claim *v1alpha1.MacClaim, holder v1alpha1.Holder) {
 	if claim.Spec.Workload != nil {
 		holder.Owner = nil // it says all that there is to say
 	}
-	if SamePod(status.Holder, &holder) {
+	if HolderOf(claim, holder.PodUID) != nil {
 		return
 	}
+	joins := MayJoin(claim, &holder)
 	status.Generation++
 	holder.Generation = status.Generation
 	holder.Since = metav1.NewTime(b.Clock.Now())
-	status.Holder, status.Successor = &holder, nil
+	if joins {
+		status.Alternate = &holder
+		return
+	}
+	status.Holder, status.Alternate, status.Successor = &holder, nil, nil
 }
 
 // isFor tells whether the holder may be the next one, if a successor is waited for.
@@ -98,7 +104,8 @@ func AgentReport(node string) End {
 	return End{Reason: v1alpha1.EndAgentReport, Evidence: "the agent of node " + node + " attests that no interface of it is left"}
 }
 
-// ClearHolder takes the claim from the pod with this UID, up to this generation. It does nothing if the claim is gone or has
+// ClearHolder takes the claim from the pod with this UID, up to this generation, and leaves it to the other pod of the instance if
+// there is one. It does nothing if the claim is gone or has
 // another holder, or a newer one of this pod: a late word about an old holder must not touch a new one (M01, M09).
 //
 // A holder of this pod with a lower generation is of a claim that was made again, or came back from a backup: within one claim
@@ -109,15 +116,15 @@ func (b *Binder) ClearHolder(ctx context.Context, key types.NamespacedName, podU
 		return client.IgnoreNotFound(err)
 	}
 	for range maxRounds {
-		holder := claim.Status.Holder
-		if holder == nil || holder.PodUID != podUID || holder.Generation > generation {
+		holder := HolderOf(claim, podUID)
+		if holder == nil || holder.Generation > generation {
 			return nil
 		}
 		updated := claim.DeepCopy()
-		b.endHold(&updated.Status, end)
+		b.endHoldOf(&updated.Status, podUID, end)
 		writeErr := b.Client.Status().Update(ctx, updated)
 		if writeErr == nil {
-			b.audit(ctx, claim, end)
+			b.audit(ctx, claim, holder, end)
 			return nil
 		}
 		if apierrors.IsNotFound(writeErr) {
@@ -146,44 +153,61 @@ func (b *Binder) TakeOver(
 	}
 	updated := claim.DeepCopy()
 	b.endHold(&updated.Status, end)
+	if updated.Status.Holder != nil && !MayJoin(updated, &holder) {
+		return nil, Refusal(updated, &holder) // the alternate has it now
+	}
 	b.hold(updated, holder)
 	if err := b.Client.Status().Update(ctx, updated); err != nil {
 		return nil, fmt.Errorf("taking claim %s over: %w", client.ObjectKeyFromObject(claim), err)
 	}
-	b.audit(ctx, claim, end)
-	b.Audit.Write(ctx, audit.OfHolder(audit.Held, updated, updated.Status.Holder))
+	b.audit(ctx, claim, claim.Status.Holder, end)
+	b.Audit.Write(ctx, audit.OfHolder(audit.Held, updated, HolderOf(updated, holder.PodUID)))
 	return updated, nil
 }
 
 // ClearAsRead takes the claim from its holder, which there must be, on evidence that was read after the claim: in one write of the
 // version that claim is. Whoever has written the claim since makes it fail, as a conflict, and the evidence void (R-G2).
 func (b *Binder) ClearAsRead(ctx context.Context, claim *v1alpha1.MacClaim, end End) (*v1alpha1.MacClaim, error) {
+	return b.ClearOneAsRead(ctx, claim, claim.Status.Holder, end)
+}
+
+// ClearOneAsRead is ClearAsRead of one of the claim's two holders.
+func (b *Binder) ClearOneAsRead(ctx context.Context, claim *v1alpha1.MacClaim, holder *v1alpha1.Holder, end End) (*v1alpha1.MacClaim, error) {
 	updated := claim.DeepCopy()
-	b.endHold(&updated.Status, end)
+	b.endHoldOf(&updated.Status, holder.PodUID, end)
 	if err := b.Client.Status().Update(ctx, updated); err != nil {
 		return nil, fmt.Errorf("clearing the holder of claim %s: %w", client.ObjectKeyFromObject(claim), err)
 	}
-	b.audit(ctx, claim, end)
+	b.audit(ctx, claim, holder, end)
 	return updated, nil
 }
 
 // endHold moves the holder of status, which there must be, to the previous ones. What was doubted about it is settled.
 func (b *Binder) endHold(status *v1alpha1.MacClaimStatus, end End) {
-	apimeta.RemoveStatusCondition(&status.Conditions, v1alpha1.ClaimSuspect)
+	b.endHoldOf(status, status.Holder.PodUID, end)
+}
+
+// endHoldOf is endHold of the pod, which must be the holder or the alternate. The alternate becomes the holder when that goes.
+func (b *Binder) endHoldOf(status *v1alpha1.MacClaimStatus, podUID types.UID, end End) {
 	holder := status.Holder
+	if holder.PodUID == podUID {
+		apimeta.RemoveStatusCondition(&status.Conditions, v1alpha1.ClaimSuspect)
+		status.Holder, status.Alternate = status.Alternate, nil
+	} else {
+		holder, status.Alternate = status.Alternate, nil
+	}
 	past := v1alpha1.PreviousHolder{
 		PodName: holder.PodName, PodUID: holder.PodUID, NodeName: holder.NodeName, Generation: holder.Generation,
 		Since: holder.Since, Until: metav1.NewTime(b.Clock.Now()), Reason: end.Reason, Evidence: Evidence(end.Evidence),
 	}
 	all := append([]v1alpha1.PreviousHolder{past}, status.PreviousHolders...)
 	status.PreviousHolders = all[:min(len(all), v1alpha1.MaxPreviousHolders)]
-	status.Holder = nil
 }
 
-// audit records the end of the hold that claim still shows.
-func (b *Binder) audit(ctx context.Context, claim *v1alpha1.MacClaim, end End) {
-	record := audit.OfHolder(audit.Unheld, claim, claim.Status.Holder)
-	record.Reason, record.Evidence, record.Since = end.Reason, end.Evidence, claim.Status.Holder.Since.Time
+// audit records the end of a hold that claim still shows.
+func (b *Binder) audit(ctx context.Context, claim *v1alpha1.MacClaim, holder *v1alpha1.Holder, end End) {
+	record := audit.OfHolder(audit.Unheld, claim, holder)
+	record.Reason, record.Evidence, record.Since = end.Reason, end.Evidence, holder.Since.Time
 	b.Audit.Write(ctx, record)
 }
 

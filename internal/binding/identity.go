@@ -36,8 +36,8 @@ func PodUID(pod *corev1.Pod) types.UID {
 }
 
 // WorkloadOf is the stable identity behind an interface of a pod: the ordinal of its StatefulSet, the node of its DaemonSet, empty while it
-// is not known; of a Job's pod, and one without a controller, the pod itself. Else it is the controller, for a ReplicaSet its Deployment, without
-// the number that tells its claims apart: see Assign.
+// is not known, the VM that it runs; of a Job's pod, and one without a controller, the pod itself. Else it is the controller, for a ReplicaSet its
+// Deployment, without the number that tells its claims apart: see Assign.
 func WorkloadOf(pod *corev1.Pod, iface string) v1alpha1.Workload {
 	if owner := metav1.GetControllerOf(pod); owner != nil &&
 		owner.Kind == "StatefulSet" && strings.HasPrefix(owner.APIVersion, appsv1.GroupName+"/") {
@@ -47,6 +47,9 @@ func WorkloadOf(pod *corev1.Pod, iface string) v1alpha1.Workload {
 				Kind: v1alpha1.WorkloadStatefulSet, Name: owner.Name, Ordinal: new(int32(n)), Interface: iface,
 			}
 		}
+	}
+	if vmi := instanceOf(pod); vmi != nil {
+		return v1alpha1.Workload{Kind: v1alpha1.WorkloadVM, Name: vmi.Name, Interface: iface}
 	}
 	owner := OwnerOf(pod)
 	switch kind := v1alpha1.WorkloadKind(owner.Kind); kind {
@@ -62,7 +65,7 @@ func WorkloadOf(pod *corev1.Pod, iface string) v1alpha1.Workload {
 // PodName is the name of the workload's pod; "" if it has no certain one.
 func PodName(w v1alpha1.Workload) string {
 	switch {
-	case Alike(w), w.Kind == v1alpha1.WorkloadDaemonSet:
+	case Alike(w), w.Kind == v1alpha1.WorkloadDaemonSet, w.Kind == v1alpha1.WorkloadVM:
 		return ""
 	case w.Ordinal != nil:
 		return w.Name + "-" + strconv.Itoa(int(*w.Ordinal))
@@ -76,13 +79,15 @@ var plainLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 // maxClaimName is the longest name of a Kubernetes object.
 const maxClaimName = 253
 
-// Subject is what the claims of a workload are named after: db-0, web.deployment-1, probe.daemonset-node-1. plain: no other workload's
+// Subject is what the claims of a workload are named after: db-0, web.deployment-1, probe.daemonset-node-1, router.virtualmachine. plain: no other workload's
 // is the same.
 func Subject(w v1alpha1.Workload) (subject string, plain bool) {
 	kind := strings.ToLower(string(w.Kind))
 	switch {
 	case w.Kind == v1alpha1.WorkloadDaemonSet:
 		return w.Name + "." + kind + "-" + w.Node, plainLabel.MatchString(w.Name) && plainLabel.MatchString(w.Node)
+	case w.Kind == v1alpha1.WorkloadVM:
+		return w.Name + "." + kind, plainLabel.MatchString(w.Name)
 	case Alike(w):
 		n := int32(0)
 		if w.Ordinal != nil {

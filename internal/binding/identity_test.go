@@ -33,8 +33,10 @@ func TestWorkloadOf(t *testing.T) {
 		"a Deployment's":            {"web-77-x", owner("apps/v1", "ReplicaSet", "web-77"), v1alpha1.Workload{Kind: "Deployment", Name: "web", Interface: "net1"}},
 		"DaemonSet":                 {"probe-x", owner("apps/v1", "DaemonSet", "probe"), v1alpha1.Workload{Kind: "DaemonSet", Name: "probe", Node: "node-1", Interface: "net1"}},
 		"Job":                       {"dump-x", owner("batch/v1", "Job", "dump"), v1alpha1.Workload{Kind: "Pod", Name: "dump-x", Interface: "net1"}},
-		"a controller of one's own": {"vm-x", owner("kubevirt.io/v1", "VirtualMachineInstance", "vm"), v1alpha1.Workload{Kind: "VirtualMachineInstance", Name: "vm", Interface: "net1"}},
+		"a controller of one's own": {"vm-x", owner("agones.dev/v1", "GameServer", "vm"), v1alpha1.Workload{Kind: "GameServer", Name: "vm", Interface: "net1"}},
 		"owner, but no controller":  {"db-0", []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db"}}, v1alpha1.Workload{Kind: "Pod", Name: "db-0", Interface: "net1"}},
+		"VM":                        {"virt-launcher-vm-x2x8k", owner("kubevirt.io/v1", "VirtualMachineInstance", "vm"), v1alpha1.Workload{Kind: "VirtualMachine", Name: "vm", Interface: "net1"}},
+		"no VM of KubeVirt's":       {"vm-x", owner("kubevirt.io.example.com/v1", "VirtualMachineInstance", "vm"), v1alpha1.Workload{Kind: "VirtualMachineInstance", Name: "vm", Interface: "net1"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

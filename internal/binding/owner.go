@@ -35,8 +35,8 @@ func OwnerOf(pod *corev1.Pod) *v1alpha1.Owner {
 // Refusal is why holder cannot be the holder of a claim that another pod, or another interface of the pod, holds.
 func Refusal(claim *v1alpha1.MacClaim, holder *v1alpha1.Holder) error {
 	current := claim.Status.Holder
-	if current.PodUID == holder.PodUID {
-		return problem.ClaimTwice.New(claim.Namespace, claim.Name, current.Interface, holder.Interface)
+	if own := HolderOf(claim, holder.PodUID); own != nil {
+		return problem.ClaimTwice.New(claim.Namespace, claim.Name, own.Interface, holder.Interface)
 	}
 	if has, wants := current.Owner, holder.Owner; claim.Spec.Workload == nil && has != nil && wants != nil && *has != *wants {
 		return problem.ClaimOfAnother.New(claim.Namespace, claim.Name, current.PodName, ownerText(has), current.NodeName, ownerText(wants))

@@ -18,7 +18,7 @@ import (
 // Alike tells whether the workload's pods are told apart by nothing but the claims that they hold.
 func Alike(w v1alpha1.Workload) bool {
 	switch w.Kind {
-	case "", v1alpha1.WorkloadPod, v1alpha1.WorkloadStatefulSet, v1alpha1.WorkloadDaemonSet:
+	case "", v1alpha1.WorkloadPod, v1alpha1.WorkloadStatefulSet, v1alpha1.WorkloadDaemonSet, v1alpha1.WorkloadVM:
 		return false
 	default:
 		return true

@@ -59,7 +59,7 @@ func Kinds() []Kind {
 		{Object: &v1alpha1.MacPool{}, Resource: "macpools", Cluster: true, Status: true},
 		{
 			Object: &v1alpha1.MacClaim{}, Resource: "macclaims", Status: true,
-			Fields: map[string]func(client.Object) string{"status.holder.nodeName": holderNode},
+			Fields: map[string]func(client.Object) string{"status.holder.nodeName": holderNode, "status.alternate.nodeName": alternateNode},
 		},
 		{
 			Object: &v1alpha1.MacLease{}, Resource: "macleases", Cluster: true,
@@ -124,6 +124,13 @@ func gracePod(object client.Object) int64 {
 func nodeOfPod(object client.Object) string {
 	if pod, ok := object.(*corev1.Pod); ok {
 		return pod.Spec.NodeName
+	}
+	return ""
+}
+
+func alternateNode(object client.Object) string {
+	if claim, ok := object.(*v1alpha1.MacClaim); ok && claim.Status.Alternate != nil {
+		return claim.Status.Alternate.NodeName
 	}
 	return ""
 }

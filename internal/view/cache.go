@@ -17,9 +17,12 @@ import (
 	"github.com/macpool/macpool/internal/binding"
 )
 
-// keptAnnotations of a pod are what decides about its networks, and the UID that a static pod has for its runtime.
+// AnnotationTargetReady is when KubeVirt has seen a VM run in the pod to which it migrates.
+const AnnotationTargetReady = "kubevirt.io/migration-target-ready-timestamp"
+
+// keptAnnotations of a pod are what decides about its networks, the UID that a static pod has for its runtime, and where a VM runs.
 var keptAnnotations = []string{
-	nadv1.NetworkAttachmentAnnot, corev1.MirrorPodAnnotationKey, "kubernetes.io/config.hash",
+	nadv1.NetworkAttachmentAnnot, corev1.MirrorPodAnnotationKey, "kubernetes.io/config.hash", AnnotationTargetReady,
 }
 
 // CacheOptions make the manager's cache keep of the cluster's pods and nodes only what macpool reads. Most pods have no second
