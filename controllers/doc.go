@@ -8,7 +8,8 @@
 //
 //	MacPoolReconciler   MacPool status, all of it derived; with it, what is wrong with the networks that name the pool, and
 //	                    what the VLAN is asked
-//	PodReconciler       MacClaim (create; delete of one whose pod asks for another address), its status.holder and status.successor
+//	PodReconciler       MacClaim (create; delete of one whose pod asks for another address), its status.holder, status.alternate and
+//	                    status.successor; the removal of our scheduling gate, and nothing else, of pods
 //	MacClaimReconciler  MacClaim status: lease, holder, conditions; delete of one whose workload is gone;
 //	                    MacLease: create, take (through binding.Binder)
 //	HolderReconciler    MacClaim status: holder (clear), condition Suspect; the annotations of a forced release
@@ -16,6 +17,7 @@
 //	MacNodeReconciler   MacNode: delete of one whose Node is gone
 //	NodeLabelReconciler Node: the labels macpool.dev/<pool>
 //	NADReconciler       events only, on the networks; a network has no status
+//	IPAMClaimReconciler the status of others' IPAMClaims, if there are any
 //
 // What is left out here, because it is only done after the API server went back in time, is at Recovery. The agents of the nodes write
 // too: claims and leases when the manager is away, status.holder, a lease's conflict, and their MacNode's status.
@@ -33,6 +35,9 @@
 //	over      deleted   Suspect=NodeDeleted, and the pool asks the VLAN; ended as NodeDeleted when two other ready nodes have heard
 //	                    nothing in three rounds each, at the second look
 //	any pod   any node  and the claim is annotated with force-release: ended as Forced
+//
+// An alternate, the second pod of a VM that migrates, is judged as a holder is (judgeAlternate), but for "deleted": the VLAN is not asked, since
+// the holder answers. When a hold ends the other pod of the VM has the claim.
 //
 // A pod is the holder's by the UID that the runtime knows (binding.PodUID), a Node by its UID, if the holder has one; over is finished or gone.
 // A fence is the taint out-of-service on a node that is not ready. All is read live, after the claim, and the claim is written as it was read: what

@@ -22,6 +22,11 @@
 //     again: contact alone does not say that a watch has caught up. Nor are they believed while the API takes no report of this node,
 //     by which others judge that it is silent.
 //
+// # Migration
+//
+// A VM that migrates has two pods with one address, the claim's holder and its alternate (docs/design/0013). All of the above is about a pod's
+// hold, whichever of the two it is. The caches do not have claims whose alternate is here: they are read live.
+//
 // # Strangers
 //
 // Before a pod gets an address the VLAN is asked whether somebody else uses it, by the same question as before a takeover, and begun as

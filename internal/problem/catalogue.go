@@ -152,7 +152,7 @@ var (
 		Code: "MP220", Reason: "ClaimUnknown", CNI: 220,
 		Sentence:    "there is no claim %s/%s, which the pod names for interface %s",
 		Fix:         "Make it, in the pod's namespace, or correct its name in the networks annotation: kubectl get macclaims lists those that exist.",
-		Explanation: "A pod may name its claim, as claim in the cni-args or as ipam-claim-reference of an element of its networks annotation. macpool makes no claim of such a name: a name with a mistake in it would get another address than the one that was meant. The pod is tried again when the claim is there.",
+		Explanation: "A pod may name its claim, as claim in the cni-args or as ipam-claim-reference of an element of its networks annotation. macpool makes no claim of such a name, unless there is an IPAMClaim of it: a name with a mistake in it would get another address than the one that was meant. The pod is tried again when the claim is there.",
 	})
 	ClaimOfAnother = add(&Kind{
 		Code: "MP221", Reason: "ClaimOfAnother", CNI: CNITryAgain,
