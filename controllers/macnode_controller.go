@@ -97,12 +97,14 @@ func (r *MacNodeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 // remove deletes the report of a node that is gone, as it was read, unless a pod of that node holds a claim. None can
 // become the holder of one any more: the node is gone.
 func (r *MacNodeReconciler) remove(ctx context.Context, report *v1alpha1.MacNode) (ctrl.Result, error) {
-	var held v1alpha1.MacClaimList
-	if err := r.APIReader.List(ctx, &held, client.MatchingFields{"status.holder.nodeName": report.Name}, client.Limit(1)); err != nil {
-		return ctrl.Result{}, fmt.Errorf("listing the claims on node %s: %w", report.Name, err)
-	}
-	if len(held.Items) > 0 {
-		return ctrl.Result{RequeueAfter: retryProblem}, nil
+	for _, field := range []string{"status.holder.nodeName", "status.alternate.nodeName"} {
+		var held v1alpha1.MacClaimList
+		if err := r.APIReader.List(ctx, &held, client.MatchingFields{field: report.Name}, client.Limit(1)); err != nil {
+			return ctrl.Result{}, fmt.Errorf("listing the claims on node %s: %w", report.Name, err)
+		}
+		if len(held.Items) > 0 {
+			return ctrl.Result{RequeueAfter: retryProblem}, nil
+		}
 	}
 	err := r.Client.Delete(ctx, report, client.Preconditions{UID: &report.UID, ResourceVersion: &report.ResourceVersion})
 	if err != nil {

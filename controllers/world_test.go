@@ -82,7 +82,7 @@ func (w *world) wipe() {
 				return fmt.Errorf("%T is no object", item)
 			}
 			if claim, ok := object.(*v1alpha1.MacClaim); ok && claim.Status.Holder != nil {
-				claim.Status.Holder = nil
+				claim.Status.Holder, claim.Status.Alternate = nil, nil
 				if err := w.Status().Update(ctx, claim); client.IgnoreNotFound(err) != nil {
 					return err
 				}

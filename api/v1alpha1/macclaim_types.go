@@ -358,6 +358,8 @@ func (r EndReason) Attested() bool {
 const MaxPreviousHolders = 8
 
 // MacClaimStatus is what the claim got.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.alternate) || (has(self.holder) && has(self.holder.instanceUID) && has(self.alternate.instanceUID) && self.holder.instanceUID == self.alternate.instanceUID && self.holder.podUID != self.alternate.podUID && self.holder.nodeName != self.alternate.nodeName)",message="alternate must be another pod of the holder's VirtualMachineInstance, on another node"
 type MacClaimStatus struct {
 	// vlan is the pool's VLAN.
 	//

@@ -139,11 +139,25 @@ func TestMacClaimStatus(t *testing.T) {
 	}
 	hold(t, claim, "node-a")
 	past := map[string]any{"podName": "db-0", "podUID": "uid", "nodeName": "node-a", "since": "2026-01-01T00:00:00Z", "until": "2026-01-01T00:01:00Z"}
+	ofVM := set("status.holder.instanceUID", "vmi-1")
+	alternate := func(instance, uid, node string) func(fields) {
+		return set("status.alternate", map[string]any{
+			"podName": "virt-launcher-vm-b", "podUID": uid, "nodeName": node, "interface": "net1", "instanceUID": instance, "generation": int64(2),
+			"since": "2026-01-01T00:00:00Z",
+		})
+	}
+	refused := []string{"alternate must be another pod of the holder's VirtualMachineInstance, on another node"}
 	for name, tc := range map[string]struct {
 		edit       func(fields)
 		wantErrors []string
 	}{
 		"same":                       {},
+		"an alternate (R-G6)":        {both(ofVM, alternate("vmi-1", "uid-2", "node-b")), nil},
+		"alternate of another":       {both(ofVM, alternate("vmi-2", "uid-2", "node-b")), refused},
+		"alternate of no VM's":       {alternate("vmi-1", "uid-2", "node-b"), refused},
+		"alternate of the node":      {both(ofVM, alternate("vmi-1", "uid-2", "node-a")), refused},
+		"alternate, the same pod":    {both(ofVM, alternate("vmi-1", "uid", "node-b")), refused},
+		"alternate alone":            {both(set("status.holder", nil), alternate("vmi-1", "uid-2", "node-b")), refused},
 		"holder without UID":         {set("status.holder.podUID", ""), []string{"status.holder.podUID: holder.podUID in body should be at least 1 chars long"}},
 		"holder without a node":      {set("status.holder.nodeName", nil), []string{"status.holder.nodeName: Required value"}},
 		"holder of no generation":    {set("status.holder.generation", 0), []string{"status.holder.generation: holder.generation in body should be greater than or equal to 1"}},

@@ -56,8 +56,12 @@ var networks = []mutant{
 	},
 	{
 		id: "M23c", bug: "an ADD that nobody waited for is not undone",
-		edits: []edit{{"internal/agent/add.go", "\t\tif sent {\n", "\t\tif sent || undo != nil {\n"}},
-		pkg:   "internal/agent", tests: []string{"TestHangUpAfterTheJournal"},
+		edits: []edit{{
+			"internal/agent/add.go",
+			"\t\t} else {\n\t\t\tt.log.Info(\"The caller of an ADD was gone",
+			"\t\t} else if undo == nil {\n\t\t\tt.log.Info(\"The caller of an ADD was gone",
+		}},
+		pkg: "internal/agent", tests: []string{"TestHangUpAfterTheJournal"},
 	},
 	{
 		id: "M24", bug: "an address is taken over while the old pod may send",

@@ -8,8 +8,12 @@ var releases = []mutant{
 		id: "M01", bug: "a release goes by the name, whoever has the address by then",
 		edits: []edit{{
 			"internal/binding/holder.go",
-			"if holder == nil || holder.PodUID != podUID || holder.Generation > generation {",
-			"if holder == nil {",
+			"\t\tholder := HolderOf(claim, podUID)\n\t\tif holder == nil || holder.Generation > generation {",
+			"\t\tholder := claim.Status.Holder\n\t\tif holder == nil {",
+		}, {
+			"internal/binding/holder.go",
+			"b.endHoldOf(&updated.Status, podUID, end)\n\t\twriteErr",
+			"b.endHoldOf(&updated.Status, holder.PodUID, end)\n\t\twriteErr",
 		}},
 		pkg: "internal/binding", tests: []string{"TestHolder"},
 	},
@@ -26,8 +30,8 @@ var releases = []mutant{
 		id: "M01c", bug: "a release that is late arrives when the pod is attached again",
 		edits: []edit{{
 			"internal/agent/acquire.go",
-			"if claim.Status.Holder.Generation > doubtful {",
-			"if claim.Status.Holder.Generation > doubtful || doubtful > 0 {",
+			"if holder.Generation > doubtful {",
+			"if holder.Generation > doubtful || doubtful > 0 {",
 		}},
 		pkg: "internal/agent", tests: []string{"TestClearThatArrivesLate"},
 	},
@@ -35,12 +39,13 @@ var releases = []mutant{
 		id: "M02", bug: "the pods are read, then the leases: what was attached between the two is given back",
 		edits: []edit{{
 			"internal/binding/holder.go",
-			"claim *v1alpha1.MacClaim, end End) (*v1alpha1.MacClaim, error) {\n\tupdated := claim.DeepCopy()\n",
-			`claim *v1alpha1.MacClaim, end End) (*v1alpha1.MacClaim, error) {
+			"holder *v1alpha1.Holder, end End) (*v1alpha1.MacClaim, error) {\n\tupdated := claim.DeepCopy()\n",
+			`holder *v1alpha1.Holder, end End) (*v1alpha1.MacClaim, error) {
 	updated := &v1alpha1.MacClaim{}
 	if err := b.Client.Get(ctx, client.ObjectKeyFromObject(claim), updated); err != nil || updated.Status.Holder == nil {
 		return updated, err
 	}
+	holder = updated.Status.Holder
 `,
 		}},
 		pkg: "controllers", tests: []string{"TestPausedBetweenReadAndWrite"},
@@ -58,7 +63,7 @@ var releases = []mutant{
 		id: "M04", bug: "the next pod of the name keeps what the one before has left",
 		edits: []edit{{
 			"controllers/holder_evidence.go",
-			"err == nil && binding.PodUID(pod) != claim.Status.Holder.PodUID:",
+			"err == nil && binding.PodUID(pod) != holder.PodUID:",
 			"err == nil && binding.PodUID(pod) == \"\":",
 		}},
 		pkg: "controllers", tests: []string{"TestEvidenceKeeps", "TestReplacedPodAfterAFence"},
@@ -85,8 +90,8 @@ var releases = []mutant{
 		id: "M07", bug: "a write has failed, and the address is answered",
 		edits: []edit{{
 			"internal/binding/bind.go",
-			"if writeErr == nil {\n\t\tif holder != nil && !SamePod(",
-			"if !apierrors.IsConflict(writeErr) {\n\t\tif holder != nil && !SamePod(",
+			"if writeErr == nil {\n\t\tif holder != nil && HolderOf(",
+			"if !apierrors.IsConflict(writeErr) {\n\t\tif holder != nil && HolderOf(",
 		}},
 		pkg: "internal/agent", tests: []string{"TestBusyAPI"},
 	},
@@ -103,8 +108,8 @@ var releases = []mutant{
 		id: "M09", bug: "a hold that has begun since is ended on what was known of the one before",
 		edits: []edit{{
 			"internal/binding/holder.go",
-			"holder.PodUID != podUID || holder.Generation > generation {",
-			"holder.PodUID != podUID {",
+			"if holder == nil || holder.Generation > generation {",
+			"if holder == nil {",
 		}},
 		pkg: "internal/binding", tests: []string{"TestHolder"},
 	},
