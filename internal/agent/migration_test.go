@@ -70,6 +70,9 @@ func (m *migration) node(t *testing.T) *node {
 		a.announcer.look = func(string, string) (links.State, error) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
+			if m.lease.MAC == "" { // the answer is on its way to the test
+				return links.State{MAC: "02:00:00:00:00:01"}, nil
+			}
 			return links.State{MAC: m.lease.MAC, Up: true}, nil
 		}
 	}
