@@ -68,11 +68,11 @@ func (r *IPAMClaimReconciler) SetupWithManager(_ context.Context, mgr ctrl.Manag
 
 // Start implements manager.Runnable: it waits until the kind is served, and adds the controller then.
 func (r *IPAMClaimReconciler) Start(ctx context.Context) error {
-	err := wait.PollUntilContextCancel(ctx, r.Every, true, func(context.Context) (bool, error) {
+	served := func(context.Context) (bool, error) {
 		_, err := r.mgr.GetRESTMapper().RESTMapping(kindIPAMClaim.GroupKind(), kindIPAMClaim.Version)
 		return err == nil, nil // not served, or the API server does not answer: both may change
-	})
-	if err != nil {
+	}
+	if wait.PollUntilContextCancel(ctx, r.Every, true, served) != nil {
 		return nil // the manager stops
 	}
 	return ctrl.NewControllerManagedBy(r.mgr).
@@ -155,8 +155,9 @@ const (
 // an IPAMClaim of another network by chance.
 func (r *IPAMClaimReconciler) fill(ctx context.Context, ipam *unstructured.Unstructured, claim *v1alpha1.MacClaim) error {
 	if kindOf(claim) != ofIPAMClaim {
-		network, _, err := unstructured.NestedString(ipam.Object, "spec", "network")
-		if err != nil {
+		spec, ok := ipam.Object["spec"].(map[string]any)
+		network, isText := spec["network"].(string)
+		if !ok || !isText {
 			return nil // of a form that is not known
 		}
 		if ours, err := r.isOurs(ctx, network, claim.Spec.PoolRef.Name); err != nil || !ours {
