@@ -55,7 +55,7 @@ var Matrix = []Row{
 	{ID: "F35", Name: "token refused", Moments: "m0-m1 m5-m6 m7"},
 	{ID: "F36", Name: "policy or quota refuses", Moments: "m0-m1 m8-m9"},
 	{ID: "F37", Name: "spool or disk full, or corrupt", Moments: "m0-m1 m7 m8-m9"},
-	{ID: "F38", Name: "live migration aborted", Elsewhere: "a claim has one holder yet"},
+	{ID: "F38", Name: "live migration aborted", Elsewhere: "pods that are a VM's two are played in the tests of binding, agent and controllers (`R-G6`, `F38`)"},
 	{ID: "F39", Name: "all nodes reboot", Moments: "m0-m1"},
 	{ID: "F40", Name: "agent upgraded", Moments: "m0-m1 m2"},
 }
