@@ -31,6 +31,8 @@ type breed struct {
 	hashed bool
 	// node: the pods stay on their nodes.
 	node bool
+	// each: each pod is of a controller of its own, another one in each generation, of one name.
+	each bool
 	// want are the actions after which the addresses are the same; of the others they are not.
 	want map[string]bool
 }
@@ -68,6 +70,7 @@ func breeds() []*breed {
 		{kind: "DaemonSet", apiVersion: "apps/v1", ownerKind: "DaemonSet", node: true, pod: random("daemonset"), want: all},
 		{kind: "ReplicaSet", apiVersion: "apps/v1", ownerKind: "ReplicaSet", pod: random("replicaset"), want: all},
 		{kind: "CloneSet", apiVersion: "apps.kruise.io/v1alpha1", ownerKind: "CloneSet", pod: random("cloneset"), want: all},
+		{kind: "VirtualMachine", apiVersion: "kubevirt.io/v1", ownerKind: "VirtualMachineInstance", each: true, pod: random("virt-launcher"), want: all},
 		{kind: "Job", apiVersion: "batch/v1", ownerKind: "Job", pod: random("job"), want: map[string]bool{}},
 		{kind: "CronJob", apiVersion: "batch/v1", ownerKind: "Job", pod: random("cronjob-29000000"), want: map[string]bool{}},
 		{kind: "bare pod", pod: func(i, _ int) string { return fmt.Sprintf("pod-%d", i) }, want: with()},
@@ -144,7 +147,12 @@ func (f *farm) add(b *breed, i int, node string) *corev1.Pod {
 			p.Labels = map[string]string{appsv1.DefaultDeploymentUniqueLabelKey: hash}
 			name += "-" + hash
 		}
-		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: b.apiVersion, Kind: b.ownerKind, Name: name, UID: types.UID(name), Controller: new(true)}}
+		uid := name
+		if b.each {
+			name += fmt.Sprintf("-%d", i)
+			uid = fmt.Sprintf("%s-%d", name, f.generation)
+		}
+		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: b.apiVersion, Kind: b.ownerKind, Name: name, UID: types.UID(uid), Controller: new(true)}}
 	})
 }
 
@@ -321,6 +329,8 @@ func (f *farm) pin(all []*breed, before map[string][]string) {
 				w = v1alpha1.Workload{Kind: v1alpha1.WorkloadPod, Name: b.pod(i, 0), Interface: "net1"}
 			case b.node:
 				w.Ordinal, w.Node = nil, fmt.Sprintf("node-%d", i+1)
+			case b.each:
+				w.Ordinal, w.Name = nil, fmt.Sprintf("%s-%d", w.Name, i)
 			}
 			f.personal(farmNamespace, fmt.Sprintf("%s-%d", strings.ReplaceAll(strings.ToLower(b.kind), " ", ""), i), f.pool, w, v1alpha1.IPAddress(ip))
 		}
