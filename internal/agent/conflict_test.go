@@ -3,143 +3,19 @@
 package agent
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
-	"github.com/macpool/macpool/internal/agentapi"
 	"github.com/macpool/macpool/internal/problem"
 	"github.com/macpool/macpool/internal/wire"
 )
-
-const (
-	rogueMAC = "02:00:00:00:00:66"
-	vlanLink = "eth0.50"
-)
-
-// segment is a VLAN on which strangers have addresses.
-type segment struct {
-	mu    sync.Mutex
-	uses  map[string]string // address -> who answers for it
-	all   string            // who answers for every address
-	fail  error
-	asked []wire.Query
-	// heard is what the agent's ear is told.
-	heard chan wire.Heard
-}
-
-func newSegment() *segment { return &segment{uses: map[string]string{}, heard: make(chan wire.Heard)} }
-
-func (s *segment) ask(_ context.Context, link string, q wire.Query) (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.asked = append(s.asked, q)
-	if link != vlanLink {
-		return "", fmt.Errorf("asking on link %q: %w", link, wire.ErrNoLink)
-	}
-	if s.fail != nil {
-		return "", s.fail
-	}
-	for _, ip := range q.IPs {
-		if by := s.uses[ip.String()]; by != "" {
-			return by, nil
-		}
-	}
-	return s.all, nil
-}
-
-func (s *segment) set(change func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	change()
-}
-
-// probes are the questions for an address, by somebody who wants it.
-func (s *segment) probes(ip string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := 0
-	for _, q := range s.asked {
-		if slices.Contains(q.IPs, netip.MustParseAddr(ip)) && !q.Question {
-			n++
-		}
-	}
-	return n
-}
-
-// Join, Run and Close make it an Ear.
-func (s *segment) Join(netip.Addr) error { return nil }
-
-func (s *segment) Run(hear func(wire.Heard)) error {
-	for h := range s.heard {
-		hear(h)
-	}
-	return nil
-}
-
-func (s *segment) Close() {}
-
-// attach plugs a node into the segment.
-func (s *segment) attach(n *node) *node {
-	n.vlan = s.ask
-	n.equip = func(a *Agent) {
-		a.hasLink = func(name string) bool { return name == vlanLink }
-		a.hear = func(string) (Ear, error) { return s, nil }
-		a.jitter = func(time.Duration) time.Duration { return 0 }
-	}
-	return n
-}
-
-// newOn starts a node on the segment. Its ear ends with the test.
-func (s *segment) startNode(t *testing.T) *node {
-	t.Helper()
-	n := s.attach(newNode(t))
-	n.start(t)
-	n.awaitReady(t)
-	t.Cleanup(sync.OnceFunc(func() { close(s.heard) }))
-	return n
-}
-
-// onVLAN is the ADD of a pod whose network names the link.
-func (f *fixture) onVLAN(container string, pod *corev1.Pod) agentapi.Request {
-	req := f.addition(container, pod)
-	req.Link = vlanLink
-	return req
-}
-
-// detect sets the pool's mode.
-func (f *fixture) detect(t *testing.T, mode v1alpha1.ConflictMode) {
-	t.Helper()
-	f.must(t, f.Get(t.Context(), client.ObjectKeyFromObject(f.pool), f.pool))
-	f.pool.Spec.ConflictDetection.Mode = mode
-	f.must(t, f.Update(t.Context(), f.pool))
-	f.setReady(t, f.pool)
-}
-
-// link names the pool's link, as the manager does.
-func (f *fixture) link(t *testing.T) {
-	t.Helper()
-	f.must(t, f.Get(t.Context(), client.ObjectKeyFromObject(f.pool), f.pool))
-	f.pool.Status.Links = []string{vlanLink}
-	f.must(t, f.Status().Update(t.Context(), f.pool))
-}
-
-func (f *fixture) lease(t *testing.T, name string) *v1alpha1.MacLease {
-	t.Helper()
-	lease := &v1alpha1.MacLease{}
-	f.must(t, f.Get(t.Context(), types.NamespacedName{Name: name}, lease))
-	return lease
-}
 
 // R-L2, F30: a stranger has the address that a pod is to get. It is named, the address is set aside, and the pod comes up with another one.
 func TestStrangerHasTheAddress(t *testing.T) {
@@ -278,85 +154,6 @@ func (f *fixture) endedNow(t *testing.T, n *node, pod *corev1.Pod) error {
 	claim := f.claimOf(t, pod)
 	claim.Status.PreviousHolders[0].Until.Time = n.clock.Now()
 	return f.Status().Update(t.Context(), claim)
-}
-
-// As soon as a claim has a holder on the node, the VLAN is asked, once; the ADD finds the verdict. One that is older than a minute is renewed.
-func TestVerdictIsThereAhead(t *testing.T) {
-	f, s := newFixture(t), newSegment()
-	f.link(t)
-	n := s.startNode(t)
-	pod := f.newPod(t, "web", n.name, "")
-	ip := f.prebind(t, n, pod).Status.IPs[0]
-	eventually(t, "the question ahead of the ADD", func() error {
-		if got := n.agent.verdicts.clean.Load(); got != 1 || s.probes(ip) != 1 {
-			return fmt.Errorf("%d verdicts, %d questions", got, s.probes(ip))
-		}
-		return nil
-	})
-	if resp := n.ask(t, f.onVLAN("c1", pod)); resp.Error != nil {
-		t.Fatal(*resp.Error)
-	}
-	if got := s.probes(ip); got != 1 {
-		t.Errorf("it was asked for %d times, want once", got)
-	}
-
-	late := f.newPod(t, "late", n.name, "")
-	ip = f.prebind(t, n, late).Status.IPs[0]
-	eventually(t, "the question ahead of the ADD", func() error {
-		if s.probes(ip) != 1 || n.agent.verdicts.clean.Load() != 2 {
-			return errors.New("not yet")
-		}
-		return nil
-	})
-	n.clock.ahead.Add(int64(verdictLife))
-	eventually(t, "the report after the jump of the clock", func() error {
-		if !n.agent.contact.cachesHold() {
-			return errNotReady
-		}
-		return nil
-	})
-	if resp := n.ask(t, f.onVLAN("c2", late)); resp.Error != nil {
-		t.Fatal(*resp.Error)
-	}
-	if got := s.probes(ip); got != 2 {
-		t.Errorf("it was asked for %d times, want twice", got)
-	}
-}
-
-// R-L1: between the verdict and the ADD somebody else probes for the address, or uses it. The verdict does not count any more.
-func TestVerdictIsRefuted(t *testing.T) {
-	f, s := newFixture(t), newSegment()
-	f.link(t)
-	n := s.startNode(t)
-	pod := f.newPod(t, "web", n.name, "")
-	claim := f.prebind(t, n, pod)
-	ip := claim.Status.IPs[0]
-	eventually(t, "the verdict", func() error {
-		if n.agent.verdicts.clean.Load() != 1 {
-			return errors.New("not yet")
-		}
-		return nil
-	})
-	for _, h := range []wire.Heard{
-		{IP: netip.MustParseAddr(ip), MAC: claim.Status.MAC, Probe: true},       // its own, or as good as
-		{IP: netip.MustParseAddr("192.168.50.254"), MAC: rogueMAC, Probe: true}, // for another
-	} {
-		s.heard <- h
-	}
-	n.agent.verdicts.mu.Lock()
-	for _, v := range n.agent.verdicts.all {
-		if v.void {
-			t.Error("what was heard does not concern the address")
-		}
-	}
-	n.agent.verdicts.mu.Unlock()
-	s.heard <- wire.Heard{IP: netip.MustParseAddr(ip), MAC: rogueMAC, Probe: true}
-	s.heard <- wire.Heard{} // the one before was taken
-	s.set(func() { s.uses[ip] = rogueMAC })
-	resp := n.ask(t, f.onVLAN("c1", pod))
-	if resp.Error != nil || resp.Lease.Name == claim.Status.LeaseName {
-		t.Errorf("the verdict was believed: %+v", resp)
-	}
 }
 
 // R-L5, F33: Probe gives addresses out where the VLAN cannot be asked; Strict waits for carrier and for the gateway, of which the first answers
