@@ -88,7 +88,7 @@ func TestAddressOfAVM(t *testing.T) {
 	w.network(ns, "iot", pool.Name)
 	vm := virtual("kubevirt.io/v1", "VirtualMachine", ns, "vm", nil)
 	w.create(vm)
-	name := "vm." + pool.Name + ".net1"
+	name := "vm.virtualmachine." + pool.Name + ".net1"
 	pod := w.pod(ns, "virt-launcher-vm-aaaaa", "iot", on("node-1"), launches("vmi-1"))
 	claim := w.holders(ns, name, pod, nil)
 	if diff := cmp.Diff(&v1alpha1.Workload{Kind: v1alpha1.WorkloadVM, Name: "vm", Interface: "net1"}, claim.Spec.Workload); diff != "" {
@@ -137,7 +137,7 @@ func TestVMOfAnUnknownKind(t *testing.T) {
 	ns, pool := w.namespace(), w.pool("192.168.50.0/24", func(p *v1alpha1.MacPool) { p.Spec.Retain = &metav1.Duration{} })
 	w.network(ns, "iot", pool.Name)
 	pod := w.pod(ns, "virt-launcher-vm-aaaaa", "iot", on("node-1"), launches("vmi-1"))
-	claim := w.holders(ns, "vm."+pool.Name+".net1", pod, nil)
+	claim := w.holders(ns, "vm.virtualmachine."+pool.Name+".net1", pod, nil)
 	w.remove(pod)
 	w.detach(claim)
 	w.never("the claim has ended", func() bool {
@@ -156,7 +156,7 @@ func TestManagerFollowsAMigration(t *testing.T) {
 	for _, name := range []string{"node-1", "node-2", "node-3"} {
 		nodes[name] = w.node(name)
 	}
-	name := "vm." + pool.Name + ".net1"
+	name := "vm.virtualmachine." + pool.Name + ".net1"
 	source := w.pod(ns, "virt-launcher-vm-a", "iot", on("node-1"), launches("vmi-1"))
 	w.holders(ns, name, source, nil)
 	target := w.pod(ns, "virt-launcher-vm-b", "iot", on("node-2"), launches("vmi-1"))
