@@ -234,8 +234,8 @@ func TestHistoryPage(t *testing.T) {
 func (w *world) shell(command string) (string, error) {
 	w.t.Helper()
 	config := clientcmdapi.NewConfig()
-	config.Clusters["test"] = &clientcmdapi.Cluster{Server: adminConfig.Host, CertificateAuthorityData: adminConfig.CAData}
-	config.AuthInfos["admin"] = &clientcmdapi.AuthInfo{ClientCertificateData: adminConfig.CertData, ClientKeyData: adminConfig.KeyData}
+	config.Clusters["test"] = &clientcmdapi.Cluster{Server: w.api.admin.Host, CertificateAuthorityData: w.api.admin.CAData}
+	config.AuthInfos["admin"] = &clientcmdapi.AuthInfo{ClientCertificateData: w.api.admin.CertData, ClientKeyData: w.api.admin.KeyData}
 	config.Contexts["test"] = &clientcmdapi.Context{Cluster: "test", AuthInfo: "admin"}
 	config.CurrentContext = "test"
 	file := filepath.Join(w.t.TempDir(), "kubeconfig")

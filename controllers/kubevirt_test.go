@@ -27,11 +27,11 @@ import (
 func (w *world) install(file string) {
 	w.t.Helper()
 	options := envtest.CRDInstallOptions{Paths: []string{filepath.Join("testdata", file)}, ErrorIfPathMissing: true}
-	if _, err := envtest.InstallCRDs(adminConfig, options); err != nil {
+	if _, err := envtest.InstallCRDs(w.api.admin, options); err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() {
-		if err := envtest.UninstallCRDs(adminConfig, options); err != nil {
+		if err := envtest.UninstallCRDs(w.api.admin, options); err != nil {
 			w.t.Error(err)
 		}
 	})

@@ -24,7 +24,7 @@ func (w *world) withoutAgents() {
 	}
 	w.remove(agents[0].DeepCopy())
 	w.t.Cleanup(func() {
-		if err := applyPolicies(filepath.Join("..", "config")); err != nil {
+		if err := applyPolicies(w.api.admin, filepath.Join("..", "config")); err != nil {
 			w.t.Error(err)
 		}
 	})

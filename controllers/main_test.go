@@ -20,11 +20,21 @@ import (
 	"github.com/macpool/macpool/api/v1alpha1"
 )
 
-// The API server of all tests here. The managers under test use managerConfig: they are the service account that
-// config/rbac makes, so that a right that is missing there fails a test.
+// apiServers is how many tests run at a time, at most: they mostly wait.
+const apiServers = 2
+
+// apiServer is a control plane that one test has for itself. The managers under test are the service account that config/rbac makes, so
+// that a right that is missing there fails a test.
+type apiServer struct {
+	*envtest.Environment
+
+	admin, manager *rest.Config
+}
+
 var (
-	adminConfig, managerConfig *rest.Config
-	scheme                     = runtime.NewScheme()
+	scheme = runtime.NewScheme()
+	// servers are the API servers that no test has.
+	servers = make(chan *apiServer, apiServers)
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -46,42 +56,61 @@ func run(m *testing.M) int {
 		}
 	}
 	ctrl.SetLogger(logr.Discard())
-	server := &envtest.Environment{
+	started := make(chan error, apiServers)
+	for range apiServers {
+		go func() {
+			api, err := startAPIServer()
+			started <- err
+			servers <- api
+		}()
+	}
+	defer func() {
+		for range apiServers {
+			_ = (<-servers).Stop()
+		}
+	}()
+	for range apiServers {
+		if err := <-started; err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+// startAPIServer starts a control plane with our definitions, roles and policies. It is to be stopped after an error, too.
+func startAPIServer() (*apiServer, error) {
+	api := &apiServer{Environment: &envtest.Environment{
 		CRDDirectoryPaths: []string{
 			filepath.Join("..", "config", "crd", "bases"),
 			filepath.Join("..", "e2e", "lab", "manifests", "nad-crd.yaml"),
 		},
 		ErrorIfCRDPathMissing: true,
-	}
-	server.ControlPlane.GetAPIServer().Configure().
+	}}
+	api.ControlPlane.GetAPIServer().Configure().
 		Set("authorization-mode", "RBAC").
 		Append("max-requests-inflight", "3000").Append("max-mutating-requests-inflight", "2000")
-	server.ControlPlane.Etcd = &envtest.Etcd{}
-	server.ControlPlane.Etcd.Configure().Append("unsafe-no-fsync")
+	api.ControlPlane.Etcd = &envtest.Etcd{}
+	api.ControlPlane.Etcd.Configure().Append("unsafe-no-fsync")
 	var err error
-	if adminConfig, err = server.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, "starting the control plane:", err)
-		return 1
+	if api.admin, err = api.Start(); err != nil {
+		return api, fmt.Errorf("starting the control plane: %w", err)
 	}
-	defer func() { _ = server.Stop() }()
-	adminConfig.QPS = -1
-	user, err := server.AddUser(envtest.User{
+	api.admin.QPS = -1
+	user, err := api.AddUser(envtest.User{
 		Name:   "system:serviceaccount:macpool-system:macpool-manager",
 		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:macpool-system", "system:authenticated"},
-	}, adminConfig)
+	}, api.admin)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "adding the manager's user:", err)
-		return 1
+		return api, fmt.Errorf("adding the manager's user: %w", err)
 	}
-	managerConfig = user.Config()
-	managerConfig.QPS = -1
-	if err := applyRBAC(filepath.Join("..", "config")); err != nil {
-		fmt.Fprintln(os.Stderr, "applying config/rbac:", err)
-		return 1
+	api.manager = user.Config()
+	api.manager.QPS = -1
+	if err := applyRBAC(api.admin, filepath.Join("..", "config")); err != nil {
+		return api, fmt.Errorf("applying config/rbac: %w", err)
 	}
-	if err := applyPolicies(filepath.Join("..", "config")); err != nil {
-		fmt.Fprintln(os.Stderr, "applying config/policy:", err)
-		return 1
+	if err := applyPolicies(api.admin, filepath.Join("..", "config")); err != nil {
+		return api, fmt.Errorf("applying config/policy: %w", err)
 	}
-	return m.Run()
+	return api, nil
 }

@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
@@ -116,8 +117,8 @@ func TestAgentHasNoMorePrivileges(t *testing.T) {
 }
 
 // applyRBAC applies the roles as they are shipped.
-func applyRBAC(config string) error {
-	c, err := client.New(adminConfig, client.Options{Scheme: scheme})
+func applyRBAC(admin *rest.Config, config string) error {
+	c, err := client.New(admin, client.Options{Scheme: scheme})
 	if err != nil {
 		return err
 	}
@@ -163,10 +164,10 @@ func readManifest(file string) ([]*unstructured.Unstructured, error) {
 
 // applyPolicies applies the policies that guard claims and pools, and the DaemonSet to which they are bound, and returns when that of
 // claims which are held is in force.
-func applyPolicies(config string) error {
+func applyPolicies(admin *rest.Config, config string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	c, err := client.New(adminConfig, client.Options{Scheme: scheme})
+	c, err := client.New(admin, client.Options{Scheme: scheme})
 	if err != nil {
 		return err
 	}

@@ -249,7 +249,7 @@ func TestGateIsTakenOffAsSeen(t *testing.T) {
 	w := newWorld(t)
 	ns := w.namespace()
 	pod := w.pod(ns, "pod", "", gated())
-	manager, err := client.New(managerConfig, client.Options{Scheme: scheme})
+	manager, err := client.New(w.api.manager, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
 	}

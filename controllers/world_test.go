@@ -49,17 +49,22 @@ const holdGrace = 500 * time.Millisecond
 // world is the API server as one test sees it. It is empty at the start, and the test is its administrator, scheduler,
 // runtime, node agents and StatefulSet controller.
 type world struct {
-	t *testing.T
+	t   *testing.T
+	api *apiServer
 	client.Client
 }
 
+// newWorld waits for an API server. Tests that have one run at the same time as others.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	c, err := client.New(adminConfig, client.Options{Scheme: scheme})
+	t.Parallel()
+	api := <-servers
+	t.Cleanup(func() { servers <- api })
+	c, err := client.New(api.admin, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, Client: c}
+	w := &world{t: t, api: api, Client: c}
 	t.Cleanup(w.wipe)
 	return w
 }
@@ -146,7 +151,7 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 	if o.change != nil {
 		o.change(&options)
 	}
-	config := rest.CopyConfig(managerConfig)
+	config := rest.CopyConfig(w.api.manager)
 	if o.count != nil {
 		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counting{next, o.count} })
 	}

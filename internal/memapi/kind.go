@@ -58,7 +58,7 @@ func Kinds() []Kind {
 		{Object: &nadv1.NetworkAttachmentDefinition{}, Resource: "network-attachment-definitions"},
 		{Object: &v1alpha1.MacPool{}, Resource: "macpools", Cluster: true, Status: true},
 		{
-			Object: &v1alpha1.MacClaim{}, Resource: "macclaims", Status: true,
+			Object: &v1alpha1.MacClaim{}, Resource: "macclaims", Status: true, Default: defaultClaim,
 			Fields: map[string]func(client.Object) string{"status.holder.nodeName": holderNode, "status.alternate.nodeName": alternateNode},
 		},
 		{
@@ -97,6 +97,12 @@ func keepsNamespace(object client.Object) bool {
 func defaultNode(object client.Object) {
 	if node, ok := object.(*corev1.Node); ok && len(node.Spec.Taints) == 0 {
 		node.Spec.Taints = []corev1.Taint{{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoSchedule}}
+	}
+}
+
+func defaultClaim(object client.Object) {
+	if claim, ok := object.(*v1alpha1.MacClaim); ok && claim.Spec.Handover == "" {
+		claim.Spec.Handover = v1alpha1.HandoverWait
 	}
 }
 
