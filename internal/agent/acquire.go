@@ -64,8 +64,9 @@ func (t *addition) bindOrTakeOver(ctx context.Context) (*v1alpha1.MacClaim, erro
 		} else if !problem.ClaimHeld.Is(err) {
 			return claim, err
 		}
-		if t.slot != nil {
-			return nil, errRenamed // another pod of the workload was faster: there is another claim for this one
+		if t.slot != nil { // another pod of the workload was faster: there is another claim for this one
+			t.asked = false
+			return nil, errRenamed
 		}
 		var changed error
 		if claim, changed = t.takeOver(ctx); !errors.Is(changed, errChanged) {
