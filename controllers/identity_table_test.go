@@ -322,7 +322,7 @@ func (f *farm) pin(all []*breed, before map[string][]string) {
 			continue
 		}
 		for i, ip := range before[b.kind] {
-			n := int32(i) //nolint:gosec // two
+			n := int32(i)
 			w := v1alpha1.Workload{Kind: v1alpha1.WorkloadKind(b.kind), Name: strings.ToLower(b.kind), Ordinal: &n, Interface: "net1"}
 			switch {
 			case b.ownerKind == "":

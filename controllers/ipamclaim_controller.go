@@ -73,7 +73,7 @@ func (r *IPAMClaimReconciler) Start(ctx context.Context) error {
 		return err == nil, nil // not served, or the API server does not answer: both may change
 	}
 	if wait.PollUntilContextCancel(ctx, r.Every, true, served) != nil {
-		return nil // the manager stops
+		return nil //nolint:nilerr // the manager stops
 	}
 	return ctrl.NewControllerManagedBy(r.mgr).
 		Named("ipamclaim").

@@ -59,11 +59,12 @@ func TestLintWrapper(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			text := ""
+			var texts strings.Builder
 			for _, p := range lint(nadOf("iot", tc.config), poolOn(50)) {
 				got = append(got, p.Kind.Code)
-				text += p.Error() + "\n"
+				texts.WriteString(p.Error() + "\n")
 			}
+			text := texts.String()
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("%s%s", diff, text)
 			}

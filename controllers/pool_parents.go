@@ -70,7 +70,7 @@ func setReach(pool *v1alpha1.MacPool, reach map[string]v1alpha1.NodeParent) {
 	}
 	pool.Status.ReadyNodes = nil
 	if len(reach) > 0 {
-		pool.Status.ReadyNodes = number(uint64(len(reach) - len(wrong)))
+		pool.Status.ReadyNodes = number(uint64(max(len(reach)-len(wrong), 0)))
 	}
 	if len(wrong) == 0 {
 		apimeta.RemoveStatusCondition(&pool.Status.Conditions, v1alpha1.PoolNodesNotReady)

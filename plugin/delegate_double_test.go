@@ -175,7 +175,7 @@ func (d *delegateDouble) add(kind string, args *skel.CmdArgs) error {
 			return err
 		}
 		for _, ip := range addresses.IPs {
-			ip.Interface = types100.Int(0)
+			ip.Interface = new(0)
 		}
 		result.IPs, result.Routes = addresses.IPs, addresses.Routes
 	}
@@ -218,7 +218,7 @@ func (d *delegateDouble) del(args *skel.CmdArgs) error {
 	}
 	sandbox, err := ns.GetNS(args.Netns)
 	if err != nil {
-		return nil //nolint:nilerr // it is gone, and the interface with it
+		return nil // it is gone, and the interface with it
 	}
 	defer func() { _ = sandbox.Close() }()
 	return sandbox.Do(func(ns.NetNS) error {

@@ -28,19 +28,26 @@ func (t *addition) generationOf(claim *v1alpha1.MacClaim) int64 {
 	return binding.HolderOf(claim, types.UID(t.req.Pod.UID)).Generation
 }
 
+// alternateLooks is how many looks of the reaper rest on one list of alternates: a thousand nodes that list them all the time would be a
+// burden to the API server, for claims that are hardly ever there.
+const alternateLooks = 12
+
 // alternates are the suspects among the alternates of this node: pods that have gone before they were attached.
 func (r *reaper) alternates(ctx context.Context) []suspect {
-	ctx, cancel := context.WithTimeout(ctx, clearTimeout)
-	defer cancel()
-	var claims v1alpha1.MacClaimList
-	if err := r.cluster.List(ctx, &claims, client.MatchingFields{alternateNode: r.nodeName}); err != nil {
-		// Also by an API server whose definition of claims is of an earlier release. The others are looked at all the same.
-		r.log.V(1).Info("The claims whose alternate is on this node were not listed", "error", err.Error())
-		return nil
+	if r.looks%alternateLooks == 0 {
+		ctx, cancel := context.WithTimeout(ctx, clearTimeout)
+		defer cancel()
+		var claims v1alpha1.MacClaimList
+		if err := r.cluster.List(ctx, &claims, client.MatchingFields{alternateNode: r.nodeName}); err != nil {
+			// Also by an API server whose definition of claims is of an earlier release. The others are looked at all the same.
+			r.log.V(1).Info("The claims whose alternate is on this node were not listed", "error", err.Error())
+		}
+		r.listed = claims.Items
 	}
+	r.looks++
 	var all []suspect
-	for i := range claims.Items {
-		all = r.suspect(ctx, &claims.Items[i], claims.Items[i].Status.Alternate, all)
+	for i := range r.listed {
+		all = r.suspect(ctx, &r.listed[i], r.listed[i].Status.Alternate, all)
 	}
 	return all
 }

@@ -43,7 +43,7 @@ func newMigration(t *testing.T) *migration {
 	m.detect(t, v1alpha1.ConflictProbe)
 	m.source, m.target = m.node(t), m.node(t)
 	m.pod = m.launcher(t, "vm-1", m.source, "vmi-1")
-	m.lease = m.runs(t, m.source, "source", m.pod)
+	m.runs(t, m.source, "source", m.pod)
 	return m
 }
 
@@ -52,7 +52,7 @@ func (m *migration) node(t *testing.T) *node {
 	t.Helper()
 	n := newNode(t)
 	name := n.name
-	n.vlan = func(_ context.Context, _ string, q wire.Query) (string, error) {
+	n.vlan = func(context.Context, string, wire.Query) (string, error) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if m.lease.MAC == "" {
@@ -191,12 +191,18 @@ func TestMigrationEnds(t *testing.T) {
 		ends              func(t *testing.T, m *migration, target *corev1.Pod)
 		active, alternate string
 	}{
-		"success": {func(t *testing.T, m *migration, _ *corev1.Pod) { del(t, m.source, "source"); m.deletePod(t, m.pod) }, "vm-2", ""},
+		"success": {func(t *testing.T, m *migration, _ *corev1.Pod) {
+			t.Helper()
+			del(t, m.source, "source")
+			m.deletePod(t, m.pod)
+		}, "vm-2", ""},
 		"abort": {func(t *testing.T, m *migration, target *corev1.Pod) {
+			t.Helper()
 			del(t, m.target, "target")
 			m.deletePod(t, target)
 		}, "vm-1", ""},
 		"switched, then success": {func(t *testing.T, m *migration, _ *corev1.Pod) {
+			t.Helper()
 			if _, err := m.binder().Promote(t.Context(), m.claimOf(t, m.pod)); err != nil {
 				t.Fatal(err)
 			}
@@ -204,10 +210,12 @@ func TestMigrationEnds(t *testing.T) {
 			del(t, m.source, "source")
 		}, "vm-2", ""},
 		"both at once": {func(t *testing.T, m *migration, _ *corev1.Pod) {
+			t.Helper()
 			del(t, m.source, "source")
 			del(t, m.target, "target")
 		}, "", ""},
 		"late DEL of the source, again": {func(t *testing.T, m *migration, _ *corev1.Pod) {
+			t.Helper()
 			del(t, m.source, "source")
 			m.are(t, "vm-2", "")
 			del(t, m.source, "source")

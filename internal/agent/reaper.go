@@ -5,6 +5,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,6 +33,9 @@ type reaper struct {
 	*Agent
 
 	seen map[suspect]time.Time // what was found once -> when
+	// listed are the claims whose alternate is on this node, as they were listed last; looks are how often the reaper has looked.
+	listed []v1alpha1.MacClaim
+	looks  int
 }
 
 // suspect is a holder, or a container, that may be left over.
@@ -66,23 +70,37 @@ func (r *reaper) look(ctx context.Context) {
 	r.dropSurplus(ctx)
 	now := r.clock.Now()
 	still := map[suspect]time.Time{}
+	var mu sync.Mutex
+	keep := func(s suspect, since time.Time) {
+		mu.Lock()
+		defer mu.Unlock()
+		still[s] = since
+	}
+	// Several at once: a node may have lost hundreds of DELs, and each look takes as long as the API's answer.
+	var judging sync.WaitGroup
+	slots := make(chan struct{}, clearsAtOnce)
 	for _, s := range suspects {
 		first, again := r.seen[s]
 		if again && now.Sub(first) < r.times.ReapGrace {
-			still[s] = first
+			keep(s, first)
 			continue
 		}
-		over, err := r.judge(ctx, s, again)
-		if err != nil {
-			r.log.V(1).Info("A holder that may be left over was not judged", "claim", s.claim, "error", err.Error())
-		}
-		switch {
-		case err != nil && again:
-			still[s] = first
-		case err == nil && over && !again:
-			still[s] = now
-		}
+		slots <- struct{}{}
+		judging.Go(func() {
+			defer func() { <-slots }()
+			over, err := r.judge(ctx, s, again)
+			switch {
+			case err != nil:
+				r.log.V(1).Info("A holder that may be left over was not judged", "claim", s.claim, "error", err.Error())
+				if again {
+					keep(s, first)
+				}
+			case over && !again:
+				keep(s, now)
+			}
+		})
 	}
+	judging.Wait()
 	r.seen = still
 }
 

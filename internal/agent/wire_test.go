@@ -22,7 +22,7 @@ type apiWire struct {
 	streams map[*stream]bool
 	// healed is closed when set lets requests through: then those that hang are cut.
 	healed chan struct{}
-	// asked are the requests but heartbeats and watches, as "GET /path".
+	// asked are the requests but heartbeats, watches and lists of alternates, as "GET /path".
 	asked []string
 }
 
@@ -34,7 +34,7 @@ func (w *apiWire) wrap(next http.RoundTripper) http.RoundTripper {
 		isWatch := query.Has("watch")
 		w.mu.Lock()
 		on := w.on
-		if !isWatch && query.Get("limit") != "1" {
+		if !isWatch && query.Get("limit") != "1" && !strings.HasPrefix(query.Get("fieldSelector"), alternateNode) {
 			w.asked = append(w.asked, req.Method+" "+req.URL.Path)
 		}
 		w.mu.Unlock()

@@ -40,7 +40,7 @@ func rebuilt(t *testing.T, n int) (share, worst float64) {
 	t.Helper()
 	same, worst := 0, 1.0
 	for seed := range uint64(rebuilds) {
-		random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a simulation
+		random := rand.New(rand.NewPCG(seed, 0))
 		ids := make([]allocator.Identity, n)
 		for i := range ids {
 			ids[i] = allocator.Identity{Namespace: "home", Name: fmt.Sprintf("app-%d-%d.iot.net1", seed, i)}

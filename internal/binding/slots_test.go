@@ -36,7 +36,7 @@ func TestAssign(t *testing.T) {
 				claimOf(v1alpha1.Workload{Kind: "Deployment", Name: "web", Interface: "net2"}, 0),
 				claimOf(v1alpha1.Workload{Kind: "CloneSet", Name: "web", Interface: "net1"}, 0),
 			}
-			for _, text := range strings.Fields(tc.claims) {
+			for text := range strings.FieldsSeq(tc.claims) {
 				number, who, _ := strings.Cut(text, ":")
 				claims = append(claims, claimOf(family, int32(number[0]-'0'), func(c *v1alpha1.MacClaim) {
 					past, was := strings.CutPrefix(who, "-")
@@ -52,7 +52,7 @@ func TestAssign(t *testing.T) {
 				}))
 			}
 			var waiting []types.UID
-			for _, uid := range strings.Fields(tc.waiting) {
+			for uid := range strings.FieldsSeq(tc.waiting) {
 				waiting = append(waiting, types.UID(uid))
 			}
 			got := map[string]string{}
@@ -63,7 +63,7 @@ func TestAssign(t *testing.T) {
 				}
 			}
 			want := map[string]string{}
-			for _, pair := range strings.Fields(tc.want) {
+			for pair := range strings.FieldsSeq(tc.want) {
 				uid, number, _ := strings.Cut(pair, "=")
 				want[uid] = number
 			}
