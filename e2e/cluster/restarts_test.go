@@ -24,7 +24,7 @@ func TestKilledWhilePodsStart(t *testing.T) {
 		long bool // left out by -short
 		kill func(*testing.T)
 	}{
-		{"agent", false, func(t *testing.T) {
+		{"agent", true, func(t *testing.T) {
 			t.Helper()
 			killProcess(t, "/agent")
 		}},
@@ -48,7 +48,7 @@ func TestKilledWhilePodsStart(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.long && testing.Short() {
-				t.Skip("takes another half a minute; make chaos kills the manager too")
+				t.Skip("takes another half a minute; make chaos kills agents and managers too")
 			}
 			ns := newTestNamespace(t, "killed-"+strings.ToLower(strings.ReplaceAll(tt.name, " ", "-")))
 			apply(t, ns, statefulSet("old", 2, ""))
