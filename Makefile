@@ -67,7 +67,7 @@ dist-verify: ## Make a release of the last commit twice, and compare; compiles e
 test: need-root ## Run all tests but e2e, with the race detector (needs root and a C compiler)
 	@$(test_env) && MACPOOL_HELM_BIN="$$(hack/helm.sh)" && export MACPOOL_HELM_BIN && set -x && go test -race -p 3 -timeout 20m ./...
 	CGO_ENABLED=0 go test -C hack/release ./...
-	CGO_ENABLED=0 go test -trimpath ./internal/model
+	CGO_ENABLED=0 go test -trimpath ./internal/model ./internal/allocator
 
 .PHONY: e2e
 e2e: build ## Run the tests that start several processes (needs root or user namespaces, and a C compiler)

@@ -25,6 +25,9 @@ import (
 // TestPowerCut: a node loses its power and stays off. The pod that replaces its pod gets the address, when the node has been silent
 // for long enough and nothing answers for it on the VLAN (R-G4, R-G5, F4, M24).
 func TestPowerCut(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes two minutes; TestCutOffAltogether has the silence and the takeover, too, and make chaos cuts the power")
+	}
 	ns, before, old := onNode2(t, "power")
 	t.Cleanup(func() { _ = script(context.Background(), "node-up.sh", "2") })
 	mustScript(t, "node-down.sh", "2")

@@ -17,7 +17,6 @@ import (
 )
 
 const (
-	modelSteps = 1_000_000
 	// recountEvery is how often all counts and look-ups are compared, and settleEvery how often the world holds still until all of its
 	// events have arrived.
 	recountEvery, settleEvery = 1000, 20_000
