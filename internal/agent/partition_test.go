@@ -124,7 +124,7 @@ func TestClearThatArrivesLate(t *testing.T) {
 // served.
 func TestFencing(t *testing.T) {
 	f := newFixture(t)
-	n := startNode(t, func(o *Options) { o.FencingWindow, o.Times.API = time.Hour, 500*time.Millisecond })
+	n := startNode(t, func(o *Options) { o.FencingWindow, o.Times.API = time.Hour, 2*time.Second })
 	pod, other := f.newPod(t, "db-0", n.name, "db"), f.newPod(t, "db-1", n.name, "db")
 	f.prebind(t, n, pod)
 	f.prebind(t, n, other)
