@@ -256,7 +256,8 @@ func (t *addition) enter(ctx context.Context, claim *v1alpha1.MacClaim, mine boo
 		return err
 	}
 	if !t.contact.isJudged() || t.contact.silence() != silence {
-		return errors.Join(problem.APIUnreachable.New(t.nodeName, errUnjudged).WithCause(errUnjudged), undo())
+		// Without errUnjudged as its cause, by which add would try again: the attempt has a tombstone now.
+		return errors.Join(problem.APIUnreachable.New(t.nodeName, errUnjudged), undo())
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -166,6 +167,26 @@ func TestFencing(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestSilenceWhileTheJournalWasWritten: an ADD that was stopped for so long is undone, says why, and is not tried again by itself, which would find
+// what it has left and say that the container was deleted (F12).
+func TestSilenceWhileTheJournalWasWritten(t *testing.T) {
+	f := newFixture(t)
+	n := startNode(t)
+	pod := f.newPod(t, "db-0", n.name, "db")
+	claim := f.prebind(t, n, pod)
+	req := f.addition("c1", pod)
+	a := &addition{
+		Agent: n.agent, req: &req, key: attemptKey{"c1", "net1"}, pod: pod, pool: f.pool,
+		claim: agentapi.ClaimRef{Namespace: claim.Namespace, Name: claim.Name},
+	}
+	err := a.enter(t.Context(), claim, false, n.agent.contact.silence()-1)
+	if !problem.APIUnreachable.Is(err) || errors.Is(err, errUnjudged) {
+		t.Errorf("it ended with %v, want the silence said, and no other try", err)
+	}
+	wantProblem(t, n.ask(t, req), problem.ContainerDeleted)
+	f.add(t, n, "c2", pod)
 }
 
 // TestStaleCachesAreNotBelieved proves interleaving 7: contact that comes back does not vouch for caches whose watches have not.
