@@ -112,10 +112,7 @@ func createPods(t *testing.T, ns string, count int) []*corev1.Pod {
 	return pods
 }
 
-// maxAgain is how often an ADD is tried again that found no API server.
-const maxAgain = 3
-
-// addAll attaches all pods at once, and wants every one to succeed.
+// addAll attaches all pods at once, each by one ADD, and wants every one to succeed.
 func addAll(t *testing.T, pods []*corev1.Pod) []*lab.Sandbox {
 	t.Helper()
 	nodes := map[string]*lab.Node{}
@@ -142,25 +139,9 @@ func addAll(t *testing.T, pods []*corev1.Pod) []*lab.Sandbox {
 		mu   sync.Mutex
 		errs []string
 	)
-	again := 0
 	for i, s := range sandboxes {
 		all.Go(func() {
-			_, err := s.Attach(t.Context(), networks[i])
-			// An API server that the storm keeps from answering is a reason to try again, as the kubelet does, with a new sandbox.
-			for tries := 0; err != nil && tries < maxAgain && strings.Contains(err.Error(), "MP502: "); tries++ {
-				fresh, made := nodes[s.Pod.Spec.NodeName].NewSandbox(pods[i])
-				if made != nil {
-					err = made
-					break
-				}
-				stopAtEnd(t, fresh)
-				_, err = fresh.Attach(t.Context(), networks[i])
-				mu.Lock()
-				sandboxes[i] = fresh
-				again++
-				mu.Unlock()
-			}
-			if err != nil {
+			if _, err := s.Attach(t.Context(), networks[i]); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				errs = append(errs, fmt.Sprintf("%s: %v", s.Pod.Name, err))
@@ -168,7 +149,6 @@ func addAll(t *testing.T, pods []*corev1.Pod) []*lab.Sandbox {
 		})
 	}
 	all.Wait()
-	t.Logf("%d ADDs were tried again", again)
 	if len(errs) > 0 {
 		t.Fatalf("%d of %d ADDs failed:\n%s", len(errs), len(pods), strings.Join(errs, "\n"))
 	}

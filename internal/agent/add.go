@@ -256,8 +256,12 @@ func (t *addition) enter(ctx context.Context, claim *v1alpha1.MacClaim, mine boo
 		return err
 	}
 	if !t.contact.isJudged() || t.contact.silence() != silence {
-		// Without errUnjudged as its cause, by which add would try again: the attempt has a tombstone now.
-		return errors.Join(problem.APIUnreachable.New(t.nodeName, errUnjudged), undo())
+		// Nothing of it was answered: it begins again once what is attached here was compared. An API server that ends a watch early, as
+		// busy ones do, must not cost each ADD of the node its sandbox.
+		if err := t.journal.withdraw(t.key); err != nil {
+			return errors.Join(problem.JournalFailed.New(err).WithCause(err), undo())
+		}
+		return errUnjudged
 	}
 	return nil
 }

@@ -29,6 +29,8 @@ const (
 	detached attemptState = "detached"
 	// deleted: nothing is left to do. The record is the tombstone that refuses a late ADD.
 	deleted attemptState = "deleted"
+	// withdrawn: it never was. The record takes the attempt out of the journal; to an earlier release it is a tombstone.
+	withdrawn attemptState = "withdrawn"
 )
 
 // attempt is all that the journal knows about an attempt. Each record in the file is a whole attempt and the last one of a

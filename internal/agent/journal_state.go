@@ -30,6 +30,9 @@ func newJournalState() *journalState {
 // that was put.
 func (s *journalState) put(a *attempt) *attempt {
 	before := s.remove(a.key())
+	if a.State == withdrawn {
+		return before
+	}
 	s.attempts[a.key()] = a
 	if s.byClaim[a.Claim] == nil {
 		s.byClaim[a.Claim] = map[attemptKey]bool{}

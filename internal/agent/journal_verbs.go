@@ -25,6 +25,20 @@ func (j *journal) attach(a attempt) (*attempt, error) {
 	})
 }
 
+// withdraw takes an attempt out again that was not answered, and that its ADD tries once more. One whose DEL has come meanwhile stays.
+func (j *journal) withdraw(k attemptKey) error {
+	_, err := j.write(func(s *journalState, now time.Time) (*attempt, error) {
+		known := s.attempts[k]
+		if known == nil || known.State != attached {
+			return nil, nil
+		}
+		entry := *known
+		entry.State, entry.At, entry.Lease = withdrawn, now, nil
+		return &entry, nil
+	})
+	return err
+}
+
 // detach notes that the container is gone. An attempt that is known is to have its holder cleared; of an unknown one the
 // tombstone is all. It tells whether there is something to clear.
 func (j *journal) detach(k attemptKey) (bool, error) {
