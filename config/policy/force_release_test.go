@@ -114,13 +114,7 @@ func checkForce(t *testing.T, err error, refused bool) {
 		}
 		return
 	}
-	if !apierrors.IsForbidden(err) {
-		t.Fatalf("got %v, want a refusal as forbidden", err)
-	}
-	_, message, _ := strings.Cut(err.Error(), "denied request: ")
-	if want := problem.ForceReleaseForbidden.New().Error(); message != want {
-		t.Errorf("refused with\n%s\nwant\n%s", message, want)
-	}
+	checkForbidden(t, err, problem.ForceReleaseForbidden.New())
 }
 
 // Claims that carry the annotation can be bound, held and let go by who may do no more than that: the status is not asked about.

@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
@@ -30,6 +31,9 @@ var (
 	api client.Client
 	// server is the API server itself, for other users of it.
 	server *envtest.Environment
+	// theManager is a service account of the manager's name, in a namespace that nobody reckons with, that may do all: what it must not do, a
+	// policy alone refuses.
+	theManager client.Client
 
 	// older are objects of each kind, made before the policies, with the founding case's annotation.
 	older = map[string]client.Object{}
@@ -87,12 +91,21 @@ func prepare(ctx context.Context) error {
 			return fmt.Errorf("creating the policy: %w", err)
 		}
 	}
+	user, err := server.AddUser(envtest.User{
+		Name: "system:serviceaccount:somewhere:macpool-manager", Groups: []string{"system:masters", "system:authenticated"},
+	}, &rest.Config{QPS: -1})
+	if err != nil {
+		return fmt.Errorf("adding the manager's user: %w", err)
+	}
+	if theManager, err = client.New(user.Config(), client.Options{}); err != nil {
+		return fmt.Errorf("making the manager's client: %w", err)
+	}
 	for _, inForce := range []func(context.Context) error{prepareClaims, preparePools, prepareForce, prepareNodes, prepareGate} {
 		if err := inForce(ctx); err != nil {
 			return err
 		}
 	}
-	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+	err = wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
 		err := api.Create(ctx, kinds["Pod"]("default", founding), client.DryRunAll)
 		return apierrors.IsInvalid(err), nil
 	})

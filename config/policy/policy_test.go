@@ -60,6 +60,17 @@ func checkRefused(t *testing.T, err error, want string) {
 	}
 }
 
+// checkForbidden wants err to be a policy's refusal, in the words of the catalogue.
+func checkForbidden(t *testing.T, err error, want *problem.Error) {
+	t.Helper()
+	if !apierrors.IsForbidden(err) {
+		t.Fatalf("got %v, want a refusal as forbidden", err)
+	}
+	if _, message, _ := strings.Cut(err.Error(), "denied request: "); message != want.Error() {
+		t.Errorf("refused with\n%s\nwant\n%s", message, want)
+	}
+}
+
 // kinds makes an object of each kind that people apply, whose pods have the annotation.
 var kinds = map[string]func(namespace, annotation string) client.Object{
 	"Pod": func(namespace, annotation string) client.Object {

@@ -125,7 +125,7 @@ func TestClearThatArrivesLate(t *testing.T) {
 // served.
 func TestFencing(t *testing.T) {
 	f := newFixture(t)
-	n := startNode(t, func(o *Options) { o.FencingWindow, o.Times.API = time.Hour, 500*time.Millisecond })
+	n := startNode(t, func(o *Options) { o.FencingWindow, o.Times.API = time.Hour, 2*time.Second })
 	pod, other := f.newPod(t, "db-0", n.name, "db"), f.newPod(t, "db-1", n.name, "db")
 	f.prebind(t, n, pod)
 	f.prebind(t, n, other)
@@ -153,14 +153,8 @@ func TestFencing(t *testing.T) {
 	wantProblem(t, n.ask(t, check), problem.APIUnreachable)
 
 	n.wire.set(nil)
-	for _, req := range []agentapi.Request{f.addition("outside-again", other), f.addition("inside", pod)} {
-		eventually(t, "an ADD to be served", func() error { // the kubelet tries again, too
-			if resp := n.ask(t, req); resp.Error != nil {
-				return fmt.Errorf("%s: %s", resp.Error.Code, resp.Error.Message)
-			}
-			return nil
-		})
-	}
+	f.add(t, n, "outside-again", other)
+	f.add(t, n, "inside", pod)
 	eventually(t, "the caches to be believed again", func() error {
 		if !n.agent.contact.cachesHold() {
 			return errNotReady
