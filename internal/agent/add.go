@@ -209,12 +209,16 @@ func (t *addition) once(ctx context.Context) (g *given, err error) {
 	if err := t.enter(ctx, claim, mine, silence); err != nil {
 		return nil, err
 	}
-	return t.give(unlock, func() error { return t.abandon(claim, mine) }), nil
+	return t.give(unlock, func() error { return t.abandon(claim, mine) })
 }
 
-// give answers with what the journal has. unlock gives the claim's lock back when the answer is sent, or undone.
-func (t *addition) give(unlock func(), undo func() error) *given {
-	entry, _ := t.journal.get(t.key)
+// give answers with what the journal has. unlock gives the claim's lock back when the answer is sent, or undone. A DEL may have come
+// since the journal was written, as the runtime's of an ADD that it gave up (R-C9): it takes no lock, and undoes the ADD.
+func (t *addition) give(unlock func(), undo func() error) (*given, error) {
+	entry, ok := t.journal.get(t.key)
+	if !ok || entry.State != attached {
+		return nil, problem.ContainerDeleted.New(t.req.ContainerID)
+	}
 	return &given{lease: entry.Lease, settle: func(sent bool) {
 		defer unlock()
 		if sent {
@@ -227,7 +231,7 @@ func (t *addition) give(unlock func(), undo func() error) *given {
 				t.log.Error(err, "Undoing an ADD did not succeed", "container", t.req.ContainerID)
 			}
 		}
-	}}
+	}}, nil
 }
 
 // fenceOthers removes what other pods, which had the claim before, still have attached with its address on this node. If that

@@ -67,20 +67,14 @@ func (s *server) converse(ctx context.Context, conn net.Conn) {
 	go func() { done <- s.protect(request, req) }()
 	late := s.clock.NewTimer(limit + overrun)
 	defer late.Stop()
-	var out outcome
 	select {
-	case out = <-done:
-		sent := !gone.Load() && s.send(conn, out.response)
-		if out.settle != nil {
-			out.settle(sent)
-		}
+	case out := <-done:
+		s.settle(out, !gone.Load() && s.send(conn, out.response))
 	case <-late.C():
 		// The handler hangs where no context reaches it, in a write to a dead disk say.
 		err := problem.Internal.New(fmt.Sprintf("%s took longer than %s", req.Command, limit))
 		s.send(conn, agentapi.Response{Error: agentapi.NewError(err)})
-		if out = <-done; out.settle != nil {
-			out.settle(false)
-		}
+		s.settle(<-done, false)
 	}
 }
 
@@ -103,6 +97,19 @@ func (s *server) protect(ctx context.Context, req *agentapi.Request) (out outcom
 		}
 	}()
 	return s.handle(ctx, req)
+}
+
+// settle tells a request's handler whether its answer was sent. A panic is logged: the agent is the whole node's.
+func (s *server) settle(out outcome, sent bool) {
+	if out.settle == nil {
+		return
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			s.log.Error(fmt.Errorf("%v", r), "A request panicked after its answer", "sent", sent, "stack", string(debug.Stack()))
+		}
+	}()
+	out.settle(sent)
 }
 
 func (s *server) send(conn net.Conn, response agentapi.Response) bool {

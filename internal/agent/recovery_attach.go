@@ -53,5 +53,5 @@ func (t *addition) reattach(ctx context.Context, earlier *attempt, why error, un
 	}
 	t.log.Info("Attached a pod again with the address that it had, without asking the API", "container", entry.ContainerID,
 		"pod", entry.Pod, "claim", entry.Claim, "lease", entry.Lease.Name)
-	return t.give(unlock, undo), nil
+	return t.give(unlock, undo)
 }

@@ -260,14 +260,20 @@ func TestPanic(t *testing.T) {
 		if req.Command == agentapi.Add {
 			panic("nobody expected this")
 		}
-		return leaseNamed("fine")
+		out := leaseNamed("fine")
+		if req.Command == agentapi.Del {
+			out.settle = func(bool) { panic("nor this, when it was answered") }
+		}
+		return out
 	}}
 	startServer(t, s)
 	if resp, _ := ask(t, s.path, agentapi.Request{Command: agentapi.Add}); resp.Error == nil || resp.Error.Code != problem.Internal.Code {
 		t.Errorf("the answer is %+v, want %s", resp, problem.Internal.Code)
 	}
-	if resp, _ := ask(t, s.path, agentapi.Request{Command: agentapi.Check}); resp.Lease == nil {
-		t.Errorf("the answer after a panic is %+v", resp)
+	for _, command := range []agentapi.Command{agentapi.Del, agentapi.Check} {
+		if resp, _ := ask(t, s.path, agentapi.Request{Command: command}); resp.Lease == nil {
+			t.Errorf("the answer to %s after a panic is %+v", command, resp)
+		}
 	}
 }
 
