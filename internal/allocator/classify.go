@@ -82,6 +82,9 @@ func (p *Plan) special(s Slot) string {
 
 // specials are the slots that special says something of.
 func (p *Plan) specials() spans {
+	if p.MACsAlone() {
+		return nil
+	}
 	out := []span{{0, 0}}
 	for _, n := range p.networks {
 		if n.cidr.Addr().Is4() {
@@ -104,6 +107,18 @@ func (p *Plan) SlotOf(ip netip.Addr) (Slot, bool) {
 	return 0, false
 }
 
+// SlotOfName is the slot whose lease could have this name; false if it is of another segment or network.
+func (p *Plan) SlotOfName(n mac.Name) (Slot, bool) {
+	switch {
+	case n.Segment != p.segment, n.IsMAC() != p.MACsAlone():
+		return 0, false
+	case n.IsMAC():
+		return p.slotOfMade(n.MAC)
+	default:
+		return p.SlotOf(n.Addr)
+	}
+}
+
 // SlotOfMAC is the slot whose MAC m is: false if the prefix is another's and no reservation has it, or if no address of the subnet ends in
 // these 24 bits, or the one that does has another MAC by its reservation. Of an IPv6 network of more than 2^24 addresses, it is the one
 // among the first 2^24.
@@ -124,8 +139,7 @@ func (p *Plan) slotOfMade(m mac.Addr) (Slot, bool) {
 		return 0, false
 	}
 	low := Slot(m[3])<<16 | Slot(m[4])<<8 | Slot(m[5])
-	n := &p.networks[0]
-	where := n.low24()
+	where := p.low24()
 	if low < where.first || low > where.last {
 		return 0, false
 	}
@@ -146,13 +160,22 @@ type Address struct {
 	MAC  mac.Addr
 	// Foreign : the MAC is a reservation's, and not made of the address, so it needs a lock of its own.
 	Foreign bool
-	// IPs are the addresses, IPv4 first.
+	// IPs are the addresses, IPv4 first; none of a MAC alone.
 	IPs []netip.Addr
+}
+
+// macAt is the MAC of a slot of a plan of MACs alone.
+func (p *Plan) macAt(s Slot) mac.Addr {
+	return mac.Addr{p.prefix[0], p.prefix[1], p.prefix[2], byte(s >> 16), byte(s >> 8), byte(s)}
 }
 
 // Address is the address of a slot. A slot that one family does not have, which is never leased, has the address of the other, for
 // messages; one that neither has, has no addresses.
 func (p *Plan) Address(s Slot) Address {
+	if p.MACsAlone() {
+		m := p.macAt(s)
+		return Address{Slot: s, Name: mac.Name{Segment: p.segment, MAC: m}, MAC: m}
+	}
 	a := Address{Slot: s, IPs: make([]netip.Addr, 0, len(p.networks))}
 	for i := range p.networks {
 		if n := &p.networks[i]; s <= n.last {
@@ -172,8 +195,11 @@ func (p *Plan) Address(s Slot) Address {
 // shownRanges is how many ranges a message names.
 const shownRanges = 8
 
-// Ranges says what the pool leases, for messages: its ranges, or its subnets if it has none.
+// Ranges says what the pool leases, for messages: its ranges, or its subnets if it has none, or its MACs if it has none of these either.
 func (p *Plan) Ranges() string {
+	if p.MACsAlone() {
+		return fmt.Sprintf("%s to %s", p.macAt(0), p.macAt(mask24))
+	}
 	var texts []string
 	for _, n := range p.networks {
 		texts = append(texts, n.texts...)

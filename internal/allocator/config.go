@@ -9,7 +9,7 @@ import (
 )
 
 // Slot is the place of an address in a pool: its offset from the first address of its subnet. The addresses of both families that have
-// one slot are one lease, and the slot's first address decides the MAC.
+// one slot are one lease, and the slot's first address decides the MAC. In a pool without subnets it is the low 24 bits of the MAC.
 type Slot uint64
 
 // Identity is the claim that an address is for: its namespace and name. It outlives the claim's UID. The zero Identity is nobody.
@@ -23,7 +23,7 @@ type Config struct {
 	Segment string
 	// Prefix is what the pool's MACs begin with.
 	Prefix mac.Prefix
-	// Subnets are one or two, at most one of each family.
+	// Subnets are one or two, at most one of each family; or none, and a lease is a MAC alone.
 	Subnets []Subnet
 	// Reservations are addresses that go to one claim, or to nobody.
 	Reservations []Reservation

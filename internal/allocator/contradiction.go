@@ -18,6 +18,7 @@ import (
 //	1  a MAC: same prefix, and two different addresses that name leases have the same low 24 bits
 //	   1a  networks apart (two families are always apart): their low 24 bits meet
 //	   1b  one network inside the other, not at its beginning: an IPv6 network of more than 2^24 addresses
+//	   1c  one plan leases MACs alone, and names leases by them: it has all MACs of its prefix
 //	2  an IPv6 address: it lies in a network of both plans, and
 //	   2a  one plan names leases by it, the other by an IPv4 address
 //	   2b  both name leases by IPv4 addresses, and do not pair the very same networks
@@ -57,6 +58,13 @@ func (p *Plan) sharesMACs(q *Plan) (why string, yes bool) {
 	if p.prefix != q.prefix {
 		return "", false
 	}
+	if p.MACsAlone() || q.MACsAlone() {
+		if p.MACsAlone() == q.MACsAlone() {
+			return "", false // one MAC is one name
+		}
+		return fmt.Sprintf("%s and %s must have different MAC prefixes: a pool without subnets leases every MAC that begins with its prefix, %s",
+			p.Ranges(), q.Ranges(), p.prefix), true
+	}
 	a, b := &p.networks[0], &q.networks[0]
 	if a.cidr.Overlaps(b.cidr) {
 		if max(a.last, b.last) <= mask24 || a.cidr.Addr() == b.cidr.Addr() {
@@ -79,6 +87,10 @@ func (p *Plan) sharesForeign(q *Plan) (why string, yes bool) {
 		a, b := pair[0], pair[1]
 		for _, m := range slices.SortedFunc(maps.Keys(a.foreignSlots), compareMACs) {
 			if _, made := b.slotOfMade(m); made {
+				if b.MACsAlone() {
+					return fmt.Sprintf("mac %s of reservation %s must not have prefix %s, all MACs of which the pool without subnets leases",
+						m, a.Address(a.foreignSlots[m]).IPs[0], b.prefix), true
+				}
 				return fmt.Sprintf("mac %s of reservation %s must not have prefix %s, by which MACs are made of the addresses of subnet %s",
 					m, a.Address(a.foreignSlots[m]).IPs[0], b.prefix, b.networks[0].cidr), true
 			}

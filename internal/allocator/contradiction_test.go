@@ -45,6 +45,12 @@ func TestContradicts(t *testing.T) {
 		"1b another part of a large one":         {p: "fd00:50::/64", q: "fd00:50::100:0/120", want: "do not begin at one address"},
 		"1b the same part, other prefix":         {p: "fd00:50::/64", q: "fd00:50::100:0/120", otherMACs: true},
 
+		"1c MACs alone, and a subnet":                {p: "", q: "192.168.50.0/24", want: "leases every MAC that begins with its prefix, 02:32:00"},
+		"1c MACs alone, and a subnet of other MACs":  {p: "", q: "192.168.50.0/24 fd00:50::/64", otherMACs: true},
+		"1c MACs alone, and another segment":         {p: "", q: "192.168.50.0/24", otherSeg: true},
+		"1c MACs alone, both":                        {p: "", q: ""},
+		"1c MACs alone, both, of different prefixes": {p: "", q: "", otherMACs: true},
+
 		"2a IPv6 as second and as first family":    {p: "10.0.0.0/24 fd00:50::/64", q: "fd00:50::/64", otherMACs: true, want: "one pool names leases by their IPv6 addresses"},
 		"2a in part":                               {p: "10.0.0.0/24 fd00:50::/64", q: "fd00:50::ff00/120", otherMACs: true, want: "one pool names leases by their IPv6 addresses"},
 		"2a apart":                                 {p: "10.0.0.0/24 fd00:50::/64", q: "fd00:51::/64", otherMACs: true},
@@ -177,6 +183,13 @@ func TestContradictsByReservation(t *testing.T) {
 		},
 		"3 another prefix": {
 			p: pool("10.1.0.0/24", "02:32:00", "10.1.0.8 for a/b with 00:1b:21:02:00:07"), q: pool("10.2.0.0/16", "02:33:00"),
+		},
+		"3 a MAC of a pool that leases MACs alone": {
+			p: pool("10.1.0.0/24", "02:32:00", "10.1.0.8 for a/b with 02:33:00:02:00:07"), q: pool("", "02:33:00"),
+			want: "must not have prefix 02:33:00, all MACs of which the pool without subnets leases",
+		},
+		"3 beside a pool that leases other MACs alone": {
+			p: pool("10.1.0.0/24", "02:32:00", "10.1.0.8 for a/b with 00:1b:21:02:00:07"), q: pool("", "02:33:00"),
 		},
 		"4 one MAC, two addresses": {
 			p:    pool("10.1.0.0/24", "02:32:00", "10.1.0.8 for a/b with 00:1b:21:00:00:01"),

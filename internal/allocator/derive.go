@@ -104,7 +104,7 @@ func (a *Allocator) stateLocked(p *pool, s Slot) (State, bool) {
 	weight := [...]int{Leased: 4, Conflicted: 3, Cooling: 2, Reusable: 1}
 	var best State
 	found := false
-	for i := range p.plan.networks {
+	for i := range p.plan.nameCount() {
 		l, ok := a.leases.byName[p.plan.nameIn(i, s)]
 		if ok && (!found || weight[l.State] > weight[best]) {
 			best, found = l.State, true
@@ -120,7 +120,7 @@ func (a *Allocator) blockLocked(p *pool, s Slot) {
 		return
 	}
 	blocked := false
-	for i := range p.plan.networks {
+	for i := range p.plan.nameCount() {
 		n := p.plan.nameIn(i, s)
 		l, ok := a.leases.byName[n]
 		blocked = blocked || ok && l.blocks() || a.marks.any(n)
@@ -145,7 +145,13 @@ func (a *Allocator) strayLocked(n mac.Name) *pool {
 	return p
 }
 
+// nameCount is how many names a slot's lease could be known by: an address of each network, or the MAC.
+func (p *Plan) nameCount() int { return max(1, len(p.networks)) }
+
 // nameIn is the name by which a lease of a slot could be known in the i-th network. The slot must lie in every network.
 func (p *Plan) nameIn(i int, s Slot) mac.Name {
+	if p.MACsAlone() {
+		return mac.Name{Segment: p.segment, MAC: p.macAt(s)}
+	}
 	return mac.Name{Segment: p.segment, Addr: p.networks[i].at(s)}
 }

@@ -9,7 +9,8 @@
 // # Plans and slots
 //
 // A Plan is a pool's configuration, checked. It numbers the addresses of the pool's subnets: the n-th address of each is slot n, and a
-// lease is one slot with its address in every family and the MAC that these decide. The dynamic slots, which go to whoever comes, are
+// lease is one slot with its address in every family and the MAC that these decide. Without subnets the MACs themselves are numbered,
+// all that begin with the prefix, and the lease is named after its MAC (docs/design/0014). The dynamic slots, which go to whoever comes, are
 // numbered again, by rank, so that choosing among them needs no thought of gateways, holes and exclusions.
 //
 // # What it costs

@@ -137,5 +137,5 @@ func (s *leaseSet) ofMember(m member) []Lease {
 }
 
 func compareNames(a, b mac.Name) int {
-	return cmp.Or(cmp.Compare(a.Segment, b.Segment), a.Addr.Compare(b.Addr))
+	return cmp.Or(cmp.Compare(a.Segment, b.Segment), a.Addr.Compare(b.Addr), compareMACs(a.MAC, b.MAC))
 }

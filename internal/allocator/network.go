@@ -151,6 +151,14 @@ const mask24 = 1<<24 - 1
 // errNoMAC is the rest of a sentence about addresses beyond the first 2^24 of a network.
 var errNoMAC = errors.New("must lie in the first 2^24 addresses of its subnet: a MAC holds the low 24 bits of its address")
 
+// low24 is where the low 24 bits of the plan's MACs lie.
+func (p *Plan) low24() span {
+	if p.MACsAlone() {
+		return span{0, mask24}
+	}
+	return p.networks[0].low24()
+}
+
 // low24 is where the low 24 bits of the network's addresses lie: all of them for a network of 2^24 addresses or more, else one span,
 // which does not wrap since a network begins at a multiple of its size.
 func (n *network) low24() span {

@@ -15,7 +15,8 @@ import (
 type Plan struct {
 	segment string
 	prefix  mac.Prefix
-	// networks are one or two; the first, IPv4 if there is one, names the leases and makes the MACs.
+	// networks are one or two; the first, IPv4 if there is one, names the leases and makes the MACs. None: the plan leases MACs alone,
+	// and a slot is the low 24 bits of one.
 	networks []network
 	// last is the last slot that lies in every network and among the first 2^24. Slots beyond it are Outside: they have an address in one
 	// family only, or one whose low 24 bits, and so its MAC, are those of another address of the network. That bound is the network's, not that
@@ -50,6 +51,9 @@ func NewPlan(c Config) (*Plan, error) {
 	if err := p.addNetworks(c.Subnets); err != nil {
 		return nil, err
 	}
+	if len(c.Subnets) == 0 && len(c.Reservations) > 0 {
+		return nil, errors.New("reservations must not be set without subnets: a pool of MACs alone has no addresses to reserve")
+	}
 	if err := p.addReservations(c.Reservations); err != nil {
 		return nil, err
 	}
@@ -62,7 +66,8 @@ func NewPlan(c Config) (*Plan, error) {
 func (p *Plan) addNetworks(subnets []Subnet) error {
 	switch {
 	case len(subnets) == 0:
-		return errors.New("a pool must have a subnet")
+		p.last = mask24
+		return nil
 	case len(subnets) > 2, len(subnets) == 2 && subnets[0].CIDR.Addr().Is4() == subnets[1].CIDR.Addr().Is4():
 		return errors.New("at most one subnet of each family: use a second pool for a second network")
 	}
@@ -112,6 +117,9 @@ func (p *Plan) partition() error {
 	}
 	return nil
 }
+
+// MACsAlone tells whether the plan's leases have no addresses.
+func (p *Plan) MACsAlone() bool { return len(p.networks) == 0 }
 
 // Segment is the segment in which the plan's addresses are unique.
 func (p *Plan) Segment() string { return p.segment }

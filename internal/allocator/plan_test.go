@@ -242,7 +242,9 @@ func TestNewPlanErrors(t *testing.T) {
 		"must be a unicast prefix":              {Segment: "a", Prefix: mac.Prefix{0xf1}, Subnets: config(t, v4).Subnets}, // R-A7
 		"must be a locally administered prefix": {Segment: "a", Prefix: mac.Prefix{0x00, 0x1b, 0x21}, Subnets: config(t, v4).Subnets},
 
-		"a pool must have a subnet": config(t),
+		"reservations must not be set without subnets": {
+			Segment: "a", Prefix: prefix, Reservations: []allocator.Reservation{{IP: netip.MustParseAddr("192.168.50.8")}},
+		},
 		"at most one subnet of each family: use a second pool for a second network":                              config(t, v4, subnet{cidr: "10.0.0.0/24"}),
 		"each subnet must have a cidr":                                                                           config(t, subnet{}),
 		"subnet 192.168.50.7/24 must not have host bits set: write the network's first address, 192.168.50.0/24": config(t, subnet{cidr: "192.168.50.7/24"}),

@@ -69,10 +69,7 @@ func (p *pool) counts() Counts {
 // slotOf is the slot of a lease's address, false if the lease is of another segment or network. A pool of both families names its leases
 // by IPv4 addresses; one that is named by an IPv6 address, left by a pool that is gone, keeps its slot from being leased all the same.
 func (p *pool) slotOf(n mac.Name) (Slot, bool) {
-	if n.Segment != p.plan.segment {
-		return 0, false
-	}
-	return p.plan.SlotOf(n.Addr)
+	return p.plan.SlotOfName(n)
 }
 
 // rankOf is the number of a dynamic slot among the dynamic slots; false if it is not one.

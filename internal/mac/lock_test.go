@@ -24,6 +24,9 @@ func FuzzLockName(f *testing.F) {
 		if again := mac.LockName(segment, a); again != name {
 			t.Errorf("%q is read as what is called %q", name, again)
 		}
+		if n, ok := mac.ParseMACName(name); !ok || !n.IsMAC() || n.String() != name {
+			t.Errorf("%q as the name of a MAC's lease is %q, %t", name, n, ok)
+		}
 		if _, err := mac.ParseName(name); err == nil {
 			t.Errorf("%q is the name of an address, too", name)
 		}

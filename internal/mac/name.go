@@ -9,13 +9,15 @@ import (
 	"strings"
 )
 
-// Name identifies an address in its segment, and names the lease object that locks it: vlan-50.192.168.50.8. One address must have
-// one name, or the API server would let it be created twice.
+// Name identifies an address in its segment, and names the lease object that locks it: vlan-50.192.168.50.8, or of a lease that is a MAC
+// alone, vlan-50.02-32-00-a8-32-08. One address must have one name, or the API server would let it be created twice.
 type Name struct {
 	// Segment is a DNS label. It has no dot, so the first dot of the name ends it.
 	Segment string
-	// Addr is plain: without a zone, and not IPv4-mapped.
+	// Addr is plain: without a zone, and not IPv4-mapped. The zero Addr: the lease is of MAC.
 	Addr netip.Addr
+	// MAC is zero if there is an Addr, which decides it.
+	MAC Addr
 }
 
 // ErrName is wrapped by the errors of ParseName.
@@ -30,11 +32,25 @@ const explodedLength = 8*4 + 7
 // String is the object's name. IPv6 addresses are written in full, with hyphens: an object's name cannot have colons, and the short
 // form of ::1 would begin with a hyphen.
 func (n Name) String() string {
+	if n.IsMAC() {
+		return LockName(n.Segment, n.MAC)
+	}
 	text := n.Addr.Unmap().WithZone("").StringExpanded()
 	return n.Segment + "." + strings.ReplaceAll(text, ":", "-")
 }
 
-// ParseName is the inverse of String, and accepts nothing that String does not make: a second spelling of an address would be a
+// IsMAC tells whether the lease is of a MAC alone.
+func (n Name) IsMAC() bool { return !n.Addr.IsValid() }
+
+// Leased is what is leased, for messages: the address, or the MAC.
+func (n Name) Leased() string {
+	if n.IsMAC() {
+		return n.MAC.String()
+	}
+	return n.Addr.String()
+}
+
+// ParseName is the inverse of String for addresses, and accepts nothing that String does not make: a second spelling of an address would be a
 // second lock for it.
 func ParseName(s string) (Name, error) {
 	segment, text, found := strings.Cut(s, ".")
