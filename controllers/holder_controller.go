@@ -152,8 +152,11 @@ func (r *HolderReconciler) endOne(
 		return nil, err
 	}
 	r.looks.forget(client.ObjectKeyFromObject(claim))
-	note := fmt.Sprintf("Pod %s on node %s holds %v (%s) no more: %s",
-		holder.PodName, holder.NodeName, claim.Status.IPs, claim.Status.MAC, end.Evidence)
+	what := fmt.Sprintf("%v (%s)", claim.Status.IPs, claim.Status.MAC)
+	if len(claim.Status.IPs) == 0 {
+		what = "MAC " + claim.Status.MAC
+	}
+	note := fmt.Sprintf("Pod %s on node %s holds %s no more: %s", holder.PodName, holder.NodeName, what, end.Evidence)
 	r.Recorder.Eventf(claim, nil, corev1.EventTypeNormal, string(end.Reason), "Release", "%s", problem.Cut(note, problem.MaxNote))
 	pod, err := podOf(ctx, r.APIReader, claim.Namespace, holder)
 	if err == nil && pod != nil {

@@ -82,6 +82,9 @@ func nodeOf(ctx context.Context, reader client.Reader, name string) (*corev1.Nod
 // may not hear the interfaces on its own link. A node that heard an answer to the question before must say itself that it hears none
 // now: others may be on the wrong side of a trunk that is out.
 func (r *HolderReconciler) wordOf(ctx context.Context, reader client.Reader, claim *v1alpha1.MacClaim) (wireWord, error) {
+	if len(claim.Status.IPs) == 0 {
+		return wireWord{MACAlone: true}, nil
+	}
 	question, err := questionOf(ctx, reader, claim)
 	if err != nil {
 		return wireWord{}, err

@@ -30,6 +30,8 @@ type wireWord struct {
 	Able int
 	// Links : there is a link by which they can ask.
 	Links bool
+	// MACAlone : there is no address to ask for.
+	MACAlone bool
 }
 
 // holdFacts are what a verdict on a hold rests on.
@@ -133,6 +135,8 @@ func judgeDeleted(holder *v1alpha1.Holder, f holdFacts, times holdTimes, over st
 	switch {
 	case w.AnsweredBy != "":
 		v.Why = over + ", its node was deleted, and " + w.AnsweredBy + " " + answersWords + w.HeardBy + hearsWord
+	case w.MACAlone:
+		v.Why = over + ", its node was deleted, and a MAC alone has no address for which the VLAN could be asked"
 	case !w.Links:
 		v.Why = over + ", its node was deleted, and no network of the pool names a link by which the VLAN could be asked"
 	case len(w.Silent) >= neededSilences && w.Waited == "" && f.Seen >= times.Grace:

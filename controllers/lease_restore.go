@@ -16,7 +16,6 @@ import (
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/audit"
 	"github.com/macpool/macpool/internal/binding"
-	"github.com/macpool/macpool/internal/mac"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -54,23 +53,24 @@ func (r *LeaseReconciler) restore(ctx context.Context, name string, key client.O
 			return err
 		}
 	}
-	address, err := mac.ParseName(name)
+	ips := make([]v1alpha1.IPAddress, 0, len(claim.Status.IPs))
+	for _, ip := range claim.Status.IPs {
+		ips = append(ips, v1alpha1.IPAddress(ip))
+	}
+	lease := &v1alpha1.MacLease{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.MacLeaseSpec{IPs: ips}}
+	address, err := binding.NameOf(lease)
 	if err != nil {
 		return reconcile.TerminalError(fmt.Errorf("reading the lease's name in claim %s: %w", key, err))
 	}
-	lease := &v1alpha1.MacLease{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
-			v1alpha1.LabelSegment: address.Segment, v1alpha1.LabelIdentity: binding.IdentityLabel(claim.Namespace, claim.Name),
-		}},
-		Spec: v1alpha1.MacLeaseSpec{
-			PoolName: claim.Spec.PoolRef.Name,
-			MAC:      v1alpha1.MACAddress(claim.Status.MAC),
-			ClaimRef: v1alpha1.ClaimRef{Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID},
-			LeasedAt: metav1.NewTime(r.Clock.Now()),
-		},
+	lease.Labels = map[string]string{
+		v1alpha1.LabelSegment: address.Segment, v1alpha1.LabelIdentity: binding.IdentityLabel(claim.Namespace, claim.Name),
 	}
-	for _, ip := range claim.Status.IPs {
-		lease.Spec.IPs = append(lease.Spec.IPs, v1alpha1.IPAddress(ip))
+	lease.Spec = v1alpha1.MacLeaseSpec{
+		PoolName: claim.Spec.PoolRef.Name,
+		MAC:      v1alpha1.MACAddress(claim.Status.MAC),
+		IPs:      ips,
+		ClaimRef: v1alpha1.ClaimRef{Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID},
+		LeasedAt: metav1.NewTime(r.Clock.Now()),
 	}
 	if claim.Status.Holder != nil {
 		lease.Spec.NodeName, lease.Spec.PodName = claim.Status.Holder.NodeName, claim.Status.Holder.PodName

@@ -62,6 +62,9 @@ func (p pluginConf) ipam() string { return read[struct{ Type string }](p.IPAM).T
 // wraps tells whether the plugin is macpool, and runs another one that makes the interface.
 func (p pluginConf) wraps() bool { return p.kind() == cni.Type && len(p.Delegate) != 0 }
 
+// hasOwnIPAM tells whether a delegate names another IPAM plugin than macpool.
+func (p pluginConf) hasOwnIPAM() bool { return p.delegated && p.ipam() != "" && p.ipam() != cni.Type }
+
 // leases tells whether the interface that the plugin makes, or has made, gets a lease.
 func (p pluginConf) leases() bool { return p.wraps() || p.kind() != cni.Type && p.ipam() == cni.Type }
 

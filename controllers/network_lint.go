@@ -45,6 +45,7 @@ func lint(nad *nadv1.NetworkAttachmentDefinition, pool *v1alpha1.MacPool) []*pro
 		linter.unknownPool,     // pods wait
 		linter.version,         // pods are refused
 		linter.unsupported,     // pods are refused
+		linter.macsAlone,       // pods are refused
 		linter.parentUnknown,   // pods are refused
 		linter.impossibleMAC,   // pods are refused, by the kernel
 		linter.vlan,            // pods are on another VLAN than their addresses
@@ -106,8 +107,10 @@ func (l linter) badDelegate(p pluginConf) *problem.Error {
 		return problem.BadDelegate.New(l.name, "it names no type")
 	case main.kind() == cni.Type:
 		return problem.BadDelegate.New(l.name, "its type is "+cni.Type)
-	case main.ipam() != "" && main.ipam() != cni.Type:
-		return problem.BadDelegate.New(l.name, fmt.Sprintf("its ipam is %s, and its addresses are those of the lease", short(main.ipam())))
+	case main.hasOwnIPAM() && l.pool != nil && len(l.pool.Spec.Subnets) > 0:
+		return problem.BadDelegate.New(l.name, fmt.Sprintf("its ipam is %s, and pool %s leases addresses", short(main.ipam()), l.pool.Name))
+	case main.hasOwnIPAM():
+		return nil // its block has its own form
 	case named != "" && named != p.pool():
 		return problem.BadDelegate.New(l.name, fmt.Sprintf("its ipam block names pool %s, and the network pool %s", short(named), short(p.pool())))
 	default:
@@ -167,6 +170,19 @@ func (l linter) unsupported() *problem.Error {
 	return nil
 }
 
+// macsAlone finds plugins that want addresses from a pool that has none.
+func (l linter) macsAlone() *problem.Error {
+	if l.pool == nil || len(l.pool.Spec.Subnets) > 0 {
+		return nil
+	}
+	for _, p := range l.mains() {
+		if p.ipam() == cni.Type {
+			return problem.MACsAlone.New(l.pool.Name, l.name)
+		}
+	}
+	return nil
+}
+
 // parentUnknown finds delegates that name no master and have a pool that names no parent. Whether a node has one that it names is the node's to
 // say.
 func (l linter) parentUnknown() *problem.Error {
@@ -187,7 +203,11 @@ func (l linter) secondIPAM() *problem.Error {
 	var blocks []string
 	for _, p := range l.conf.plugins {
 		if p.wraps() {
-			blocks = append(blocks, fmt.Sprintf("%s in plugin %s", cni.Type, short(p.main().kind())))
+			ipam := cni.Type
+			if p.main().hasOwnIPAM() {
+				ipam = short(p.main().ipam())
+			}
+			blocks = append(blocks, fmt.Sprintf("%s in plugin %s", ipam, short(p.main().kind())))
 		} else if ipam := p.ipam(); ipam != "" {
 			blocks = append(blocks, fmt.Sprintf("%s in plugin %s", short(ipam), short(p.kind())))
 		}
@@ -206,6 +226,9 @@ var addressSettings = []string{
 func (l linter) ignoredSettings() *problem.Error {
 	var ignored []string
 	for _, p := range l.mains() {
+		if p.hasOwnIPAM() {
+			continue
+		}
 		block := read[map[string]json.RawMessage](p.IPAM)
 		for _, key := range addressSettings {
 			if _, ok := block[key]; ok && !slices.Contains(ignored, key) {

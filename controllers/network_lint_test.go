@@ -26,7 +26,9 @@ func nadOf(name, config string) *nadv1.NetworkAttachmentDefinition {
 
 // poolOn is pool iot on a VLAN.
 func poolOn(vlan int32) *v1alpha1.MacPool {
-	return &v1alpha1.MacPool{ObjectMeta: metav1.ObjectMeta{Name: "iot", Generation: 3}, Spec: v1alpha1.MacPoolSpec{VLAN: new(vlan)}}
+	return &v1alpha1.MacPool{ObjectMeta: metav1.ObjectMeta{Name: "iot", Generation: 3}, Spec: v1alpha1.MacPoolSpec{
+		VLAN: new(vlan), Subnets: []v1alpha1.Subnet{{CIDR: "192.168.50.0/24"}},
+	}}
 }
 
 const (

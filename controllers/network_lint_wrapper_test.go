@@ -44,7 +44,7 @@ func TestLintWrapper(t *testing.T) {
 		"another VLAN, by bridge": {config: listed(delegating(`{"type": "bridge", "bridge": "br0", "vlan": 60}`)), want: []string{"MP411"}, words: "60"},
 		"ipvlan":                  {config: listed(delegating(`{"type": "ipvlan", "master": "eth0.50"}`)), want: []string{"MP404"}, words: "MAC of their parent"},
 		"passthru":                {config: listed(delegating(`{"type": "macvlan", "master": "eth0.50", "mode": "passthru"}`)), want: []string{"MP404"}},
-		"another ipam":            {config: listed(delegating(`{"type": "macvlan", "ipam": {"type": "host-local"}}`)), want: []string{"MP420"}, words: "host-local"},
+		"another ipam":            {config: listed(delegating(`{"type": "macvlan", "ipam": {"type": "host-local"}}`)), want: []string{"MP420"}, words: "its ipam is host-local, and pool iot leases addresses"},
 		"another pool":            {config: listed(delegating(`{"type": "macvlan", "ipam": {"type": "macpool", "pool": "lab"}}`)), want: []string{"MP420"}, words: "lab"},
 		"itself":                  {config: listed(delegating(`{"type": "macpool"}`)), want: []string{"MP420"}},
 		"no type":                 {config: listed(delegating(`{}`)), want: []string{"MP420"}},
@@ -72,6 +72,47 @@ func TestLintWrapper(t *testing.T) {
 				t.Errorf("%q is not in %s", tc.words, text)
 			}
 		})
+	}
+}
+
+// A pool of MACs alone goes with the wrapper form, and with whatever gives the addresses there, or with nothing that does.
+func TestLintMACsAlone(t *testing.T) {
+	const macvlan = `{"type": "macvlan", "master": "eth0.50", "ipam": %s}`
+	for name, tc := range map[string]struct {
+		config string
+		want   []string
+		words  string
+	}{
+		"dhcp":       {config: listed(delegating(fmt.Sprintf(macvlan, `{"type": "dhcp", "provide": [], "routes": 1}`)))},
+		"ranges":     {config: listed(delegating(fmt.Sprintf(macvlan, `{"type": "whereabouts", "range": "192.168.50.0/24"}`)))},
+		"none":       {config: listed(delegating(`{"type": "macvlan", "master": "eth0.50"}`))},
+		"of no type": {config: listed(delegating(fmt.Sprintf(macvlan, `{}`)))},
+
+		"macpool there": {config: listed(delegating(fmt.Sprintf(macvlan, `{"type": "macpool"}`))), want: []string{"MP425"}, words: `"ipam": {"type": "dhcp"}`},
+		"as ipam":       {config: chain(leasing("macvlan", `"master": "eth0.50"`)), want: []string{"MP425"}, words: "pool iot leases MACs alone, and network"},
+		"a second ipam": {
+			config: listed(delegating(fmt.Sprintf(macvlan, `{"type": "dhcp"}`)), `{"type": "tap", "ipam": {"type": "static"}}`),
+			want:   []string{"MP412"}, words: "dhcp in plugin macvlan and static in plugin tap",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pool := poolOn(50)
+			pool.Spec.Subnets = nil
+			var got []string
+			text := ""
+			for _, p := range lint(nadOf("iot", tc.config), pool) {
+				got = append(got, p.Kind.Code)
+				text += p.Error() + "\n"
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" || !strings.Contains(text, tc.words) {
+				t.Errorf("%s%s", diff, text)
+			}
+		})
+	}
+	for _, p := range lint(nadOf("iot", listed(delegating(fmt.Sprintf(macvlan, `{"type": "dhcp"}`)))), nil) {
+		if p.Kind.Code != "MP302" {
+			t.Errorf("of a pool that is not there is said %s", p)
+		}
 	}
 }
 

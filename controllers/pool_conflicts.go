@@ -39,7 +39,11 @@ func (r *MacPoolReconciler) usesOf(ctx context.Context, pool string) ([]use, err
 	}
 	for i := range leases.Items {
 		spec := &leases.Items[i].Spec
-		all = append(all, use{ip: string(spec.IPs[0]), mac: spec.Conflict.MAC, node: spec.Conflict.NodeName})
+		ip := string(spec.MAC)
+		if len(spec.IPs) > 0 {
+			ip = string(spec.IPs[0])
+		}
+		all = append(all, use{ip: ip, mac: spec.Conflict.MAC, node: spec.Conflict.NodeName})
 	}
 	var nodes v1alpha1.MacNodeList
 	if err := r.Client.List(ctx, &nodes, strangersByPool.is(pool), client.UnsafeDisableDeepCopy); err != nil {

@@ -61,7 +61,7 @@ func setSuspects(pool *v1alpha1.MacPool, suspects []v1alpha1.MacClaim, links []s
 	var wanted []v1alpha1.WireQuestion
 	for i := range suspects {
 		claim := &suspects[i]
-		if suspicion(claim).Reason == v1alpha1.ClaimReasonNodeDeleted && claim.Status.Holder != nil && claim.Status.LeaseName != "" && len(links) > 0 {
+		if suspicion(claim).Reason == v1alpha1.ClaimReasonNodeDeleted && claim.Status.Holder != nil && len(claim.Status.IPs) > 0 && len(links) > 0 {
 			wanted = append(wanted, question(claim, links))
 		}
 	}

@@ -4,6 +4,7 @@ package controllers
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
 )
 
 // suspectClaim is a claim whose holder may be gone.
@@ -127,5 +129,20 @@ func TestLinksOf(t *testing.T) {
 	}
 	if links := linksOf(networks); len(links) != maxLinks {
 		t.Errorf("%d links", len(links))
+	}
+}
+
+// A MAC alone has no address to ask for: the hold is suspect, and says so, and no question stands that nobody could answer (R-G4).
+func TestSuspectsWithoutAddresses(t *testing.T) {
+	pool, claim := &v1alpha1.MacPool{}, suspectClaim(8, v1alpha1.ClaimReasonNodeDeleted)
+	claim.Status.IPs = nil
+	setSuspects(pool, []v1alpha1.MacClaim{claim}, []string{"eth0.50"}, map[string]time.Time{}, time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC))
+	if len(pool.Status.Questions) != 0 || *pool.Status.Suspect != 1 {
+		t.Errorf("questions %v, %d suspects", pool.Status.Questions, *pool.Status.Suspect)
+	}
+	v := judgeHold(claim.Status.Holder, holdFacts{Pod: podGone, Node: binding.NodeDeleted, Wire: wireWord{MACAlone: true}, Seen: time.Hour},
+		holdTimes{Grace: time.Second, Patience: time.Minute})
+	if v.End.Reason != "" || v.Suspect != v1alpha1.ClaimReasonNodeDeleted || !strings.Contains(v.Why, "a MAC alone has no address") {
+		t.Errorf("judged %+v", v)
 	}
 }

@@ -24,7 +24,6 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
-	"github.com/macpool/macpool/internal/mac"
 )
 
 const (
@@ -88,13 +87,13 @@ func (r *LeaseReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager
 }
 
 func (r *LeaseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	if _, _, ok := mac.ParseLockName(req.Name); ok {
-		return settle(r.lock(ctx, req.Name))
-	}
 	lease := &v1alpha1.MacLease{}
 	err := r.Client.Get(ctx, req.NamespacedName, lease)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return ctrl.Result{}, fmt.Errorf("reading lease %s: %w", req.Name, err)
+	}
+	if err == nil && binding.IsLock(lease) {
+		return settle(r.lock(ctx, req.Name))
 	}
 	var leasedTo types.UID
 	if err == nil && lease.Spec.ReleasedAt == nil {

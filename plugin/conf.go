@@ -67,6 +67,8 @@ type ipamBlock struct {
 	// Wrapped is what the wrapper writes into its delegate's block. Who writes it into a network's gets nothing by it: without the
 	// wrapper's lease there are no addresses.
 	Wrapped bool `json:"wrapped"`
+	// IPAM is the delegate's own ipam block, which gives the addresses if the lease is a MAC alone. The wrapper writes it too.
+	IPAM json.RawMessage `json:"ipam"`
 }
 
 type wish struct {
@@ -120,10 +122,11 @@ func skimConf(data []byte) *conf {
 	var block struct {
 		Pool    json.RawMessage `json:"pool"`
 		Wrapped json.RawMessage `json:"wrapped"`
+		IPAM    json.RawMessage `json:"ipam"`
 	}
 	_ = json.Unmarshal(data, &parts)
 	_ = json.Unmarshal(parts.IPAM, &block)
-	c := &conf{raw: data, Delegate: parts.Delegate}
+	c := &conf{raw: data, Delegate: parts.Delegate, IPAM: ipamBlock{IPAM: block.IPAM}}
 	_ = json.Unmarshal(parts.Name, &c.Name)
 	_ = json.Unmarshal(parts.Type, &c.Type)
 	_ = json.Unmarshal(parts.CNIVersion, &c.CNIVersion)

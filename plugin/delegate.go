@@ -19,6 +19,7 @@ import (
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/version"
 
+	"github.com/macpool/macpool/internal/agentapi"
 	"github.com/macpool/macpool/internal/cni"
 	"github.com/macpool/macpool/internal/problem"
 )
@@ -32,14 +33,23 @@ type delegate struct {
 	conf object
 	ipam object
 	raw  []byte
-	// block is what macpool reads of the delegate's ipam.
+	// block is what macpool reads of the delegate's ipam, if that is macpool's to serve.
 	block ipamBlock
+	// own is the IPAM plugin that the delegate names instead of macpool: it gives the addresses, and the lease is a MAC alone.
+	own string
 	// needsMaster: it has none, and would take the link of the node's default route.
 	needsMaster bool
 }
 
-// known is what a lease says of the interface; nothing, for a verb that asks for no lease.
-type known struct{ mac, parent string }
+// known is what a lease says of the interface; nothing, for a verb that asks for no lease. alone: it is a MAC alone.
+type known struct {
+	mac, parent string
+	alone       bool
+}
+
+func knownOf(lease *agentapi.Lease) known {
+	return known{mac: lease.MAC, parent: lease.Parent, alone: len(lease.IPs) == 0}
+}
 
 // anyLink is on every node. macvlan looks at its master's MTU whatever the verb, but has no other use for it than to make an interface: a
 // DEL must not fail because the link is gone, or because nobody knows any more which it was.
@@ -64,14 +74,18 @@ func (c *conf) delegate() (*delegate, error) {
 		if err := json.Unmarshal(block, &d.ipam); err != nil {
 			return nil, bad("its ipam block is no JSON object")
 		}
-		if err := json.Unmarshal(block, &d.block); err != nil {
+		var kind string
+		_ = json.Unmarshal(d.ipam["type"], &kind)
+		if kind != "" && kind != Type {
+			d.own = kind // whose form the rest has
+		} else if err := json.Unmarshal(block, &d.block); err != nil {
 			return nil, badJSON(err)
 		}
 	}
 	d.needsMaster = cni.NeedsMaster(d.kind, d.raw)
 	switch {
-	case d.block.Type != "" && d.block.Type != Type:
-		return nil, bad("its ipam is %s, and its addresses are those of the lease", d.block.Type)
+	case d.own != filepath.Base(d.own) && d.own != "":
+		return nil, bad("its ipam is %s", d.own)
 	case d.block.Pool != "" && d.block.Pool != c.Pool:
 		return nil, bad("its ipam block names pool %s, and the network pool %s", d.block.Pool, c.Pool)
 	case slices.Contains(d.block.Routes, nil):
@@ -86,7 +100,9 @@ var handedDown = []string{"deviceID", "pciBusID", "prevResult", "cni.dev/valid-a
 
 // stdin is the delegate's input, with the MAC, if that is known, in all places where main plugins look for one, and the pool's parent as
 // master if it has none. Where the pod's own wish stands is emptied: the lease is the answer to it. Its ipam is macpool itself: no other IPAM plugin need be on the node, and the
-// addresses are known to the agent, whom it asks for them.
+// addresses are known to the agent, whom it asks for them. If it names another, macpool stands before that one, and sets the MAC on an interface
+// that is down before it is asked: a plugin that takes no MAC would else ask a DHCP server with one of the kernel's. An interface whose lease is
+// a MAC alone, and that has no other IPAM, has none.
 func (d *delegate) stdin(c *conf, verb string, of known) ([]byte, error) {
 	var top object
 	if err := json.Unmarshal(c.raw, &top); err != nil {
@@ -124,12 +140,17 @@ func (d *delegate) stdin(c *conf, verb string, of known) ([]byte, error) {
 	if len(args) != 0 {
 		conf["args"] = encode(args)
 	}
-	block := maps.Clone(d.ipam)
-	if block == nil {
-		block = object{}
+	block := object{}
+	if d.own != "" {
+		block["ipam"] = encode(d.ipam)
+	} else {
+		maps.Copy(block, d.ipam)
 	}
 	block["type"], block["pool"], block["wrapped"] = text(Type), text(c.Pool), json.RawMessage("true")
 	conf["ipam"], conf["cniVersion"], conf["name"] = encode(block), text(c.CNIVersion), text(c.Name)
+	if of.alone && d.own == "" {
+		delete(conf, "ipam")
+	}
 	return json.Marshal(conf)
 }
 
@@ -175,7 +196,10 @@ func (d *delegate) find(args *skel.CmdArgs, network string) (string, error) {
 	if err != nil {
 		return "", problem.DelegateMissing.New(d.kind, network, args.Path).WithCause(err)
 	}
-	return path, nil
+	if d.own != "" {
+		_, err = findIPAM(d.own, args, network)
+	}
+	return path, err
 }
 
 // run runs the delegate.
@@ -188,21 +212,34 @@ func (p *Plugin) run(ctx context.Context, verb string, args *skel.CmdArgs, c *co
 	if err != nil {
 		return nil, err
 	}
-	env := &invoke.Args{
-		Command: verb, ContainerID: args.ContainerID, NetNS: args.Netns, IfName: args.IfName, Path: args.Path, PluginArgsStr: args.Args,
-	}
+	cniArgs := args.Args
 	if of.mac != "" {
-		env.PluginArgsStr = argsWith(args.Args, of.mac)
+		cniArgs = argsWith(args.Args, of.mac)
+	}
+	return p.exec(ctx, verb, args, otherPlugin{kind: d.kind, path: path, network: c.Name, stdin: stdin, args: cniArgs})
+}
+
+// otherPlugin is another plugin's call.
+type otherPlugin struct {
+	kind, path, network string
+	stdin               []byte
+	args                string
+}
+
+// exec runs another plugin.
+func (p *Plugin) exec(ctx context.Context, verb string, args *skel.CmdArgs, other otherPlugin) (*types100.Result, error) {
+	env := &invoke.Args{
+		Command: verb, ContainerID: args.ContainerID, NetNS: args.Netns, IfName: args.IfName, Path: args.Path, PluginArgsStr: other.args,
 	}
 	exec := &invoke.DefaultExec{RawExec: &invoke.RawExec{Stderr: p.Stderr}, PluginDecoder: version.PluginDecoder{}}
-	failed := func(err error) error { return delegateFailed(verb, d.kind, c.Name, err) }
+	failed := func(err error) error { return delegateFailed(verb, other.kind, other.network, err) }
 	if verb != "ADD" {
-		if err := invoke.ExecPluginWithoutResult(ctx, path, stdin, env, exec); err != nil {
+		if err := invoke.ExecPluginWithoutResult(ctx, other.path, other.stdin, env, exec); err != nil {
 			return nil, failed(err)
 		}
 		return nil, nil //nolint:nilnil // only ADD has a result
 	}
-	result, err := invoke.ExecPluginWithResult(ctx, path, stdin, env, exec)
+	result, err := invoke.ExecPluginWithResult(ctx, other.path, other.stdin, env, exec)
 	if err != nil {
 		return nil, failed(err)
 	}

@@ -44,10 +44,13 @@ type delegateDouble struct {
 type delegateCall struct {
 	Command, Args string
 	Conf          map[string]any
+	// MAC is that of the interface when the double was called as an IPAM plugin.
+	MAC string
 }
 
 // doubles are the names by which the double is called.
-var doubles = []string{"sriov", "ovs", "stubborn", "fickle", "refusing", "lazy", "liar", "failing"}
+// shy leaves the MAC alone and the interface down; addresses is an IPAM plugin.
+var doubles = []string{"sriov", "ovs", "stubborn", "fickle", "refusing", "lazy", "liar", "failing", "shy", "addresses"}
 
 // isDouble runs the double if that is what this process was started for.
 func isDouble() bool {
@@ -89,6 +92,10 @@ func serveDouble(kind, verb string, args *skel.CmdArgs) error {
 	if err := errors.Join(json.Unmarshal(args.StdinData, conf), json.Unmarshal(args.StdinData, &call.Conf)); err != nil {
 		return err
 	}
+	if kind == "addresses" {
+		conf.Log, _ = call.Conf["ipam"].(map[string]any)["log"].(string)
+		call.MAC = macIn(args)
+	}
 	line, err := json.Marshal(call)
 	if err != nil {
 		return err
@@ -104,6 +111,13 @@ func serveDouble(kind, verb string, args *skel.CmdArgs) error {
 	if code, ok := conf.Fail[verb]; ok {
 		return cnitypes.NewError(code, "the device is busy", "")
 	}
+	switch {
+	case kind == "addresses" && verb == "ADD":
+		ip := net.IPNet{IP: net.IPv4(192, 168, 50, 77), Mask: net.CIDRMask(24, 32)}
+		return cnitypes.PrintResult(&types100.Result{CNIVersion: types100.ImplementedSpecVersion, IPs: []*types100.IPConfig{{Address: ip}}}, conf.CNIVersion)
+	case kind == "addresses":
+		return nil
+	}
 	switch verb {
 	case "ADD":
 		return conf.add(kind, args)
@@ -112,6 +126,18 @@ func serveDouble(kind, verb string, args *skel.CmdArgs) error {
 	default:
 		return nil
 	}
+}
+
+// macIn is the MAC of the pod's interface.
+func macIn(args *skel.CmdArgs) (mac string) {
+	_ = ns.WithNetNSPath(args.Netns, func(ns.NetNS) error {
+		link, err := netlink.LinkByName(args.IfName)
+		if err == nil {
+			mac = link.Attrs().HardwareAddr.String()
+		}
+		return err
+	})
+	return mac
 }
 
 // asked is the MAC that the caller asks for, where plugins of the kind look for it: sriov in CNI_ARGS and runtimeConfig, ovs in CNI_ARGS
@@ -145,7 +171,7 @@ func (d *delegateDouble) add(kind string, args *skel.CmdArgs) error {
 	err = sandbox.Do(func(ns.NetNS) error {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = args.IfName
-		if kind != "stubborn" && kind != "fickle" {
+		if kind != "stubborn" && kind != "fickle" && kind != "shy" {
 			attrs.HardwareAddr, _ = net.ParseMAC(mac)
 		}
 		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "peer"}); err != nil {

@@ -6,7 +6,8 @@
 // Its roles are told apart by the input. As the IPAM plugin of macvlan or bridge it leases and sets the MAC on the link
 // while that is still down, so that no frame ever leaves with another. As the last entry of the plugins it verifies the link
 // and writes the true MAC into the result, which an IPAM plugin cannot do. As the plugin of the network it leases, and then runs
-// another plugin, its delegate, with the MAC; it is that one's IPAM plugin too, and gives it the addresses of the lease.
+// another plugin, its delegate, with the MAC; it is that one's IPAM plugin too, and gives it the addresses of the lease, or those of
+// another IPAM plugin if the lease is a MAC alone.
 package plugin
 
 import (
@@ -80,7 +81,7 @@ func (p *Plugin) Check(ctx context.Context, args *skel.CmdArgs) error {
 	}
 	switch as {
 	case inner:
-		return nil // the wrapper checks
+		return p.ownIPAM(ctx, "CHECK", args, c) // the wrapper checks the lease
 	case wrapper:
 		return p.checkWrapper(ctx, args, c)
 	default:
@@ -99,7 +100,7 @@ func (p *Plugin) Del(ctx context.Context, args *skel.CmdArgs) error {
 	case c.Type == Type:
 		return nil // the lease ends with the IPAM call of the same container
 	case c.IPAM.Wrapped:
-		return nil // the lease ends when the wrapper has seen the delegate's DEL
+		return p.ownIPAM(ctx, "DEL", args, c) // the lease ends when the wrapper has seen the delegate's DEL
 	default:
 		return p.delIPAM(ctx, args, c)
 	}

@@ -4,6 +4,7 @@ package plugin
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"time"
 
@@ -34,6 +35,7 @@ func (p *Plugin) addWrapper(ctx context.Context, args *skel.CmdArgs, c *conf) er
 	}
 	req := request(agentapi.Add, args, c)
 	req.Pod, req.Wish, req.Link, req.NeedsParent = env.pod, c.wish(env), cni.Link(d.kind, d.raw), d.needsMaster
+	req.MACAlone, req.IPAM = d.block.Type != Type, d.own
 	lease, err := p.askLease(ctx, req)
 	if err != nil {
 		return err
@@ -92,9 +94,14 @@ func (p *Plugin) delegateAdd(ctx context.Context, args *skel.CmdArgs, c *conf, d
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := ipamResult(lease, d.block)
-	if err != nil {
-		return nil, err
+	wanted := &types100.Result{}
+	switch alone := len(lease.IPs) == 0; {
+	case !alone && d.own != "": // by an agent of an older release
+		return nil, problem.BadDelegate.New(c.Name, fmt.Sprintf("its ipam is %s, and pool %s leases addresses", d.own, c.Pool))
+	case !alone:
+		if wanted, err = ipamResult(lease, d.block); err != nil {
+			return nil, err
+		}
 	}
 	limited, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -105,7 +112,7 @@ func (p *Plugin) delegateAdd(ctx context.Context, args *skel.CmdArgs, c *conf, d
 	if d.needsMaster && lease.Parent == "" { // an agent of an older release
 		return nil, problem.BadDelegate.New(c.Name, "it names no master, and the agent of the node has named none either")
 	}
-	result, err := p.run(limited, "ADD", args, c, d, known{mac.String(), lease.Parent})
+	result, err := p.run(limited, "ADD", args, c, d, knownOf(lease))
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +152,7 @@ func (d *delegate) complete(result, wanted *types100.Result, args *skel.CmdArgs,
 		result.Interfaces = append(result.Interfaces, &types100.Interface{Name: args.IfName, Mac: mac.String(), Sandbox: args.Netns})
 	}
 	for _, ip := range result.IPs {
-		if has := prefixOf(&ip.Address); !isLeased(lease, has) {
+		if has := prefixOf(&ip.Address); len(lease.IPs) > 0 && !isLeased(lease, has) {
 			return problem.DelegateDiffers.New(d.kind, args.IfName, has.String(), describe(leasedIPs(lease)))
 		}
 		if ip.Interface == nil {
@@ -207,7 +214,7 @@ func (p *Plugin) checkWrapper(ctx context.Context, args *skel.CmdArgs, c *conf) 
 	if err != nil {
 		return err
 	}
-	return p.forward(ctx, "CHECK", args, c, known{lease.MAC, lease.Parent})
+	return p.forward(ctx, "CHECK", args, c, knownOf(lease))
 }
 
 // addInner gives the delegate the addresses of the lease that the wrapper has. If its interface is there and has another MAC, it gets
@@ -221,9 +228,11 @@ func (p *Plugin) addInner(ctx context.Context, args *skel.CmdArgs, c *conf) erro
 	if err != nil {
 		return err
 	}
-	result, err := ipamResult(lease, c.IPAM)
-	if err != nil {
-		return err
+	var result *types100.Result
+	if c.IPAM.IPAM == nil {
+		if result, err = ipamResult(lease, c.IPAM); err != nil {
+			return err
+		}
 	}
 	link, err := openLink(args)
 	switch {
@@ -234,6 +243,11 @@ func (p *Plugin) addInner(ctx context.Context, args *skel.CmdArgs, c *conf) erro
 		}
 	case !isAbsent(err): // some make it later; the wrapper looks at it in any case
 		return err
+	}
+	if result == nil {
+		if result, err = p.runOwnIPAM(ctx, "ADD", args, c); err != nil {
+			return err
+		}
 	}
 	return p.print(result, c.CNIVersion)
 }

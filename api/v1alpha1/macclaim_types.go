@@ -19,7 +19,7 @@ type MacClaimSpec struct {
 	PoolRef PoolRef `json:"poolRef,omitzero"`
 
 	// ips are the addresses wanted, at most one of each family. Left out, macpool chooses. In a pool of both families one
-	// address decides the other.
+	// address decides the other. A pool without subnets grants none.
 	//
 	// +optional
 	// +listType=atomic
@@ -29,7 +29,7 @@ type MacClaimSpec struct {
 	IPs []IPAddress `json:"ips,omitempty"`
 
 	// mac is the MAC wanted. It must be one that the pool makes, its prefix and the low 24 bits of an address of the pool, or that of a
-	// reservation of the pool's for this claim.
+	// reservation of the pool's for this claim. Of a pool without subnets it is any with the prefix.
 	//
 	// +optional
 	MAC MACAddress `json:"mac,omitempty"`
@@ -96,7 +96,7 @@ type MacClaimStatus struct {
 	// +kubebuilder:validation:MaxLength=17
 	MAC string `json:"mac,omitempty"`
 
-	// ips are the leased addresses, IPv4 first.
+	// ips are the leased addresses, IPv4 first; none from a pool without subnets.
 	//
 	// +optional
 	// +listType=atomic

@@ -22,9 +22,9 @@ type MacLeaseSpec struct {
 	// +required
 	MAC MACAddress `json:"mac,omitempty"`
 
-	// ips are the addresses, IPv4 first.
+	// ips are the addresses, IPv4 first; none of a lease that is a MAC alone.
 	//
-	// +required
+	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=2
@@ -179,8 +179,8 @@ type LeaseHistory struct {
 // MaxLeaseHistory is how many past claims a lease remembers.
 const MaxLeaseHistory = 8
 
-// MacLease records that an address of a segment is leased. Its name is the address, <segment>.<address>: creating it is
-// taking the address, and the API server lets one create win.
+// MacLease records that an address of a segment is leased. Its name is the address, <segment>.<address>, or the MAC of a lease that is one
+// alone: creating it is taking the address, and the API server lets one create win.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=ml,categories=mac
@@ -197,6 +197,7 @@ const MaxLeaseHistory = 8
 // +kubebuilder:printcolumn:name="Conflict",type=string,JSONPath=`.spec.conflict.mac`
 // +kubebuilder:printcolumn:name="IP2",type=string,JSONPath=`.spec.ips[1]`,priority=1
 // +kubebuilder:printcolumn:name="Reusable",type=date,JSONPath=`.spec.reusableAt`,priority=1
+// +kubebuilder:validation:XValidation:rule="has(self.spec.ips) || self.metadata.name.matches('[.]([0-9a-f]{2}-){5}[0-9a-f]{2}$')",message="spec.ips must be set: only a lease that is named after its MAC has none"
 type MacLease struct {
 	metav1.TypeMeta `json:",inline"`
 

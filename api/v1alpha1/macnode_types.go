@@ -205,9 +205,9 @@ type NodeAttachment struct {
 	// +required
 	MAC MACAddress `json:"mac,omitempty"`
 
-	// ips are its addresses, IPv4 first.
+	// ips are its addresses, IPv4 first; none of a lease that is a MAC alone.
 	//
-	// +required
+	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=2

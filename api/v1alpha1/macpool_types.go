@@ -6,17 +6,21 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// MacPoolSpec says which addresses a VLAN may use and for whom. The VLAN, the segment, the subnets' networks and the MAC
+// MacPoolSpec says which addresses a VLAN may use and for whom, or without subnets, with which MACs. The VLAN, the segment, the subnets' networks and the MAC
 // prefix cannot change: leases are named and made from them. Ranges, exclusions, reservations, routes, DNS and times may; a lease that
 // such an edit leaves outside is kept and counted as outOfRange.
 //
 // +kubebuilder:validation:XValidation:rule="self.vlan == oldSelf.vlan",message="vlan is immutable"
 // +kubebuilder:validation:XValidation:rule="has(self.segment) && has(oldSelf.segment) ? self.segment == oldSelf.segment : has(self.segment) ? self.segment.matches('^vlan-(0|[1-9][0-9]{0,3})$') && int(self.segment.substring(5)) == self.vlan : !has(oldSelf.segment) || oldSelf.segment.matches('^vlan-(0|[1-9][0-9]{0,3})$') && int(oldSelf.segment.substring(5)) == self.vlan",message="segment is immutable"
 // +kubebuilder:validation:XValidation:rule="has(oldSelf.mac) && has(oldSelf.mac.prefix) ? has(self.mac) && has(self.mac.prefix) && self.mac.prefix == oldSelf.mac.prefix : !has(self.mac) || !has(self.mac.prefix)",message="mac.prefix is immutable"
-// +kubebuilder:validation:XValidation:rule="self.subnets.map(s, s.cidr) == oldSelf.subnets.map(s, s.cidr)",message="the subnets' cidr is immutable: make a new pool for another network"
+// +kubebuilder:validation:XValidation:rule="has(self.subnets) == has(oldSelf.subnets)",message="subnets must not be added to a pool that leases MACs alone, nor all be taken from one that leases addresses: make a new pool"
+// +kubebuilder:validation:XValidation:rule="!has(self.subnets) || !has(oldSelf.subnets) || self.subnets.map(s, s.cidr) == oldSelf.subnets.map(s, s.cidr)",message="the subnets' cidr is immutable: make a new pool for another network"
 // +kubebuilder:validation:XValidation:rule="self.vlan != 0 || has(self.mac) && has(self.mac.prefix)",message="mac.prefix must be set when vlan is 0: there is no VLAN to derive it from"
 // +kubebuilder:validation:XValidation:rule="self.vlan != 1364 || has(self.mac) && has(self.mac.prefix)",message="mac.prefix must be set when vlan is 1364: the prefix derived from it, 52:54:00, is QEMU's"
-// +kubebuilder:validation:XValidation:rule="!has(self.reservations) || self.reservations.all(r, !isIP(r.ip) || self.subnets.exists(s, isCIDR(s.cidr) && cidr(s.cidr).containsIP(r.ip)))",message="each reservation's ip must lie in a subnet of the pool"
+// +kubebuilder:validation:XValidation:rule="has(self.subnets) || !has(self.reservations)",message="reservations must not be set without subnets: a pool of MACs alone has no addresses to reserve. A claim can ask for its mac"
+// +kubebuilder:validation:XValidation:rule="has(self.subnets) || !has(self.routes) && !has(self.dns)",message="routes and dns must not be set without subnets: they come from whoever gives out the addresses, such as the DHCP server"
+// +kubebuilder:validation:XValidation:rule="has(self.subnets) || !has(self.conflictDetection) || !has(self.conflictDetection.mode) || self.conflictDetection.mode != 'Strict'",message="conflictDetection.mode must not be Strict without subnets: a pool of MACs alone has no address that the VLAN could be asked for"
+// +kubebuilder:validation:XValidation:rule="!has(self.reservations) || !has(self.subnets) || self.reservations.all(r, !isIP(r.ip) || self.subnets.exists(s, isCIDR(s.cidr) && cidr(s.cidr).containsIP(r.ip)))",message="each reservation's ip must lie in a subnet of the pool"
 type MacPoolSpec struct {
 	// vlan is the 802.1Q id of the VLAN, 0 for an untagged network. macpool does not tag frames: the parent link that the
 	// network names (eth0.50, say) does.
@@ -36,9 +40,11 @@ type MacPoolSpec struct {
 	Segment string `json:"segment,omitempty"`
 
 	// subnets are the networks of the VLAN, at most one of IPv4 and one of IPv6. A pool with both gives every lease one
-	// address of each, with the same offset in its network.
+	// address of each, with the same offset in its network. Left out, the pool leases MACs alone, all that begin with its prefix, and
+	// something else gives their interfaces addresses: a DHCP server of the VLAN, say. Its networks have the wrapper form then, with
+	// dhcp as the ipam of the delegate.
 	//
-	// +required
+	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=2
@@ -63,7 +69,7 @@ type MacPoolSpec struct {
 	// +optional
 	DNS *DNS `json:"dns,omitempty"`
 
-	// reservations keep addresses for one claim each.
+	// reservations keep addresses for one claim each. Not without subnets.
 	//
 	// +optional
 	// +listType=map
@@ -123,7 +129,7 @@ type MacPoolSpec struct {
 
 	// takeover says when a pod may take the address of its own identity over from a node that does not answer and is not
 	// known to be off: Strict never, Probe when nothing answers for the address on the VLAN, Immediate without asking
-	// the VLAN. In all cases the node must have been silent for 40 s. A node with the taint
+	// the VLAN. Without subnets there is no address to ask for, and Probe is as Strict. In all cases the node must have been silent for 40 s. A node with the taint
 	// node.kubernetes.io/out-of-service counts as off.
 	//
 	// +optional
@@ -131,7 +137,7 @@ type MacPoolSpec struct {
 	Takeover Takeover `json:"takeover,omitempty"`
 
 	// conflictDetection says whether the VLAN is asked for strangers that use an address, before a pod gets it and while it
-	// has it.
+	// has it. Without subnets it is asked for nothing.
 	//
 	// +optional
 	// +kubebuilder:default={mode: Probe}
@@ -262,11 +268,13 @@ type PoolRange struct {
 	ExplicitOnly bool `json:"explicitOnly,omitempty"`
 }
 
-// MACPolicy says how the MACs of a pool are made: prefix, followed by the low 24 bits of the address.
+// MACPolicy says how the MACs of a pool are made: prefix, followed by the low 24 bits of the address, or by any 24 bits in a pool without
+// subnets.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.prefix) || has(self.allowReserved) && self.allowReserved || !self.prefix.matches('^(0a:58|fe:|52:54:00|02:00:00|02:(42|bf|0[1-9a-f]|1[0-9a-f]|20):(0[1-9a-f]|[1-9a-f][0-9a-f]))')",message="prefix is one that other software makes MACs from (0a:58 Kubernetes bridges and OVN, fe: libvirt, 52:54:00 QEMU, 02:00:00 KubeVirt, 02:42 Docker, 02:01 to 02:20 and 02:bf load balancers): choose another, or set allowReserved"
 type MACPolicy struct {
-	// prefix is the first three octets. Default: made of the VLAN id, 02:32:00 for VLAN 50 (0x032).
+	// prefix is the first three octets. Default: made of the VLAN id, 02:32:00 for VLAN 50 (0x032). A pool without subnets and another one
+	// of its segment must not have the same one, unless both are without.
 	//
 	// +optional
 	Prefix MACPrefix `json:"prefix,omitempty"`

@@ -54,10 +54,21 @@ func TestMacPoolCreate(t *testing.T) {
 		edit       func(fields)
 		wantErrors []string
 	}{
-		"valid":           {},
-		"vlan only":       {edit: set("spec", map[string]any{"vlan": 50, "subnets": []any{map[string]any{"cidr": "192.168.50.0/24"}}})},
-		"ipv6 only":       {edit: set("spec", map[string]any{"vlan": 50, "subnets": []any{map[string]any{"cidr": "fd00:50::/64"}}})},
-		"no subnet":       {edit: both(set("spec.subnets", []any{}), set("spec.reservations", nil)), wantErrors: []string{"should have at least 1 items"}},
+		"valid":      {},
+		"vlan only":  {edit: set("spec", map[string]any{"vlan": 50, "subnets": []any{map[string]any{"cidr": "192.168.50.0/24"}}})},
+		"ipv6 only":  {edit: set("spec", map[string]any{"vlan": 50, "subnets": []any{map[string]any{"cidr": "fd00:50::/64"}}})},
+		"no subnet":  {edit: both(set("spec.subnets", []any{}), set("spec.reservations", nil)), wantErrors: []string{"should have at least 1 items"}},
+		"MACs alone": {edit: set("spec", map[string]any{"vlan": 50})},
+		"MACs alone, with what they may have": {edit: set("spec", map[string]any{
+			"vlan": 0, "mac": map[string]any{"prefix": "02:d0:01"}, "parents": []any{map[string]any{"link": "eth0.50"}}, "maxPerNamespace": 9,
+			"conflictDetection": map[string]any{"mode": "Off"}, "takeover": "Immediate",
+		})},
+		"MACs alone, vlan 0":     {edit: set("spec", map[string]any{"vlan": 0}), wantErrors: []string{"mac.prefix must be set when vlan is 0"}},
+		"MACs alone, reserved":   {edit: set("spec", map[string]any{"vlan": 50, "reservations": []any{map[string]any{"ip": "192.168.50.9"}}}), wantErrors: []string{"reservations must not be set without subnets"}},
+		"MACs alone, with route": {edit: set("spec", map[string]any{"vlan": 50, "routes": []any{map[string]any{"dst": "10.0.0.0/8"}}}), wantErrors: []string{"routes and dns must not be set without subnets"}},
+		"MACs alone, with DNS":   {edit: set("spec", map[string]any{"vlan": 50, "dns": map[string]any{"domain": "iot.example"}}), wantErrors: []string{"routes and dns must not be set without subnets"}},
+		"MACs alone, strictly":   {edit: set("spec", map[string]any{"vlan": 50, "conflictDetection": map[string]any{"mode": "Strict"}}), wantErrors: []string{"conflictDetection.mode must not be Strict without subnets"}},
+
 		"no vlan":         {edit: set("spec.vlan", nil), wantErrors: []string{"spec.vlan: Required value"}},
 		"no spec":         {edit: set("spec", nil), wantErrors: []string{"spec: Required value"}},
 		"name with a dot": {edit: set("metadata.name", "iot.vlan"), wantErrors: []string{"the name of a pool must be a DNS label"}},
@@ -186,6 +197,11 @@ func TestMacPoolUpdate(t *testing.T) {
 	plain := validPool()
 	plain.Spec.MAC = nil
 	mustCreate(t, plain)
+	bare := validPool() // nothing in it needs a subnet
+	bare.Spec.Reservations, bare.Spec.Routes, bare.Spec.DNS = nil, nil, nil
+	mustCreate(t, bare)
+	alone := &v1alpha1.MacPool{ObjectMeta: metav1.ObjectMeta{Name: newName("pool")}, Spec: v1alpha1.MacPoolSpec{VLAN: ptr.To[int32](50)}}
+	mustCreate(t, alone)
 	for name, tc := range map[string]struct {
 		pool       *v1alpha1.MacPool
 		edit       func(fields)
@@ -205,6 +221,10 @@ func TestMacPoolUpdate(t *testing.T) {
 		"prefix added":                    {plain, set("spec.mac.prefix", "02:33:00"), []string{"mac.prefix is immutable"}},
 		"cidr":                            {pool, set("spec.subnets.1.cidr", "fd00:50::/65"), []string{"the subnets' cidr is immutable"}},
 		"subnet removed":                  {pool, set("spec.subnets", []any{map[string]any{"cidr": "192.168.50.0/24"}}), []string{"the subnets' cidr is immutable"}},
+		"all subnets removed":             {bare, set("spec.subnets", nil), []string{"subnets must not be added to a pool that leases MACs alone, nor all be taken from one"}},
+		"subnets added":                   {alone, set("spec.subnets", []any{map[string]any{"cidr": "192.168.50.0/24"}}), []string{"subnets must not be added to a pool that leases MACs alone"}},
+		"of MACs alone, cooldown":         {alone, set("spec.cooldown", "5m"), nil},
+		"of MACs alone, prefix":           {alone, set("spec.mac", map[string]any{"prefix": "02:d0:01"}), []string{"mac.prefix is immutable"}},
 		"range outside":                   {pool, set("spec.subnets.0.ranges.0.end", "192.168.51.1"), []string{"ranges must lie in cidr"}},
 		"ranges":                          {pool, set("spec.subnets.0.ranges", []any{map[string]any{"start": "192.168.50.200", "end": "192.168.50.250"}}), nil},
 		"conflictDetection":               {pool, set("spec.conflictDetection", map[string]any{"mode": "Off"}), nil},

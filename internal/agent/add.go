@@ -5,6 +5,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -153,6 +154,9 @@ func (t *addition) prepare(ctx context.Context) error {
 	if t.pool, err = t.findPool(ctx, t.req.Pool); err != nil {
 		return err
 	}
+	if err := t.agrees(); err != nil {
+		return err
+	}
 	if t.pod, err = t.findPod(ctx, t.req.Pod); err != nil {
 		return err
 	}
@@ -163,6 +167,17 @@ func (t *addition) prepare(ctx context.Context) error {
 		return err
 	}
 	return t.name(ctx)
+}
+
+// agrees tells whether pool and network agree on who gives the interface its addresses, before anything is leased.
+func (t *addition) agrees() error {
+	switch alone := len(t.pool.Spec.Subnets) == 0; {
+	case alone && !t.req.MACAlone:
+		return problem.MACsAlone.New(t.pool.Name, t.req.Network)
+	case !alone && t.req.IPAM != "":
+		return problem.BadDelegate.New(t.req.Network, fmt.Sprintf("its ipam is %s, and pool %s leases addresses", t.req.IPAM, t.pool.Name))
+	}
+	return nil
 }
 
 // once tries to attach, under the claim's lock. On success the lock is kept until the answer is sent.

@@ -98,7 +98,7 @@ func (f *forerunner) run(ctx context.Context) error {
 // questions are what is to be asked for a claim; none if it is not this node's any more, or is attached already.
 func (f *forerunner) questions(ctx context.Context, key types.NamespacedName) []*inquiry {
 	claim := &v1alpha1.MacClaim{}
-	if f.cluster.cache.Get(ctx, key, claim) != nil || claim.Status.Holder == nil || claim.Status.LeaseName == "" {
+	if f.cluster.cache.Get(ctx, key, claim) != nil || claim.Status.Holder == nil || len(claim.Status.IPs) == 0 {
 		return nil
 	}
 	pool := &v1alpha1.MacPool{}

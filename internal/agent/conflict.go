@@ -29,7 +29,7 @@ const (
 func (t *addition) unopposed(ctx context.Context, claim *v1alpha1.MacClaim, mine bool) (*v1alpha1.MacClaim, bool, error) {
 	var last *problem.Error
 	for range maxAddresses {
-		if t.pool.Spec.ConflictMode() == v1alpha1.ConflictOff || t.hasAttached(claim) {
+		if t.pool.Spec.ConflictMode() == v1alpha1.ConflictOff || len(claim.Status.IPs) == 0 || t.hasAttached(claim) {
 			return claim, mine, nil
 		}
 		q := inquiryOf(claim, t.pool, t.req.Link)
@@ -227,4 +227,9 @@ func (t *addition) insists(claim *v1alpha1.MacClaim) bool {
 }
 
 // addressesOf are the claim's, for people.
-func addressesOf(claim *v1alpha1.MacClaim) string { return strings.Join(claim.Status.IPs, " or ") }
+func addressesOf(claim *v1alpha1.MacClaim) string {
+	if len(claim.Status.IPs) == 0 {
+		return claim.Status.MAC
+	}
+	return strings.Join(claim.Status.IPs, " or ")
+}

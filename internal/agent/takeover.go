@@ -205,7 +205,10 @@ func (t *addition) probe(ctx context.Context, claim *v1alpha1.MacClaim) error {
 			ips = append(ips, ip)
 		}
 	}
-	if len(ips) == 0 || t.req.Link == "" {
+	if len(ips) == 0 {
+		return t.notAsked(claim, "a MAC alone has no address to ask for")
+	}
+	if t.req.Link == "" {
 		return t.notAsked(claim, "network "+t.req.Network+" names no link of node "+t.nodeName)
 	}
 	by, err := t.ask(ctx, t.req.Link, wire.Query{IPs: ips, MAC: status.MAC, Rounds: probeRounds})

@@ -142,7 +142,12 @@ func (w *view) listNames(ctx context.Context, c client.Client, options *client.L
 		return "", err
 	}
 	for _, item := range page.Items {
-		if name, err := mac.ParseName(item.Name); err == nil {
+		name, err := mac.ParseName(item.Name)
+		if macName, ok := mac.ParseMACName(item.Name); ok {
+			// A MAC's lease or its lock: which of them cannot be told from the name, and either way nobody else may have the MAC.
+			name, err = macName, nil
+		}
+		if err == nil {
 			w.index.Observe(allocator.Lease{Name: name, UID: string(item.UID), State: allocator.Leased})
 		}
 	}

@@ -72,8 +72,12 @@ type Request struct {
 	Link string `json:"link,omitempty"`
 	// NeedsParent: the network names no such link, and whoever makes the interface needs one; the pool may name it for this node (ADD).
 	NeedsParent bool `json:"needsParent,omitempty"`
-	Pod         Pod  `json:"pod,omitzero"`
-	Wish        Wish `json:"wish,omitzero"`
+	// MACAlone: whoever makes the interface can do without addresses of the lease (ADD). An older plugin cannot, and does not say so.
+	MACAlone bool `json:"macAlone,omitempty"`
+	// IPAM is what gives the interface its addresses instead of the lease, such as dhcp; empty if nothing does (ADD).
+	IPAM string `json:"ipam,omitempty"`
+	Pod  Pod    `json:"pod,omitzero"`
+	Wish Wish   `json:"wish,omitzero"`
 	// Valid are the attachments that the runtime calls valid (GC).
 	Valid []Attachment `json:"valid,omitempty"`
 }
@@ -118,7 +122,8 @@ type Error struct {
 
 // Lease is what an interface gets.
 type Lease struct {
-	MAC    string  `json:"mac"`
+	MAC string `json:"mac"`
+	// IPs are none of a lease that is a MAC alone.
 	IPs    []IP    `json:"ips"`
 	Routes []Route `json:"routes,omitempty"`
 	DNS    DNS     `json:"dns,omitzero"`

@@ -16,7 +16,6 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/audit"
-	"github.com/macpool/macpool/internal/mac"
 )
 
 // adoptEvidence is why what the API said before does not count any more.
@@ -71,7 +70,7 @@ func (b *Binder) adoptClaim(ctx context.Context, r Reported) (*v1alpha1.MacClaim
 
 // adoptLease makes the lease the claim's, whoever had it: no other node has reported it.
 func (b *Binder) adoptLease(ctx context.Context, r Reported, claim types.UID) (bool, error) {
-	name, err := mac.ParseName(r.LeaseName)
+	name, err := nameOf(r.LeaseName, r.IPs)
 	if err != nil {
 		return false, fmt.Errorf("reading the lease's name in the report of node %s: %w", r.NodeName, err)
 	}
@@ -283,7 +282,7 @@ func sameHold(a, b *v1alpha1.MacClaimStatus) bool {
 // Keep makes sure that the address of a report that was not granted is nobody's for a while: its interface is there until its
 // agent has removed it.
 func (b *Binder) Keep(ctx context.Context, r Reported) error {
-	name, err := mac.ParseName(r.LeaseName)
+	name, err := nameOf(r.LeaseName, r.IPs)
 	if err != nil {
 		return fmt.Errorf("reading the lease's name in the report of node %s: %w", r.NodeName, err)
 	}

@@ -9,7 +9,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
-	"github.com/macpool/macpool/internal/mac"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -56,7 +55,7 @@ func (t *taker) mayHaveOneMore(ctx context.Context, limit int) error {
 	n := 0
 	for i := range leases.Items {
 		l := &leases.Items[i]
-		if _, err := mac.ParseName(l.Name); err != nil || l.Spec.ReusableAt != nil || l.Spec.ClaimRef.Name == t.claim.Name {
+		if _, err := NameOf(l); err != nil || l.Spec.ReusableAt != nil || l.Spec.ClaimRef.Name == t.claim.Name {
 			continue // the lock of a MAC is no second address, and what the identity has it may have again
 		}
 		n++

@@ -97,7 +97,7 @@ func Serves(claim, want *v1alpha1.MacClaim) error {
 	}
 	if claim.Status.LeaseName != "" {
 		if !wish.SatisfiedBy(&claim.Status) {
-			return problem.ClaimDiffers.New(claim.Namespace, claim.Name, fmt.Sprintf("%v", claim.Status.IPs), wish)
+			return problem.ClaimDiffers.New(claim.Namespace, claim.Name, Leased(&claim.Status), wish)
 		}
 		return nil
 	}

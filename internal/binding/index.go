@@ -45,14 +45,26 @@ func (x *Index) SetLease(l *v1alpha1.MacLease) {
 
 // DeleteLease removes a lease that was seen to be gone.
 func (x *Index) DeleteLease(l *v1alpha1.MacLease) {
-	if name, err := mac.ParseName(l.Name); err == nil {
+	if name, err := NameOf(l); err == nil {
 		x.Forget(name, string(l.UID))
 	}
 }
 
+// NameOf is the name of a lease. Of a lease without addresses it is its MAC's. A lock has an error: no index knows of it.
+func NameOf(l *v1alpha1.MacLease) (mac.Name, error) { return nameOf(l.Name, l.Spec.IPs) }
+
+func nameOf(text string, ips []v1alpha1.IPAddress) (mac.Name, error) {
+	if len(ips) == 0 {
+		if name, ok := mac.ParseMACName(text); ok {
+			return name, nil
+		}
+	}
+	return mac.ParseName(text)
+}
+
 // leaseOf translates a lease. One whose name is no address was not made by macpool and locks nothing.
 func leaseOf(l *v1alpha1.MacLease) (allocator.Lease, error) {
-	name, err := mac.ParseName(l.Name)
+	name, err := NameOf(l)
 	if err != nil {
 		return allocator.Lease{}, fmt.Errorf("reading the name of a lease: %w", err)
 	}

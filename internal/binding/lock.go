@@ -28,6 +28,16 @@ import (
 // If the repair reads the lease before the bind has made it, the bind reads the lock after the repair has written it, and one of the two
 // writes that follow fails. No index knows of locks: they are few.
 
+//
+// The lease of a MAC alone has the name that a lock of that MAC would have. Pools for which that could happen contradict each other; where it
+// does happen, as after an edit, whoever comes second finds the MAC taken, and neither is ever made into the other.
+
+// IsLock tells whether a lease object is a lock. It says for which address; the lease of a MAC alone has none.
+func IsLock(l *v1alpha1.MacLease) bool {
+	_, _, ok := mac.ParseLockName(l.Name)
+	return ok && len(l.Spec.IPs) > 0
+}
+
 // IsForeign tells whether the lease has a MAC that pool does not make of its address.
 func IsForeign(lease *v1alpha1.MacLease, pool *v1alpha1.MacPool) bool {
 	name, err := mac.ParseName(lease.Name)
@@ -96,7 +106,7 @@ func (t *taker) lock(ctx context.Context, address allocator.Address) (made *v1al
 				return lock, nil
 			}
 		} else {
-			if same := live.Spec.ClaimRef.UID == t.claim.UID && live.Spec.IPs[0] == want.Spec.IPs[0]; same && live.Spec.ReleasedAt == nil {
+			if same := IsLock(live) && live.Spec.ClaimRef.UID == t.claim.UID && live.Spec.IPs[0] == want.Spec.IPs[0]; same && live.Spec.ReleasedAt == nil {
 				return nil, nil
 			}
 			if err := t.mayLock(ctx, live, want); err != nil {
@@ -119,6 +129,9 @@ func (t *taker) lock(ctx context.Context, address allocator.Address) (made *v1al
 // MAC with another address: a lease of it that is not released.
 func (t *taker) mayLock(ctx context.Context, lock, want *v1alpha1.MacLease) error {
 	ref := lock.Spec.ClaimRef
+	if !IsLock(lock) {
+		return problem.AddressTaken.New(lock.Spec.MAC, ref.Namespace, ref.Name, lock.Spec.PoolName)
+	}
 	taken := problem.MACTaken.New(lock.Spec.MAC, ref.Namespace, ref.Name, lock.Spec.IPs[0])
 	if ref.Namespace != t.claim.Namespace || ref.Name != t.claim.Name {
 		return taken
@@ -177,8 +190,8 @@ func (t *taker) locked(ctx context.Context, slot allocator.Slot) (*acquired, err
 
 // relock sees that the lease of an earlier attempt has the lock of its MAC, if it needs one.
 func (t *taker) relock(ctx context.Context, lease *acquired) error {
-	name, err := mac.ParseName(lease.Name)
-	if err != nil {
+	name, err := NameOf(lease.MacLease)
+	if err != nil || name.IsMAC() { // of which the name is the lock
 		return err
 	}
 	m, err := mac.Parse(string(lease.Spec.MAC))

@@ -66,12 +66,12 @@ func (t *taker) insists() (allocator.Slot, bool, error) {
 	address := t.plan.Address(slot)
 	switch verdict := t.plan.Classify(slot); verdict.Class {
 	case allocator.Excluded:
-		return 0, false, problem.AddressExcluded.New(address.Name.Addr, t.pool.Name, verdict.Why)
+		return 0, false, problem.AddressExcluded.New(address.Name.Leased(), t.pool.Name, verdict.Why)
 	case allocator.Outside:
-		return 0, false, problem.AddressOutside.New(address.Name.Addr, t.pool.Name, t.plan.Ranges())
+		return 0, false, problem.AddressOutside.New(address.Name.Leased(), t.pool.Name, t.plan.Ranges())
 	case allocator.Reserved:
 		if verdict.Claim != t.identity() {
-			return 0, false, problem.AddressReserved.New(address.Name.Addr, t.pool.Name, reservedFor(verdict.Claim))
+			return 0, false, problem.AddressReserved.New(address.Name.Leased(), t.pool.Name, reservedFor(verdict.Claim))
 		}
 	case allocator.Dynamic, allocator.Explicit:
 	}
@@ -110,11 +110,11 @@ func (t *taker) exactly(ctx context.Context, slot allocator.Slot) (*acquired, er
 	ref := holder.Spec.ClaimRef
 	switch StateOf(holder) {
 	case allocator.Conflicted:
-		return nil, problem.AddressConflict.New(address.Name.Addr, holder.Spec.Conflict.MAC)
+		return nil, problem.AddressConflict.New(address.Name.Leased(), holder.Spec.Conflict.MAC)
 	case allocator.Cooling, allocator.Reusable:
-		return nil, problem.AddressCooling.New(address.Name.Addr, ref.Namespace, ref.Name)
+		return nil, problem.AddressCooling.New(address.Name.Leased(), ref.Namespace, ref.Name)
 	default:
-		return nil, problem.AddressTaken.New(address.Name.Addr, ref.Namespace, ref.Name, holder.Spec.PoolName)
+		return nil, problem.AddressTaken.New(address.Name.Leased(), ref.Namespace, ref.Name, holder.Spec.PoolName)
 	}
 }
 
@@ -122,7 +122,7 @@ func (t *taker) exactly(ctx context.Context, slot allocator.Slot) (*acquired, er
 // leases it.
 func (t *taker) own(ctx context.Context) (*acquired, error) {
 	for _, known := range t.Index.ByIdentity(t.plan.Segment(), t.identity()) {
-		slot, ok := t.plan.SlotOf(known.Name.Addr)
+		slot, ok := t.plan.SlotOfName(known.Name)
 		if !ok {
 			continue
 		}
@@ -257,6 +257,9 @@ func (t *taker) take(ctx context.Context, record *v1alpha1.MacLease, address all
 // That the lease's claim is gone is certain if the live claim, read after the lease, is this one: two UIDs have never had one
 // name at a time, and none comes back. Without that read, a late binder of the claim before could take it from the one that lives.
 func (t *taker) isFree(ctx context.Context, record *v1alpha1.MacLease) (bool, error) {
+	if IsLock(record) { // of a MAC that has an address
+		return false, nil
+	}
 	ref := record.Spec.ClaimRef
 	sameIdentity := ref.Namespace == t.claim.Namespace && ref.Name == t.claim.Name
 	switch StateOf(record) {
@@ -314,7 +317,7 @@ func (t *taker) fill(lease *v1alpha1.MacLease, address allocator.Address) {
 
 // isOurs tells whether the lease is this claim's. Claims are compared by UID: one of the same name is another claim.
 func (t *taker) isOurs(lease *v1alpha1.MacLease) bool {
-	return lease.Spec.ClaimRef.UID == t.claim.UID && StateOf(lease) == allocator.Leased
+	return lease.Spec.ClaimRef.UID == t.claim.UID && StateOf(lease) == allocator.Leased && !IsLock(lease)
 }
 
 // read reads a lease live; nil if there is none.

@@ -37,6 +37,14 @@ func (w Wish) String() string {
 	return strings.Join(parts, " and ")
 }
 
+// Leased is what a claim has, for a message: its addresses, or its MAC if it has none.
+func Leased(status *v1alpha1.MacClaimStatus) string {
+	if len(status.IPs) == 0 {
+		return status.MAC
+	}
+	return strings.Join(status.IPs, " and ")
+}
+
 // SatisfiedBy tells whether a bound claim has what the wish asks for.
 func (w Wish) SatisfiedBy(status *v1alpha1.MacClaimStatus) bool {
 	for _, ip := range w.IPs {
@@ -105,9 +113,13 @@ func parseMAC(text string, pool *v1alpha1.MacPool) (mac.Addr, error) {
 	case err != nil || m.IsZero():
 		return mac.Addr{}, problem.ImpossibleMAC.New(text)
 	case m.IsMulticast():
+		made := "the last three octets of the address"
+		if len(pool.Spec.Subnets) == 0 {
+			made = "three more octets"
+		}
 		return mac.Addr{}, problem.MulticastMAC.New(text).
-			WithFix("Drop the MAC: pool %s makes one (%s and the last three octets of the address). The nearest MAC that an interface could carry is %s.",
-				pool.Name, PrefixOf(pool), m.Nearest())
+			WithFix("Drop the MAC: pool %s makes one (%s and %s). The nearest MAC that an interface could carry is %s.",
+				pool.Name, PrefixOf(pool), made, m.Nearest())
 	}
 	return m, nil
 }
@@ -116,6 +128,9 @@ func parseMAC(text string, pool *v1alpha1.MacPool) (mac.Addr, error) {
 func slotOf(w Wish, plan *allocator.Plan, pool string) (slot allocator.Slot, asked bool, err error) {
 	var first string
 	for _, ip := range w.IPs {
+		if plan.MACsAlone() {
+			return 0, false, problem.NoAddresses.New(pool, ip)
+		}
 		s, ok := plan.SlotOf(ip)
 		if !ok {
 			return 0, false, problem.AddressOutside.New(ip, pool, plan.Ranges())
@@ -141,6 +156,9 @@ func slotOf(w Wish, plan *allocator.Plan, pool string) (slot allocator.Slot, ask
 // foreign is what is said of a MAC that the pool does not make: with what to write instead, if that is known.
 func foreign(m mac.Addr, pool string, plan *allocator.Plan, slot allocator.Slot, asked bool) error {
 	refused := problem.ForeignMAC.New(m, pool, plan.Prefix())
+	if plan.MACsAlone() {
+		return refused.WithFix("Drop the MAC, or ask for one that begins with %s. If it must be this one, make a pool with its first three octets as mac.prefix.", plan.Prefix())
+	}
 	if !asked {
 		return refused
 	}

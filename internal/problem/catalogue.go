@@ -21,7 +21,7 @@ var (
 	})
 	ForeignMAC = add(&Kind{
 		Code: "MP103", Reason: "ForeignMAC", CNI: 103,
-		Sentence:    "MAC %s is not one that pool %s makes: its MACs are %s followed by the last three octets of an address that it leases",
+		Sentence:    "MAC %s is not one that pool %s makes: its MACs are %s, followed by the last three octets of an address that it leases if it has subnets",
 		Fix:         "Drop the MAC, or ask for an address of the pool instead. If it must be this one, have the pool's owner reserve an address with it for the claim.",
 		Explanation: "An address decides its MAC, so that neighbours' ARP entries stay right when an address is used again. One that a licence or a router insists on can be given to one claim by a reservation of the pool: reservations[].mac.",
 	})
@@ -286,6 +286,12 @@ var (
 		Sentence:    "macpool's manager may change nothing of a Node but its own labels, macpool.dev/POOL=ready",
 		Fix:         "Nothing, unless somebody else uses the manager's account: see the audit log of the API server.",
 		Explanation: "An admission policy, macpool-node-labels, keeps the manager's right to patch Nodes to the labels that say which VLANs a node reaches. A right to write Nodes is a right to move everybody's pods.",
+	})
+	NoAddresses = add(&Kind{
+		Code: "MP314", Reason: "NoAddresses", CNI: 314,
+		Sentence:    "pool %s leases MACs alone and cannot grant %s",
+		Fix:         "Drop the address. Ask for a mac instead, and have the DHCP server of the VLAN give that MAC its address.",
+		Explanation: "A pool without subnets leases MACs alone: the addresses of its interfaces come from something else, such as a DHCP server, and macpool neither knows nor chooses them (docs/dhcp.md).",
 	})
 
 	// Networks and configuration.

@@ -9,7 +9,7 @@ var (
 		Code: "MP420", Reason: "BadDelegate", CNI: CNIConfig,
 		Sentence:    "the delegate of network %s cannot be run: %s",
 		Fix:         `Write "delegate": {"type": "macvlan", "master": "eth0.50"}: the object that the plugin would have in plugins, without an ipam block of its own.`,
-		Explanation: "In the wrapper form macpool leases first, and then runs the plugin that makes the interface. The delegate is that plugin's configuration; its addresses come from the lease, so that its ipam block, if there is one, may have routes and dns, but no other type than macpool.",
+		Explanation: "In the wrapper form macpool leases first, and then runs the plugin that makes the interface. The delegate is that plugin's configuration; its addresses come from the lease, so that its ipam block, if there is one, may have routes and dns, but no other type than macpool. Only if the pool leases MACs alone it is another's, such as dhcp (docs/dhcp.md).",
 	})
 	DelegateMissing = add(&Kind{
 		Code: "MP421", Reason: "DelegateMissing", CNI: 421,
@@ -34,5 +34,17 @@ var (
 		Sentence:    "there is an interface %s in %s already",
 		Fix:         "Nothing, if the runtime has asked twice. Otherwise give the interface another name in the pod's networks annotation.",
 		Explanation: "macpool asks the delegate for no interface that is there already: it would have to remove it when the delegate fails.",
+	})
+	MACsAlone = add(&Kind{
+		Code: "MP425", Reason: "MACsAlone", CNI: CNIConfig,
+		Sentence:    "pool %s leases MACs alone, and network %s wants addresses from it",
+		Fix:         `Use the wrapper form, with what gives the addresses as the ipam of the delegate: "type": "macpool", "pool": "NAME", "delegate": {"type": "macvlan", "master": "eth0.50", "ipam": {"type": "dhcp"}}.`,
+		Explanation: "A pool without subnets has no addresses to give. As the ipam of a plugin macpool would have to give some; in the wrapper form it leases the MAC, and the delegate gets its addresses from its own ipam, or none if it has none (docs/dhcp.md).",
+	})
+	IPAMMissing = add(&Kind{
+		Code: "MP426", Reason: "IPAMMissing", CNI: 426,
+		Sentence:    "there is no CNI plugin %s, the ipam of the delegate of network %s, in %s",
+		Fix:         "Install the plugin on the node, in a directory that the runtime searches: usually /opt/cni/bin. If its pool leases addresses, take the type out of the delegate's ipam.",
+		Explanation: "The addresses of an interface whose pool leases MACs alone come from the IPAM plugin that the delegate names. No MAC is leased before it is there.",
 	})
 )

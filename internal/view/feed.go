@@ -16,7 +16,6 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
-	"github.com/macpool/macpool/internal/mac"
 )
 
 // Cause is why a listener is called.
@@ -166,7 +165,7 @@ func (f *Feed) leaseGone(object any) {
 }
 
 func (f *Feed) leaseChanged(lease *v1alpha1.MacLease) {
-	name, err := mac.ParseName(lease.Name)
+	name, err := binding.NameOf(lease)
 	if err != nil {
 		return
 	}
