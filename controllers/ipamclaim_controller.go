@@ -227,6 +227,9 @@ func ipamStatusOf(claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool, before ipamS
 	} else if claim.Status.LeaseName != "" {
 		condition.Status, condition.Reason = metav1.ConditionTrue, successfulAllocation
 		condition.Message = "MacClaim " + claim.Name + " has them, with MAC " + claim.Status.MAC
+		if len(after.IPs) == 0 {
+			condition.Message = "MacClaim " + claim.Name + " has MAC " + claim.Status.MAC + ", and its pool leases no addresses"
+		}
 	}
 	apimeta.SetStatusCondition(&after.Conditions, condition)
 	return after

@@ -148,7 +148,7 @@ func (d *delegate) stdin(c *conf, verb string, of known) ([]byte, error) {
 	}
 	block["type"], block["pool"], block["wrapped"] = text(Type), text(c.Pool), json.RawMessage("true")
 	conf["ipam"], conf["cniVersion"], conf["name"] = encode(block), text(c.CNIVersion), text(c.Name)
-	if of.alone && d.own == "" {
+	if of.alone && d.own == "" && verb == "ADD" { // of other verbs bridge asks its ipam whether it has one or not; macpool answers
 		delete(conf, "ipam")
 	}
 	return json.Marshal(conf)

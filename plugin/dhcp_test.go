@@ -129,12 +129,16 @@ func TestDHCP(t *testing.T) {
 		want string // of the first container, "" for any
 		same bool
 	}{
-		"a static mapping":                    {server: mapped, want: "192.168.50.20/24", same: true},
-		"a static mapping, lost":              {server: mapped, lost: true, want: "192.168.50.20/24", same: true},
-		"no mapping":                          {same: true},
-		"no mapping, lost":                    {lost: true, same: false},
-		"no mapping, lost, the server by MAC": {server: byMAC, lost: true, same: true},
-		"no mapping, lost, by the pod's name": {ipam: byPod, lost: true, same: true},
+		"a static mapping":       {server: mapped, want: "192.168.50.20/24", same: true},
+		"a static mapping, lost": {server: mapped, lost: true, want: "192.168.50.20/24", same: true},
+		// The daemon's DHCPRELEASE has the sender 0.0.0.0 and one destination (insomniacslk/dhcp, BroadcastRawUDPConn): the kernel of a server
+		// that runs on Linux drops it, and the server keeps the address for the client of the first container.
+		"no mapping":              {same: false},
+		"no mapping, lost":        {lost: true, same: false},
+		"the server by MAC":       {server: byMAC, same: true},
+		"the server by MAC, lost": {server: byMAC, lost: true, same: true},
+		"by the pod's name":       {ipam: byPod, same: true},
+		"by the pod's name, lost": {ipam: byPod, lost: true, same: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAgent(t, leaseOf())
@@ -206,7 +210,7 @@ func TestDHCP(t *testing.T) {
 	}
 }
 
-// A daemon that does not answer makes the ADD fail, with what dhcp says, and nothing is left.
+// Without a daemon the ADD fails, with what dhcp says, and leaves neither a lease nor an interface that is up.
 func TestDHCPDaemonMissing(t *testing.T) {
 	a := newAgent(t, leaseOf())
 	n, p := newNode(t, a), newPod(t, "c1")
@@ -216,7 +220,8 @@ func TestDHCPDaemonMissing(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "MP422") || !strings.Contains(err.Error(), "dialing DHCP daemon") {
 		t.Errorf("got %v", err)
 	}
-	if linkOf(t, p.ns, "net1") != nil || len(a.asked(agentapi.Del)) != 1 {
-		t.Errorf("the link is there, or the lease: asked %v", a.asked(agentapi.Del))
+	// macvlan keeps its interface when its ipam fails in DEL; the runtime tries that again. It is down (I3).
+	if isUp(t, p.ns) || len(a.asked(agentapi.Del)) != 1 {
+		t.Errorf("the link is up, or the lease is there: asked %v", a.asked(agentapi.Del))
 	}
 }

@@ -142,7 +142,6 @@ func TestWrapperRefuses(t *testing.T) {
 		"a path":                  {conf: wrapperConf(`"type":"../bin/macvlan"`), want: problem.BadDelegate},
 		"itself":                  {conf: wrapperConf(`"type":"macpool"`), want: problem.BadDelegate},
 		"no type":                 {conf: wrapperConf(`"master":"eth0.50"`), want: problem.BadDelegate},
-		"another ipam":            {conf: wrapperConf(macvlanMain + `,"ipam":{"type":"static"}`), want: problem.BadDelegate},
 		"another pool":            {conf: wrapperConf(macvlanMain + `,"ipam":{"type":"macpool","pool":"other"}`), want: problem.BadDelegate},
 		"ipam of no sense":        {conf: wrapperConf(macvlanMain + `,"ipam":[]`), want: problem.BadDelegate},
 		"routes of no sense":      {conf: wrapperConf(macvlanMain + `,"ipam":{"routes":[null]}`), want: problem.BadDelegate},
