@@ -33,6 +33,7 @@ const (
 	vlanTakeover
 	vlanOldSandbox
 	vlanWrapper
+	vlanMACsAlone
 	vlanEnd
 )
 

@@ -196,10 +196,7 @@ func (d *delegate) find(args *skel.CmdArgs, network string) (string, error) {
 	if err != nil {
 		return "", problem.DelegateMissing.New(d.kind, network, args.Path).WithCause(err)
 	}
-	if d.own != "" {
-		_, err = findIPAM(d.own, args, network)
-	}
-	return path, err
+	return path, nil
 }
 
 // run runs the delegate.

@@ -76,6 +76,11 @@ func (p *Plugin) refuseDelegation(args *skel.CmdArgs, c *conf, d *delegate) erro
 	if _, err := d.find(args, c.Name); err != nil {
 		return err
 	}
+	if d.own != "" {
+		if _, err := findIPAM(d.own, args, c.Name); err != nil {
+			return err
+		}
+	}
 	link, err := openLink(args)
 	if err == nil {
 		link.close()

@@ -27,7 +27,6 @@ import (
 //
 // If the repair reads the lease before the bind has made it, the bind reads the lock after the repair has written it, and one of the two
 // writes that follow fails. No index knows of locks: they are few.
-
 //
 // The lease of a MAC alone has the name that a lock of that MAC would have. Pools for which that could happen contradict each other; where it
 // does happen, as after an edit, whoever comes second finds the MAC taken, and neither is ever made into the other.
