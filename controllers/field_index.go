@@ -87,22 +87,9 @@ var (
 		}
 		return []string{l.Spec.PoolName}
 	})
-	strangersByPool = indexOf("strangers", func(n *v1alpha1.MacNode) []string {
-		var pools []string
-		for _, s := range n.Status.Strangers {
-			pools = append(pools, s.PoolName)
-		}
-		slices.Sort(pools)
-		return slices.Compact(pools)
-	})
+	strangersByPool = indexOf("strangers", strangersReported.poolNames)
 	// parentsByPool : nodes that report by which link they reach a VLAN -> the pools.
-	parentsByPool = indexOf("parents", func(n *v1alpha1.MacNode) []string {
-		var pools []string
-		for _, p := range n.Status.Parents {
-			pools = append(pools, p.PoolName)
-		}
-		return pools
-	})
+	parentsByPool = indexOf("parents", parentsReported.poolNames)
 	// podsByNetwork : pods -> the networks that they select, as namespace/name.
 	podsByNetwork = indexOf("network", func(pod *corev1.Pod) []string {
 		selections, trouble := selectionsOf(pod)

@@ -164,10 +164,7 @@ func mayUse(pod *corev1.Pod, lease *v1alpha1.MacLease) bool {
 	}
 	selections, _ := selectionsOf(pod)
 	for _, s := range selections {
-		if w := binding.WorkloadOf(pod, s.Interface); binding.PodName(w) == "" && binding.MayBeOf(claim, w, pool) {
-			return true
-		}
-		if binding.ClaimName(binding.WorkloadOf(pod, s.Interface), pool) == claim {
+		if binding.MayBeOf(claim, binding.WorkloadOf(pod, s.Interface), pool) {
 			return true
 		}
 	}

@@ -100,8 +100,8 @@ func (r *MacPoolReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manag
 		// Of a change, the pool that the network named before and the one that it names now.
 		Watches(&nadv1.NetworkAttachmentDefinition{}, handler.EnqueueRequestsFromMapFunc(poolNamedBy)).
 		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(ofSuspect), builder.WithPredicates(suspicionChanged{})).
-		Watches(&v1alpha1.MacNode{}, handler.EnqueueRequestsFromMapFunc(heardIn), builder.WithPredicates(strangersChanged{})).
-		Watches(&v1alpha1.MacNode{}, handler.EnqueueRequestsFromMapFunc(reachedFrom), builder.WithPredicates(parentsChanged{})).
+		Watches(&v1alpha1.MacNode{}, handler.EnqueueRequestsFromMapFunc(strangersReported.requests), builder.WithPredicates(strangersReported.changed())).
+		Watches(&v1alpha1.MacNode{}, handler.EnqueueRequestsFromMapFunc(parentsReported.requests), builder.WithPredicates(parentsReported.changed())).
 		Complete(r)
 }
 

@@ -52,7 +52,7 @@ func (r *NodeLabelReconciler) SetupWithManager(_ context.Context, mgr ctrl.Manag
 	return ctrl.NewControllerManagedBy(mgr).Named("nodelabel").
 		For(&corev1.Node{}, builder.WithPredicates(labelsChanged)).
 		// A Node and its MacNode have one name.
-		Watches(&v1alpha1.MacNode{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(parentsChanged{})).
+		Watches(&v1alpha1.MacNode{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(parentsReported.changed())).
 		Complete(r)
 }
 

@@ -9,13 +9,9 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 )
@@ -85,31 +81,4 @@ func setConflicts(pool *v1alpha1.MacPool, uses []use) {
 			". Find these devices and give them other addresses, or exclude theirs from the pool",
 		ObservedGeneration: pool.Generation,
 	})
-}
-
-// strangersChanged lets through nodes of which pools must hear.
-type strangersChanged struct{}
-
-func (strangersChanged) Create(e event.CreateEvent) bool   { return len(strangersOf(e.Object)) > 0 }
-func (strangersChanged) Delete(e event.DeleteEvent) bool   { return len(strangersOf(e.Object)) > 0 }
-func (strangersChanged) Generic(e event.GenericEvent) bool { return len(strangersOf(e.Object)) > 0 }
-func (strangersChanged) Update(e event.UpdateEvent) bool {
-	return !equality.Semantic.DeepEqual(strangersOf(e.ObjectOld), strangersOf(e.ObjectNew))
-}
-
-func strangersOf(object client.Object) []v1alpha1.Stranger {
-	node, ok := object.(*v1alpha1.MacNode)
-	if !ok {
-		return nil
-	}
-	return node.Status.Strangers
-}
-
-// heardIn are the pools of whose addresses a node has heard strangers. Of a change, before and after are asked.
-func heardIn(_ context.Context, object client.Object) []reconcile.Request {
-	var requests []reconcile.Request
-	for _, s := range strangersOf(object) {
-		requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Name: s.PoolName}})
-	}
-	return requests
 }

@@ -9,13 +9,9 @@ import (
 	"strings"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/problem"
@@ -86,31 +82,4 @@ func setReach(pool *v1alpha1.MacPool, reach map[string]v1alpha1.NodeParent) {
 		Message:            problem.ParentNotReady.New(len(wrong), len(reach), pool.Name, strings.Join(named, "; ")).Error(),
 		ObservedGeneration: pool.Generation,
 	})
-}
-
-// parentsChanged lets through nodes of whose way to a VLAN pools, and the labels of the node, must hear.
-type parentsChanged struct{}
-
-func (parentsChanged) Create(e event.CreateEvent) bool   { return len(parentsOf(e.Object)) > 0 }
-func (parentsChanged) Delete(e event.DeleteEvent) bool   { return len(parentsOf(e.Object)) > 0 }
-func (parentsChanged) Generic(e event.GenericEvent) bool { return len(parentsOf(e.Object)) > 0 }
-func (parentsChanged) Update(e event.UpdateEvent) bool {
-	return !equality.Semantic.DeepEqual(parentsOf(e.ObjectOld), parentsOf(e.ObjectNew))
-}
-
-func parentsOf(object client.Object) []v1alpha1.NodeParent {
-	node, ok := object.(*v1alpha1.MacNode)
-	if !ok {
-		return nil
-	}
-	return node.Status.Parents
-}
-
-// reachedFrom are the pools of whose VLANs a node reports.
-func reachedFrom(_ context.Context, object client.Object) []reconcile.Request {
-	var requests []reconcile.Request
-	for _, p := range parentsOf(object) {
-		requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Name: p.PoolName}})
-	}
-	return requests
 }

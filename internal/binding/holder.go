@@ -104,9 +104,9 @@ func AgentReport(node string) End {
 	return End{Reason: v1alpha1.EndAgentReport, Evidence: "the agent of node " + node + " attests that no interface of it is left"}
 }
 
-// ClearHolder takes the claim from the pod with this UID, up to this generation, and leaves it to the other pod of the instance if
-// there is one. It does nothing if the claim is gone or has
-// another holder, or a newer one of this pod: a late word about an old holder must not touch a new one (M01, M09).
+// ClearHolder takes the claim from the pod with this UID, up to this generation, and leaves it to the other pod of the instance if there is
+// one. It does nothing if the claim is gone or has another holder, or a newer one of this pod: a late word about an old holder must not
+// touch a new one (M01, M09).
 //
 // A holder of this pod with a lower generation is of a claim that was made again, or came back from a backup: within one claim
 // generations only rise. The word is about that pod's interface all the same.
