@@ -81,28 +81,34 @@ func TestNetworks(t *testing.T) {
 				if !slices.Equal(macs, []string{testMAC}) || len(result.IPs) != 2 || len(result.Routes) != 1 {
 					t.Errorf("got the result %+v", result)
 				}
-				// CNI has CHECK since 0.4.0.
-				if version != "0.3.1" {
-					if err := n.check(t, list, p); err != nil {
-						t.Errorf("CHECK: %v", err)
-					}
-					if got := a.asked(agentapi.Check); len(got) != 2 {
-						t.Errorf("asked %v", got)
-					}
-				}
-				for range 2 {
-					if err := n.del(t, list, p); err != nil {
-						t.Errorf("DEL: %v", err)
-					}
-				}
-				if linkOf(t, p.ns, "net1") != nil {
-					t.Error("the link is still there")
-				}
-				if got := a.asked(agentapi.Del); len(got) != 2 {
-					t.Errorf("asked %v", got)
-				}
+				checkAndRemove(t, n, a, list, p, version, 2)
 			})
 		}
+	}
+}
+
+// checkAndRemove wants the network of this version to pass CHECK, by so many questions of the agent, and DEL, which may be repeated, to
+// leave nothing.
+func checkAndRemove(t *testing.T, n *node, a *agentDouble, list *libcni.NetworkConfigList, p *pod, version string, questions int) {
+	t.Helper()
+	if version != "0.3.1" { // CNI has CHECK since 0.4.0
+		if err := n.check(t, list, p); err != nil {
+			t.Errorf("CHECK: %v", err)
+		}
+		if got := a.asked(agentapi.Check); len(got) != questions {
+			t.Errorf("asked %v", got)
+		}
+	}
+	for range 2 {
+		if err := n.del(t, list, p); err != nil {
+			t.Errorf("DEL: %v", err)
+		}
+	}
+	if linkOf(t, p.ns, "net1") != nil {
+		t.Error("the link is still there")
+	}
+	if got := a.asked(agentapi.Del); len(got) != 2 || got[0].ContainerID != "c1" {
+		t.Errorf("asked %v", got)
 	}
 }
 

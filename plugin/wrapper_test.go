@@ -89,26 +89,7 @@ func TestWrapperNetworks(t *testing.T) {
 				if len(got) != 1 || got[0].Pool != "iot" || got[0].Pod.Name != "db-0" || main == macvlanMain && got[0].Link != "eth0.50" {
 					t.Errorf("asked %v", got)
 				}
-				// CNI has CHECK since 0.4.0.
-				if version != "0.3.1" {
-					if err := n.check(t, list, p); err != nil {
-						t.Errorf("CHECK: %v", err)
-					}
-					if got := a.asked(agentapi.Check); len(got) != 1 {
-						t.Errorf("asked %v", got)
-					}
-				}
-				for range 2 {
-					if err := n.del(t, list, p); err != nil {
-						t.Errorf("DEL: %v", err)
-					}
-				}
-				if linkOf(t, p.ns, "net1") != nil {
-					t.Error("the link is still there")
-				}
-				if got := a.asked(agentapi.Del); len(got) != 2 || got[0].ContainerID != "c1" {
-					t.Errorf("asked %v", got)
-				}
+				checkAndRemove(t, n, a, list, p, version, 1)
 				if log == "" {
 					return
 				}
