@@ -98,9 +98,10 @@ soak: need-root build ## The same for hours: DURATION=2h SEED=n; parts of it add
 	@hack/chaos.sh soak
 
 .PHONY: bench
-bench: ## Run the benchmarks, and print what the plugin costs beside one that does nothing
+bench: need-root build ## Run the benchmarks: what the plugin costs beside one that does nothing, ADDs with and without a question to the VLAN, the rest
 	go run ./hack/bench
-	@$(test_env) && set -x && go test -run '^$$' -bench . -benchmem -timeout 30m $$(git grep -lE --untracked '^func Benchmark' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's#^#./#')
+	@$(test_env) && set -x && CGO_ENABLED=0 go test -trimpath -tags e2e -run '^$$' -bench . -benchtime 8x -timeout 30m ./e2e
+	@$(test_env) && set -x && go test -run '^$$' -bench . -benchmem -timeout 30m $$(git grep -lE --untracked '^func Benchmark' -- '*_test.go' ':!e2e' | xargs -n 1 dirname | sort -u | sed 's#^#./#')
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run the linters

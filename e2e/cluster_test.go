@@ -30,7 +30,7 @@ import (
 const patience = 90 * time.Second
 
 // eventually polls until f has nothing to complain about.
-func eventually(t *testing.T, what string, f func(context.Context) error) {
+func eventually(t testing.TB, what string, f func(context.Context) error) {
 	t.Helper()
 	last := errors.New("not tried")
 	err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
@@ -43,7 +43,7 @@ func eventually(t *testing.T, what string, f func(context.Context) error) {
 }
 
 // namespace makes a namespace.
-func namespace(t *testing.T, name string) {
+func namespace(t testing.TB, name string) {
 	t.Helper()
 	err := cluster.Client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
@@ -74,7 +74,7 @@ func newPool(name string, vlan, addresses int) *v1alpha1.MacPool {
 }
 
 // createPool creates a pool and waits until it takes claims.
-func createPool(t *testing.T, pool *v1alpha1.MacPool) {
+func createPool(t testing.TB, pool *v1alpha1.MacPool) {
 	t.Helper()
 	if err := cluster.Client.Create(t.Context(), pool); err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func wrapperConfig(version string, pool string) string {
 }
 
 // createNetwork creates a NetworkAttachmentDefinition.
-func createNetwork(t *testing.T, ns, name, config string) {
+func createNetwork(t testing.TB, ns, name, config string) {
 	t.Helper()
 	nad := &nadv1.NetworkAttachmentDefinition{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name},
@@ -141,7 +141,7 @@ func runPod(t *testing.T, ns, name, networks string, node *lab.Node) *lab.Sandbo
 	return s
 }
 
-func stopAtEnd(t *testing.T, s *lab.Sandbox) {
+func stopAtEnd(t testing.TB, s *lab.Sandbox) {
 	t.Helper()
 	t.Cleanup(func() {
 		if err := s.Remove(context.WithoutCancel(t.Context())); err != nil {

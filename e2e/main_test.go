@@ -34,6 +34,8 @@ const (
 	vlanOldSandbox
 	vlanWrapper
 	vlanMACsAlone
+	vlanBenchProbe
+	vlanBenchOff
 	vlanEnd
 )
 

@@ -86,6 +86,11 @@ func (t *truth) claimChanged(from, to *v1alpha1.MacClaim, by string) {
 func (t *truth) noteForce(was, is *v1alpha1.Holder, claim *v1alpha1.MacClaim, lease string) {
 	if is != nil {
 		delete(t.forced, hold{is.PodUID, claim.Status.LeaseName})
+		for _, l := range t.of(is.PodUID, claim.Status.LeaseName) {
+			if l.why == string(v1alpha1.EndForced) { // an earlier sandbox, which the next one waits for; it has the pod's address again
+				l.void = false
+			}
+		}
 	}
 	past := claim.Status.PreviousHolders
 	if was != nil && (is == nil || is.PodUID != was.PodUID) && len(past) > 0 && past[0].Reason == v1alpha1.EndForced {

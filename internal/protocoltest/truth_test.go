@@ -169,7 +169,8 @@ func (t *truth) look(id, iface string) links.State {
 	return links.State{}
 }
 
-// fenced is a link that the agent removes. It must have lost its address.
+// fenced is a link that the agent removes. It must have lost its address, or be of a sandbox that has ended by the runtime's word, and stand
+// in the way of the pod's next one (R-C15).
 func (t *truth) fenced(id, iface, mac string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -177,7 +178,7 @@ func (t *truth) fenced(id, iface, mac string) {
 	if l == nil || l.mac != mac || l.sandbox.iface != iface {
 		return
 	}
-	if !l.void {
+	if !l.void && !l.sandbox.ending {
 		t.world.violate("I2", "%s was cut off from %s, which is still its own", l, l.lease)
 	}
 	t.downLocked(l.sandbox, "fenced")
