@@ -43,6 +43,9 @@ func BenchmarkADD(b *testing.B) {
 	var p50 [2]time.Duration
 	for i := range modes {
 		slices.Sort(modes[i].took)
+		for _, q := range []int{1, 10, 25, 50, 75, 90} {
+			b.Logf("%s p%d %s", modes[i].name, q, modes[i].took[len(modes[i].took)*q/100])
+		}
 		p50[i] = modes[i].took[len(modes[i].took)/2]
 		b.ReportMetric(float64(p50[i].Microseconds())/1000, modes[i].name+"-p50-ms")
 		b.ReportMetric(float64(modes[i].took[len(modes[i].took)*99/100].Microseconds())/1000, modes[i].name+"-p99-ms")

@@ -35,7 +35,7 @@ func (t *truth) observe(e memapi.Event) {
 		t.world.poolChanged(e.Key.Name, to)
 	case "MacNode":
 		if to, ok := e.New.(*v1alpha1.MacNode); ok && strings.HasPrefix(e.By, "agent-of-"+to.Name) {
-			t.reports[to.Name] = time.Now()
+			t.reports[nodeName{to.Name, to.Status.NodeUID}] = time.Now()
 		}
 	}
 	if t.world.verbose {
@@ -75,7 +75,7 @@ func (t *truth) claimChanged(from, to *v1alpha1.MacClaim, by string) {
 		end = to.Status.PreviousHolders[0]
 	}
 	for _, l := range t.of(was.PodUID, from.Status.LeaseName) {
-		t.judgeEnd(l, end, to, by)
+		t.judgeEnd(l, was, end, to, by)
 	}
 }
 
@@ -99,9 +99,10 @@ func (t *truth) noteForce(was, is *v1alpha1.Holder, claim *v1alpha1.MacClaim, le
 }
 
 // judgeEnd judges the end of a hold whose link is up.
-func (t *truth) judgeEnd(l *link, end v1alpha1.PreviousHolder, claim *v1alpha1.MacClaim, by string) {
+func (t *truth) judgeEnd(l *link, was *v1alpha1.Holder, end v1alpha1.PreviousHolder, claim *v1alpha1.MacClaim, by string) {
 	pool := t.world.pools[claim.Spec.PoolRef.Name]
 	n := l.sandbox.node
+	silent := time.Since(t.lastReport(was))
 	why := ""
 	switch end.Reason {
 	case v1alpha1.EndAgentReport:
@@ -123,8 +124,8 @@ func (t *truth) judgeEnd(l *link, end v1alpha1.PreviousHolder, claim *v1alpha1.M
 		switch {
 		case pool == nil || pool.takeover() == v1alpha1.TakeoverStrict:
 			why = "the pool is strict"
-		case time.Since(t.reports[n.name]) < 35*time.Second:
-			why = "its node has reported " + time.Since(t.reports[n.name]).String() + " ago"
+		case silent < 35*time.Second:
+			why = "its node has reported " + silent.String() + " ago"
 		case pool.takeover() != v1alpha1.TakeoverImmediate && !t.askedInVain(claim.Status.Holder, l):
 			why = "the VLAN was not asked, or has answered"
 		}
@@ -137,6 +138,18 @@ func (t *truth) judgeEnd(l *link, end v1alpha1.PreviousHolder, claim *v1alpha1.M
 	if !end.Reason.Attested() {
 		l.void, l.voidSince, l.why = true, time.Now(), string(end.Reason)
 	}
+}
+
+// lastReport is when the holder's node has reported last. The word of a Node that was made again under the name does not count for the one
+// before: it may be another machine's (R-G10).
+func (t *truth) lastReport(of *v1alpha1.Holder) time.Time {
+	var last time.Time
+	for node, at := range t.reports {
+		if node.name == of.NodeName && (node.uid == "" || of.NodeUID == "" || node.uid == of.NodeUID) && at.After(last) {
+			last = at
+		}
+	}
+	return last
 }
 
 // askedWithin are the questions about a link's addresses that are not older than that, the latest first.

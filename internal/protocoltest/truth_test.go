@@ -49,19 +49,25 @@ type truth struct {
 	world *world
 
 	mu        sync.Mutex
-	sandboxes map[string]*sandbox  // id -> sandbox
-	links     map[string]*link     // sandbox id -> its link
-	uses      map[string]use       // lease -> who used its address last, while nobody does
-	leases    map[string]tenure    // lease -> what is known of its last change of hands
-	asks      []ask                // what nodes have asked the VLAN, the latest last
-	reports   map[string]time.Time // node -> when its agent's report was written last
-	forced    map[hold]bool        // what an administrator has ended
+	sandboxes map[string]*sandbox    // id -> sandbox
+	links     map[string]*link       // sandbox id -> its link
+	uses      map[string]use         // lease -> who used its address last, while nobody does
+	leases    map[string]tenure      // lease -> what is known of its last change of hands
+	asks      []ask                  // what nodes have asked the VLAN, the latest last
+	reports   map[nodeName]time.Time // when a node's report was written last
+	forced    map[hold]bool          // what an administrator has ended
 }
 
 // hold is that of an address by a pod.
 type hold struct {
 	pod   types.UID
 	lease string
+}
+
+// nodeName is a node as holders name it.
+type nodeName struct {
+	name string
+	uid  types.UID
 }
 
 // ask is a question to the VLAN and what came of it.
@@ -84,7 +90,7 @@ type tenure struct {
 func newTruth(w *world) *truth {
 	return &truth{
 		world: w, sandboxes: map[string]*sandbox{}, links: map[string]*link{}, uses: map[string]use{}, leases: map[string]tenure{},
-		reports: map[string]time.Time{}, forced: map[hold]bool{},
+		reports: map[nodeName]time.Time{}, forced: map[hold]bool{},
 	}
 }
 
