@@ -125,3 +125,29 @@ func TestDelOvertakesAdd(t *testing.T) {
 		t.Errorf("previous holders = %+v, want the one that was undone", past)
 	}
 }
+
+// TestDELBetweenJournalAndAnswer: the runtime has given an ADD up, and its DEL comes when the journal is written and the answer is not
+// (R-C9). The ADD is refused: an answer without a lease ended the agent, with the node's other pods.
+func TestDELBetweenJournalAndAnswer(t *testing.T) {
+	f := newFixture(t)
+	n := startNode(t)
+	pod := f.newPod(t, "db-0", n.name, "db")
+	f.add(t, n, "c1", pod)
+	req := f.addition("c1", pod)
+	a := &addition{Agent: n.agent, req: &req, key: attemptKey{"c1", "net1"}}
+	undone := false
+	undo := func() error { undone = true; return nil }
+	g, err := a.give(func() {}, undo)
+	f.must(t, err)
+	if g.lease == nil {
+		t.Fatal("an ADD without a DEL is answered without a lease")
+	}
+	del(t, n, "c1")
+	if g, err := a.give(func() {}, undo); !problem.ContainerDeleted.Is(err) {
+		t.Errorf("after its DEL it is answered with %v, %v", g, err)
+	}
+	if undone {
+		t.Error("the DEL's work was done twice")
+	}
+	f.awaitNoHolder(t, pod)
+}
