@@ -231,10 +231,12 @@ func (t *truth) tenureOf(to *v1alpha1.MacLease) tenure { return tenure{identity:
 // given judges that an address was given to a claim.
 func (t *truth) given(name string, before *tenure, to *v1alpha1.MacLease, by string) {
 	pool := t.world.pools[to.Spec.PoolName]
+	has := false
 	for _, l := range t.sorted() {
 		if l.lease == name && l.sandbox.identity != identityOf(to) && !l.void {
 			t.world.violate("I1", "%s gave %s to %s, and %s has it", by, name, identityOf(to), l)
 		}
+		has = has || l.lease == name && l.sandbox.identity == identityOf(to)
 	}
 	if before.identity != "" && before.identity != identityOf(to) && before.attached && !t.world.restored {
 		need := pool.leastCooldown(before.released)
@@ -250,7 +252,8 @@ func (t *truth) given(name string, before *tenure, to *v1alpha1.MacLease, by str
 		}
 	}
 	for _, ip := range to.Spec.IPs {
-		if !pool.couldLease(netip.MustParseAddr(string(ip)), identityOf(to), t.world.knownSince(by)) {
+		// What a node has attached and the API has no record of any more is recorded again, whatever the pool leases by now (R-B1).
+		if !has && !pool.couldLease(netip.MustParseAddr(string(ip)), identityOf(to), t.world.knownSince(by)) {
 			t.world.violate("I7", "%s gave %s to %s, which pool %s does not lease", by, ip, identityOf(to), to.Spec.PoolName)
 		}
 	}
