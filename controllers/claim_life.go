@@ -20,28 +20,37 @@ import (
 )
 
 // judge is judgeLife on what the cache knows. A verdict that removes the claim is repeated on live reads, which come after
-// the claim was read: a cache that lags does not know the pod for which a node agent has just made it (M02).
+// the claim was read: a cache that lags does not know the pod for which a node agent has just made it (M02). So is one that changes what the
+// claim says: two replicas whose caches are of different age would write it against each other, as fast as they can, for as long as they are.
 //
 // The brake may put it off, if nothing but its absence says that the workload is gone.
 func (r *MacClaimReconciler) judge(ctx context.Context, claim *v1alpha1.MacClaim) (life, error) {
 	key := client.ObjectKeyFromObject(claim)
 	verdict, err := lifeOf(ctx, r.Client, r.Client, r.APIReader, claim, r.Clock.Now())
-	if err == nil && verdict.Remove {
-		if verdict.Absent && !endedByNode(claim) && !r.ends.seen(key, kindOf(claim)) {
-			wait, err := r.Brake.ask(ctx, r.Client, claim.Spec.PoolRef.Name, claimCandidate(key))
-			if wait > 0 || err != nil {
-				return life{Ended: true, Left: wait}, err
-			}
-		}
-		verdict, err = lifeOf(ctx, r.APIReader, r.Client, r.APIReader, claim, r.Clock.Now())
+	if err != nil {
+		return life{}, err
 	}
-	if err == nil && !verdict.Remove {
+	var wait time.Duration
+	if verdict.Remove && verdict.Absent && !endedByNode(claim) && !r.ends.seen(key, kindOf(claim)) {
+		if wait, err = r.Brake.ask(ctx, r.Client, claim.Spec.PoolRef.Name, claimCandidate(key)); err != nil {
+			return life{}, err
+		}
+	}
+	if verdict.Remove && wait == 0 || !saysEnded(claim, verdict) {
+		if verdict, err = lifeOf(ctx, r.APIReader, r.Client, r.APIReader, claim, r.Clock.Now()); err != nil {
+			return life{}, err
+		}
+	}
+	if verdict.Remove && wait > 0 {
+		return life{Ended: true, Superseded: verdict.Superseded, Left: wait}, nil
+	}
+	if !verdict.Remove {
 		r.Brake.settled(claimCandidate(key))
 	}
-	if err == nil && verdict.Alive {
+	if verdict.Alive {
 		r.ends.forget(key)
 	}
-	return verdict, err
+	return verdict, nil
 }
 
 // claimCandidate is a claim as the brake knows it.
@@ -53,8 +62,8 @@ func endedByNode(claim *v1alpha1.MacClaim) bool {
 	return len(past) > 0 && past[0].Reason.Attested()
 }
 
-// lifeOf is judgeLife on what the workload's reader knows; the rest, how long to retain and whether there is another claim, is the
-// cache's word. VMs and IPAMClaims, which no cache has, are asked for live.
+// lifeOf is judgeLife on what the workload's reader knows. How long to retain is the cache's word. VMs and IPAMClaims, which no cache
+// has, are asked for live.
 func lifeOf(ctx context.Context, workloads, cache, live client.Reader, claim *v1alpha1.MacClaim, now time.Time) (life, error) {
 	kind := kindOf(claim)
 	switch {
@@ -80,7 +89,7 @@ func lifeOf(ctx context.Context, workloads, cache, live client.Reader, claim *v1
 		in.Pod = podAlive
 	}
 	var err error
-	if in.Superseded, err = superseded(ctx, cache, claim); err != nil {
+	if in.Superseded, err = superseded(ctx, workloads, cache, claim); err != nil {
 		return life{}, err
 	}
 	if in.Kind == v1alpha1.WorkloadStatefulSet {
@@ -102,12 +111,18 @@ func lifeOf(ctx context.Context, workloads, cache, live client.Reader, claim *v1
 	return verdict, nil
 }
 
-// superseded tells whether a person has made another claim for the workload.
-func superseded(ctx context.Context, cache client.Reader, claim *v1alpha1.MacClaim) (bool, error) {
+// superseded tells whether a person has made another claim for the workload, as the workload's reader knows it.
+func superseded(ctx context.Context, workloads, cache client.Reader, claim *v1alpha1.MacClaim) (bool, error) {
 	if claim.Spec.Workload == nil {
 		return false, nil
 	}
-	siblings, err := kin(ctx, cache, claim.Namespace, *claim.Spec.Workload)
+	var siblings []v1alpha1.MacClaim
+	var err error
+	if workloads == cache {
+		siblings, err = kin(ctx, cache, claim.Namespace, *claim.Spec.Workload)
+	} else { // live, which has no index
+		siblings, err = binding.ClaimsOfPeople(ctx, workloads, claim.Namespace)
+	}
 	if err != nil {
 		return false, err
 	}

@@ -9,6 +9,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,7 +84,7 @@ func scratch() string {
 	return ""
 }
 
-// close ends all processes. The bubble waits for their goroutines.
+// close ends all processes, and wants them to leave no goroutine.
 func (w *world) close() {
 	for _, m := range w.managers {
 		m.kill()
@@ -94,6 +96,23 @@ func (w *world) close() {
 		c.hangUp()
 	}
 	w.net.letGo()
+	time.Sleep(time.Hour)
+	if left := leftInBubble(); left != "" {
+		w.t.Errorf("an hour after their end the processes have goroutines:\n%s", left)
+	}
+}
+
+// leftInBubble are the stacks of the other goroutines of this bubble, which synctest counts and does not name.
+func leftInBubble() string {
+	stacks := make([]byte, 16<<20)
+	var left []string
+	for i, stack := range strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+		head, _, _ := strings.Cut(stack, "\n")
+		if isOwn := i == 0 || strings.Contains(stack, "testing/synctest.Test"); !isOwn && strings.Contains(head, "synctest bubble") {
+			left = append(left, stack)
+		}
+	}
+	return strings.Join(left, "\n\n")
 }
 
 // must is for what cannot fail.
