@@ -86,9 +86,15 @@ func (b *Binder) Bind(
 	if err != nil {
 		return nil, problem.PoolNotReady.New(pool.Name, err)
 	}
+	known := claim.Status.Generation
 	for range maxRounds {
 		if !claim.DeletionTimestamp.IsZero() {
 			return nil, problem.ClaimDeleting.New(claim.Namespace, claim.Name)
+		}
+		if holder != nil {
+			if err := lostSince(claim, holder.PodUID, known); err != nil {
+				return nil, err
+			}
 		}
 		if claim.Status.LeaseName != "" {
 			if holder == nil {

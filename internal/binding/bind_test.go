@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -241,6 +242,13 @@ func TestLoserGivesBack(t *testing.T) {
 	}
 }
 
+// withoutHolder is the claim as it was when it was bound.
+func withoutHolder(claim *v1alpha1.MacClaim) *v1alpha1.MacClaim {
+	before := claim.DeepCopy()
+	before.Status.Holder, before.Status.Generation, before.ResourceVersion = nil, 0, "1"
+	return before
+}
+
 // TestHolder proves that a claim has one holder at a time and that late words about an old one change nothing (M01, M09).
 func TestHolder(t *testing.T) {
 	c := newClient(t, nil)
@@ -278,6 +286,12 @@ func TestHolder(t *testing.T) {
 	}
 	if err := b.ClearHolder(t.Context(), keyOf(bound), "one", 1, binding.AgentReport("node-1")); err != nil {
 		t.Fatal(err)
+	}
+	// Who reads late must not undo the end of a hold of which it does not know.
+	for name, late := range map[string]*v1alpha1.MacClaim{"before it was bound": claim, "when it was bound": withoutHolder(bound)} {
+		if _, err := b.Bind(t.Context(), late, pool, holder("one")); !apierrors.IsConflict(err) {
+			t.Errorf("by a copy of %s, a pod that has lost the claim since got %v, want a conflict", name, err)
+		}
 	}
 	next, err := b.Bind(t.Context(), bound, pool, holder("two")) // with a stale copy of the claim
 	if err != nil {

@@ -20,12 +20,16 @@ import (
 // SetHolder makes holder the holder of a bound claim; its generation and time are set here. A claim that the same pod holds
 // already is returned as it is; one that another pod holds is ClaimHeld, or ClaimOfAnother if that pod is another workload's: only that
 // pod's node, or evidence, clears a holder. One that the pod holds for another interface is ClaimTwice, and one whose last holder has
-// made way for another pod ClaimPromised. A second pod of the holder's VirtualMachineInstance becomes the alternate (MayJoin).
+// made way for another pod ClaimPromised. A second pod of the holder's VirtualMachineInstance becomes the alternate (MayJoin). If the pod has
+// held the claim and lost it since the copy was read, that is a conflict: whoever asked did not know of it.
 func (b *Binder) SetHolder(
 	ctx context.Context, claim *v1alpha1.MacClaim, holder v1alpha1.Holder,
 ) (*v1alpha1.MacClaim, error) {
-	live := false
+	live, known := false, claim.Status.Generation
 	for range maxRounds {
+		if err := lostSince(claim, holder.PodUID, known); err != nil {
+			return nil, err
+		}
 		own, current := HolderOf(claim, holder.PodUID), claim.Status.Holder
 		switch joins := MayJoin(claim, &holder); {
 		case own != nil && own.Interface == holder.Interface:
@@ -62,6 +66,18 @@ func (b *Binder) SetHolder(
 		claim, live = fresh, true
 	}
 	return nil, fmt.Errorf("setting the holder of claim %s: %w", client.ObjectKeyFromObject(claim), errOvertaken)
+}
+
+// lostSince is a conflict if the pod has held the claim, and has lost it, since the claim was at this generation: an administrator may have said
+// so, and the pod's node be about to remove its interface (R-G7).
+func lostSince(claim *v1alpha1.MacClaim, pod types.UID, known int64) error {
+	for _, past := range claim.Status.PreviousHolders {
+		if past.PodUID == pod && past.Generation > known {
+			return fmt.Errorf("claim %s was read before its hold %d by pod %s ended: %w", client.ObjectKeyFromObject(claim), past.Generation, past.PodName,
+				apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("macclaims").GroupResource(), claim.Name, errOvertaken))
+		}
+	}
+	return nil
 }
 
 // hold sets the holder in the status. A pod that holds the claim already keeps its generation: what its node has written down
