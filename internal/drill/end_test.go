@@ -120,7 +120,10 @@ func (d *drill) close() {
 						return err
 					}
 				}
-				return fmt.Errorf("claim %s is held by %+v", claims.Items[i].Name, claims.Items[i].Status.Holder)
+				node := &corev1.Node{}
+				err := d.w.Get(ctx, client.ObjectKey{Name: holder.NodeName}, node)
+				return errors.Join(err, fmt.Errorf("claim %s is held by %+v; its annotations are %v, its conditions %v, and the node has UID %q",
+					claims.Items[i].Name, holder, claims.Items[i].Annotations, claims.Items[i].Status.Conditions, node.UID))
 			}
 			if err := d.w.Delete(ctx, &claims.Items[i]); client.IgnoreNotFound(err) != nil {
 				return err
