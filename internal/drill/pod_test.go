@@ -109,8 +109,10 @@ func (d *drill) detach(ctx context.Context, p *pod) {
 }
 
 // end takes an interface down and says so to the agent, which takes it even if the API is away; while the agent is away the
-// runtime tries again.
+// runtime tries again. So it does after an ADD that it gave up: the agent may have answered it just then.
 func (d *drill) end(ctx context.Context, n *node, netns, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
 	d.wire.detach(netns)
 	for {
 		resp, err := n.ask(ctx, agentapi.Request{Command: agentapi.Del, ContainerID: id, NetNS: netns, Interface: "net1", Network: "net"})
