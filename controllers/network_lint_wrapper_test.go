@@ -98,13 +98,11 @@ func TestLintMACsAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pool := poolOn(50)
 			pool.Spec.Subnets = nil
-			var got []string
-			text := ""
+			var got, texts []string
 			for _, p := range lint(nadOf("iot", tc.config), pool) {
-				got = append(got, p.Kind.Code)
-				text += p.Error() + "\n"
+				got, texts = append(got, p.Kind.Code), append(texts, p.Error())
 			}
-			if diff := cmp.Diff(tc.want, got); diff != "" || !strings.Contains(text, tc.words) {
+			if diff, text := cmp.Diff(tc.want, got), strings.Join(texts, "\n"); diff != "" || !strings.Contains(text, tc.words) {
 				t.Errorf("%s%s", diff, text)
 			}
 		})

@@ -62,6 +62,7 @@ type benchmarked struct {
 }
 
 func (m *benchmarked) prepare(b *testing.B, addresses int) {
+	b.Helper()
 	namespace(b, "bench-"+m.name)
 	pool := newPool("bench-"+m.name, m.vlan, addresses)
 	pool.Spec.ConflictDetection = &v1alpha1.ConflictDetection{Mode: m.mode}
@@ -78,6 +79,7 @@ func (m *benchmarked) prepare(b *testing.B, addresses int) {
 
 // bindAhead makes pods, and waits until each holds its claim.
 func (m *benchmarked) bindAhead(b *testing.B, round, count int) []*corev1.Pod {
+	b.Helper()
 	all := make([]*corev1.Pod, count)
 	for k := range all {
 		all[k] = lab.NewPod("bench-"+m.name, fmt.Sprintf("pod-%d-%d", round, k), "net")
@@ -101,6 +103,7 @@ func (m *benchmarked) bindAhead(b *testing.B, round, count int) []*corev1.Pod {
 
 // add times the pod's ADD. What a runtime has to do beside it is not timed.
 func (m *benchmarked) add(b *testing.B, pod *corev1.Pod) {
+	b.Helper()
 	s, err := cluster.Nodes[0].NewSandbox(pod)
 	if err != nil {
 		b.Fatal(err)

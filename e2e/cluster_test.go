@@ -30,24 +30,24 @@ import (
 const patience = 90 * time.Second
 
 // eventually polls until f has nothing to complain about.
-func eventually(t testing.TB, what string, f func(context.Context) error) {
-	t.Helper()
+func eventually(tb testing.TB, what string, f func(context.Context) error) {
+	tb.Helper()
 	last := errors.New("not tried")
-	err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(tb.Context(), 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
 		last = f(ctx)
 		return last == nil, nil
 	})
 	if err != nil {
-		t.Fatalf("waiting until %s: %v: %v", what, err, last)
+		tb.Fatalf("waiting until %s: %v: %v", what, err, last)
 	}
 }
 
 // namespace makes a namespace.
-func namespace(t testing.TB, name string) {
-	t.Helper()
-	err := cluster.Client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+func namespace(tb testing.TB, name string) {
+	tb.Helper()
+	err := cluster.Client.Create(tb.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -74,12 +74,12 @@ func newPool(name string, vlan, addresses int) *v1alpha1.MacPool {
 }
 
 // createPool creates a pool and waits until it takes claims.
-func createPool(t testing.TB, pool *v1alpha1.MacPool) {
-	t.Helper()
-	if err := cluster.Client.Create(t.Context(), pool); err != nil {
-		t.Fatal(err)
+func createPool(tb testing.TB, pool *v1alpha1.MacPool) {
+	tb.Helper()
+	if err := cluster.Client.Create(tb.Context(), pool); err != nil {
+		tb.Fatal(err)
 	}
-	eventually(t, "pool "+pool.Name+" is ready", func(ctx context.Context) error {
+	eventually(tb, "pool "+pool.Name+" is ready", func(ctx context.Context) error {
 		if err := cluster.Client.Get(ctx, client.ObjectKeyFromObject(pool), pool); err != nil {
 			return err
 		}
@@ -104,14 +104,14 @@ func wrapperConfig(version string, pool string) string {
 }
 
 // createNetwork creates a NetworkAttachmentDefinition.
-func createNetwork(t testing.TB, ns, name, config string) {
-	t.Helper()
+func createNetwork(tb testing.TB, ns, name, config string) {
+	tb.Helper()
 	nad := &nadv1.NetworkAttachmentDefinition{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name},
 		Spec:       nadv1.NetworkAttachmentDefinitionSpec{Config: config},
 	}
-	if err := cluster.Client.Create(t.Context(), nad); err != nil {
-		t.Fatal(err)
+	if err := cluster.Client.Create(tb.Context(), nad); err != nil {
+		tb.Fatal(err)
 	}
 }
 
@@ -141,11 +141,11 @@ func runPod(t *testing.T, ns, name, networks string, node *lab.Node) *lab.Sandbo
 	return s
 }
 
-func stopAtEnd(t testing.TB, s *lab.Sandbox) {
-	t.Helper()
-	t.Cleanup(func() {
-		if err := s.Remove(context.WithoutCancel(t.Context())); err != nil {
-			t.Error(err)
+func stopAtEnd(tb testing.TB, s *lab.Sandbox) {
+	tb.Helper()
+	tb.Cleanup(func() {
+		if err := s.Remove(context.WithoutCancel(tb.Context())); err != nil {
+			tb.Error(err)
 		}
 	})
 }

@@ -166,7 +166,7 @@ type Address struct {
 
 // macAt is the MAC of a slot of a plan of MACs alone.
 func (p *Plan) macAt(s Slot) mac.Addr {
-	return mac.Addr{p.prefix[0], p.prefix[1], p.prefix[2], byte(s >> 16), byte(s >> 8), byte(s)}
+	return mac.Addr{p.prefix[0], p.prefix[1], p.prefix[2], byte(s >> 16), byte(s >> 8), byte(s)} //nolint:gosec // such a plan's slots have 24 bits
 }
 
 // Address is the address of a slot. A slot that one family does not have, which is never leased, has the address of the other, for
