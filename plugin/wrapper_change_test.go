@@ -15,29 +15,19 @@ func TestNetworkChangesItsForm(t *testing.T) {
 	for main, fields := range map[string]string{"macvlan": macvlanMain, "bridge": bridgeMain} {
 		chained := listOf("1.0.0", "{"+fields+","+poolIPAM+"}", chainedMain)
 		wrapper := listOf("1.0.0", wrapped(fields))
-		for name, forms := range map[string][2]string{"to the wrapper": {chained, wrapper}, "from the wrapper": {wrapper, chained}} {
+		for name, forms := range map[string]struct {
+			before, after string
+			questions     int
+		}{"to the wrapper": {chained, wrapper, 1}, "from the wrapper": {wrapper, chained, 2}} {
 			t.Run(main+" "+name, func(t *testing.T) {
 				lease := leaseOf(ip4(), agentapi.IP{Address: netip.MustParsePrefix("fd00:50::8/64")})
 				a := newAgent(t, lease)
 				n, p := newNode(t, a), newPod(t, "c1")
-				before, after := network(t, forms[0]), network(t, forms[1])
+				before, after := network(t, forms.before), network(t, forms.after)
 				if _, err := n.add(t, before, p); err != nil {
 					t.Fatal(err)
 				}
-				if err := n.check(t, after, p); err != nil {
-					t.Errorf("CHECK: %v", err)
-				}
-				for range 2 {
-					if err := n.del(t, after, p); err != nil {
-						t.Errorf("DEL: %v", err)
-					}
-				}
-				if linkOf(t, p.ns, "net1") != nil {
-					t.Error("the link is still there")
-				}
-				if got := a.asked(agentapi.Del); len(got) != 2 || got[0].ContainerID != "c1" {
-					t.Errorf("asked %v", got)
-				}
+				checkAndRemove(t, n, a, after, p, "1.0.0", forms.questions)
 				result, err := n.add(t, after, p)
 				if err != nil {
 					t.Fatal(err)
