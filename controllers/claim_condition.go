@@ -36,28 +36,15 @@ func setEnded(claim *v1alpha1.MacClaim, verdict life, now time.Time) {
 		apimeta.RemoveStatusCondition(&claim.Status.Conditions, v1alpha1.ClaimEnded)
 		return
 	}
-	message := "The workload is gone; the claim is deleted when it has been so for the time of retain"
+	reason, message := v1alpha1.ClaimReasonWorkloadGone, "The workload is gone; the claim is deleted when it has been so for the time of retain"
 	if verdict.Superseded {
-		message = "Somebody has made a claim for the workload; this one is deleted when that has been there for the time of retain"
+		reason, message = v1alpha1.ClaimReasonSuperseded, "Somebody has made a claim for the workload; this one is deleted when that has been there for the time of retain"
 	}
 	apimeta.SetStatusCondition(&claim.Status.Conditions, metav1.Condition{
-		Type: v1alpha1.ClaimEnded, Status: metav1.ConditionTrue, Reason: endedReason(verdict), Message: message,
+		Type: v1alpha1.ClaimEnded, Status: metav1.ConditionTrue, Reason: reason, Message: message,
 		ObservedGeneration: claim.Generation,
 		LastTransitionTime: metav1.NewTime(now),
 	})
-}
-
-func endedReason(verdict life) string {
-	if verdict.Superseded {
-		return v1alpha1.ClaimReasonSuperseded
-	}
-	return v1alpha1.ClaimReasonWorkloadGone
-}
-
-// saysEnded tells whether the claim says of its end what the verdict is.
-func saysEnded(claim *v1alpha1.MacClaim, verdict life) bool {
-	ended := apimeta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ClaimEnded)
-	return (ended != nil) == verdict.Ended && (ended == nil || ended.Reason == endedReason(verdict))
 }
 
 // endedAt is when the workload was first seen gone, zero if it was not.

@@ -36,13 +36,13 @@ func (r *MacClaimReconciler) judge(ctx context.Context, claim *v1alpha1.MacClaim
 			return life{}, err
 		}
 	}
-	if verdict.Remove && wait == 0 || !saysEnded(claim, verdict) {
+	if verdict.Remove && wait == 0 || verdict.Ended == endedAt(claim).IsZero() {
 		if verdict, err = lifeOf(ctx, r.APIReader, r.Client, r.APIReader, claim, r.Clock.Now()); err != nil {
 			return life{}, err
 		}
 	}
 	if verdict.Remove && wait > 0 {
-		return life{Ended: true, Superseded: verdict.Superseded, Left: wait}, nil
+		return life{Ended: true, Left: wait}, nil
 	}
 	if !verdict.Remove {
 		r.Brake.settled(claimCandidate(key))
@@ -62,8 +62,8 @@ func endedByNode(claim *v1alpha1.MacClaim) bool {
 	return len(past) > 0 && past[0].Reason.Attested()
 }
 
-// lifeOf is judgeLife on what the workload's reader knows. How long to retain is the cache's word. VMs and IPAMClaims, which no cache
-// has, are asked for live.
+// lifeOf is judgeLife on what the workload's reader knows; the rest, how long to retain and whether there is another claim, is the
+// cache's word: of claims it knows all that was written before this one. VMs and IPAMClaims, which no cache has, are asked for live.
 func lifeOf(ctx context.Context, workloads, cache, live client.Reader, claim *v1alpha1.MacClaim, now time.Time) (life, error) {
 	kind := kindOf(claim)
 	switch {
@@ -89,7 +89,7 @@ func lifeOf(ctx context.Context, workloads, cache, live client.Reader, claim *v1
 		in.Pod = podAlive
 	}
 	var err error
-	if in.Superseded, err = superseded(ctx, workloads, cache, claim); err != nil {
+	if in.Superseded, err = superseded(ctx, cache, claim); err != nil {
 		return life{}, err
 	}
 	if in.Kind == v1alpha1.WorkloadStatefulSet {
@@ -111,18 +111,12 @@ func lifeOf(ctx context.Context, workloads, cache, live client.Reader, claim *v1
 	return verdict, nil
 }
 
-// superseded tells whether a person has made another claim for the workload, as the workload's reader knows it.
-func superseded(ctx context.Context, workloads, cache client.Reader, claim *v1alpha1.MacClaim) (bool, error) {
+// superseded tells whether a person has made another claim for the workload.
+func superseded(ctx context.Context, cache client.Reader, claim *v1alpha1.MacClaim) (bool, error) {
 	if claim.Spec.Workload == nil {
 		return false, nil
 	}
-	var siblings []v1alpha1.MacClaim
-	var err error
-	if workloads == cache {
-		siblings, err = kin(ctx, cache, claim.Namespace, *claim.Spec.Workload)
-	} else { // live, which has no index
-		siblings, err = binding.ClaimsOfPeople(ctx, workloads, claim.Namespace)
-	}
+	siblings, err := kin(ctx, cache, claim.Namespace, *claim.Spec.Workload)
 	if err != nil {
 		return false, err
 	}

@@ -49,7 +49,7 @@ func lifeOfVM(ctx context.Context, workloads, cache, live client.Reader, claim *
 		return judgeLife(in), nil
 	}
 	var err error
-	if in.Superseded, err = superseded(ctx, workloads, cache, claim); err != nil {
+	if in.Superseded, err = superseded(ctx, cache, claim); err != nil {
 		return life{}, err
 	}
 	if in.Retain, err = retainBy(ctx, cache, claim); err != nil {

@@ -129,23 +129,15 @@ var unmanaged = func() labels.Selector {
 	return labels.NewSelector().Add(*r)
 }()
 
-// ClaimsOfPeople are the claims of a namespace that macpool has not made.
-func ClaimsOfPeople(ctx context.Context, reader client.Reader, namespace string) ([]v1alpha1.MacClaim, error) {
-	var claims v1alpha1.MacClaimList
-	if err := reader.List(ctx, &claims, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: unmanaged}); err != nil {
-		return nil, fmt.Errorf("listing the claims of namespace %s: %w", namespace, err)
-	}
-	return claims.Items, nil
-}
-
 // ClaimOfPerson is the name of the claim that a person made for the workload of want, a claim of NewClaim, read live; "" if there is
 // none.
 func (b *Binder) ClaimOfPerson(ctx context.Context, want *v1alpha1.MacClaim) (string, error) {
-	claims, err := ClaimsOfPeople(ctx, b.Client, want.Namespace)
+	var claims v1alpha1.MacClaimList
+	err := b.Client.List(ctx, &claims, client.InNamespace(want.Namespace), client.MatchingLabelsSelector{Selector: unmanaged})
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("listing the claims of namespace %s: %w", want.Namespace, err)
 	}
-	if chosen := Chosen(claims, *want.Spec.Workload, want.Spec.PoolRef.Name); chosen != nil {
+	if chosen := Chosen(claims.Items, *want.Spec.Workload, want.Spec.PoolRef.Name); chosen != nil {
 		return chosen.Name, nil
 	}
 	return "", nil
