@@ -108,7 +108,7 @@ func (l linter) badDelegate(p pluginConf) *problem.Error {
 	case main.kind() == cni.Type:
 		return problem.BadDelegate.New(l.name, "its type is "+cni.Type)
 	case main.hasOwnIPAM() && l.pool != nil && len(l.pool.Spec.Subnets) > 0:
-		return problem.BadDelegate.New(l.name, fmt.Sprintf("its ipam is %s, and pool %s leases addresses", short(main.ipam()), l.pool.Name))
+		return problem.OwnIPAM(l.name, short(main.ipam()), l.pool.Name)
 	case main.hasOwnIPAM():
 		return nil // its block has its own form
 	case named != "" && named != p.pool():

@@ -4,7 +4,6 @@ package plugin
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"time"
 
@@ -102,7 +101,7 @@ func (p *Plugin) delegateAdd(ctx context.Context, args *skel.CmdArgs, c *conf, d
 	wanted := &types100.Result{}
 	switch alone := len(lease.IPs) == 0; {
 	case !alone && d.own != "": // by an agent of an older release
-		return nil, problem.BadDelegate.New(c.Name, fmt.Sprintf("its ipam is %s, and pool %s leases addresses", d.own, c.Pool))
+		return nil, problem.OwnIPAM(c.Name, d.own, c.Pool)
 	case !alone:
 		if wanted, err = ipamResult(lease, d.block); err != nil {
 			return nil, err

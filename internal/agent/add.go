@@ -5,7 +5,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -175,7 +174,7 @@ func (t *addition) agrees() error {
 	case alone && !t.req.MACAlone:
 		return problem.MACsAlone.New(t.pool.Name, t.req.Network)
 	case !alone && t.req.IPAM != "":
-		return problem.BadDelegate.New(t.req.Network, fmt.Sprintf("its ipam is %s, and pool %s leases addresses", t.req.IPAM, t.pool.Name))
+		return problem.OwnIPAM(t.req.Network, t.req.IPAM, t.pool.Name)
 	}
 	return nil
 }

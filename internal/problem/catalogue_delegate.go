@@ -48,3 +48,8 @@ var (
 		Explanation: "The addresses of an interface whose pool leases MACs alone come from the IPAM plugin that the delegate names. No MAC is leased before it is there.",
 	})
 )
+
+// OwnIPAM is BadDelegate for a delegate whose addresses two would give: its own IPAM plugin, and the pool.
+func OwnIPAM(network, ipam, pool string) *Error {
+	return BadDelegate.New(network, "its ipam is "+ipam+", and pool "+pool+" leases addresses")
+}
