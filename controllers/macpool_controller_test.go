@@ -21,12 +21,9 @@ func TestPoolIsCounted(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
 	ns := w.namespace()
-	pool := w.pool("192.168.50.0/24", ranged("192.168.50.100", "192.168.50.109"), func(p *v1alpha1.MacPool) {
+	pool := w.pool("192.168.50.0/24", ranged("192.168.50.100", "192.168.50.109"), kept("192.168.50.8", "192.168.50.11"), func(p *v1alpha1.MacPool) {
 		p.Spec.Segment = "" // the default
 		p.Spec.Subnets[0].Gateway = "192.168.50.1"
-		p.Spec.Subnets[0].Ranges = append(p.Spec.Subnets[0].Ranges, v1alpha1.PoolRange{
-			AddressRange: v1alpha1.AddressRange{Start: "192.168.50.8", End: "192.168.50.11"}, ExplicitOnly: true,
-		})
 	})
 	w.poolReady(pool)
 	w.claim(ns, "any", pool)

@@ -83,8 +83,10 @@ func TestNamedClaimIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
 	ns := w.namespace()
-	pool, other := w.pool("192.168.50.0/24"), w.pool("192.168.60.0/24")
+	pool, other := w.pool("192.168.50.0/24", ranged("192.168.50.100", "192.168.50.250"), kept("192.168.50.70", "192.168.50.71")), w.pool("192.168.60.0/24")
 	w.network(ns, "iot", pool.Name)
+	w.claim(ns, "fixed", pool, "192.168.50.70")
+	w.bound(ns, "fixed")
 	set := w.statefulSet(ns)
 	own := "db-0." + pool.Name + ".net1"
 	db := w.pod(ns, "db-0", "iot", ownedBy(set), on("node-1"))
@@ -96,8 +98,6 @@ func TestNamedClaimIsRefused(t *testing.T) {
 	w.claim(ns, "shared", pool)
 	holder := w.pod(ns, "a-1", `[{"name": "iot", "cni-args": {"claim": "shared"}}]`, on("node-1"), deployedBy("a", "1"))
 	w.held(w.bound(ns, "shared"), holder)
-	w.claim(ns, "fixed", pool, "192.168.50.70")
-	w.bound(ns, "fixed")
 	foreign := w.namespace()
 	w.claim(foreign, "abroad", pool)
 	for name, tc := range map[string]struct{ element, reason, says string }{
@@ -129,7 +129,8 @@ func TestClaimMadeForAWorkload(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
 	ns := w.namespace()
-	pool := w.pool("192.168.50.0/24", func(p *v1alpha1.MacPool) { p.Spec.Retain = &metav1.Duration{Duration: 0} })
+	pool := w.pool("192.168.50.0/24", ranged("192.168.50.100", "192.168.50.250"), kept("192.168.50.8", "192.168.50.9"),
+		func(p *v1alpha1.MacPool) { p.Spec.Retain = &metav1.Duration{Duration: 0} })
 	w.network(ns, "iot", pool.Name)
 	set := w.statefulSet(ns)
 	workload := func(ordinal int32) v1alpha1.Workload {

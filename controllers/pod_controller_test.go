@@ -200,7 +200,7 @@ func TestHolderIsSetWhenTheNodeIsKnown(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
 	ns := w.namespace()
-	pool := w.pool("192.168.50.0/24")
+	pool := w.pool("192.168.50.0/24", ranged("192.168.50.100", "192.168.50.250"), kept("192.168.50.33", "192.168.50.33"))
 	w.network(ns, "iot", pool.Name)
 
 	t.Run("after the claim was bound", func(t *testing.T) {

@@ -55,6 +55,16 @@ func ranged(start, end v1alpha1.IPAddress) func(*v1alpha1.MacPool) {
 	}
 }
 
+// kept adds a range to a pool's first subnet whose addresses nobody gets who does not ask for them. A test that asks for one when other
+// claims of the pool have theirs takes it from here: any other address may be one of theirs.
+func kept(start, end v1alpha1.IPAddress) func(*v1alpha1.MacPool) {
+	return func(p *v1alpha1.MacPool) {
+		p.Spec.Subnets[0].Ranges = append(p.Spec.Subnets[0].Ranges, v1alpha1.PoolRange{
+			AddressRange: v1alpha1.AddressRange{Start: start, End: end}, ExplicitOnly: true,
+		})
+	}
+}
+
 // cooling sets a pool's cooldown and history.
 func cooling(cooldown, history time.Duration) func(*v1alpha1.MacPool) {
 	return func(p *v1alpha1.MacPool) {
