@@ -18,7 +18,7 @@ GOLANGCI_LINT := $(CACHE)/golangci-lint-$(LINT_SUM)-$(GO_VERSION)/golangci-lint
 # exclusion matches.
 export GOLANGCI_LINT_CACHE := $(CACHE)/findings-$(shell pwd | sha256sum | cut -c1-12)
 
-BINARIES := manager agent macpool installer
+BINARIES := manager agent macpool installer kubectl-macpool
 
 # What tests need: a real API server and the reference CNI plugins. What e2e and the demo need besides: our binaries.
 test_env = KUBEBUILDER_ASSETS="$$(hack/controlplane.sh)" && MACPOOL_CNI_BIN="$$(hack/cniplugins.sh)" && export KUBEBUILDER_ASSETS MACPOOL_CNI_BIN
