@@ -356,7 +356,8 @@ func TestOutlook(t *testing.T) {
 func BenchmarkLarge(b *testing.B) {
 	o := ledger.Objects{Pools: []v1alpha1.MacPool{pool("iot", 50, "10.0.0.0/16"), pool("other", 51, "10.0.0.0/16")}}
 	for i := range 100_000 {
-		ip := fmt.Sprintf("10.0.%d.%d", i%60_000/256, i%256)
+		n := i%60_000 + 1
+		ip := fmt.Sprintf("10.0.%d.%d", n/256, n%256)
 		l := lease(fmt.Sprintf("vlan-%d.%s", 50+i/60_000, ip), "02:32:00:00:00:01", ip)
 		o.Leases = append(o.Leases, l)
 	}

@@ -221,3 +221,13 @@ func fill(whole Tenure, holds []Tenure, complete bool) []Tenure {
 	}
 	return all
 }
+
+// ClaimAt is the claim that had a lease at a time, by what the lease alone says; false if none had.
+func ClaimAt(l *v1alpha1.MacLease, at time.Time) (Tenure, bool) {
+	for _, span := range spansOf(l) {
+		if span.covers(at) {
+			return span.Tenure, true
+		}
+	}
+	return Tenure{}, false
+}
