@@ -23,12 +23,12 @@ func (w *When) AddTo(c *cobra.Command) {
 // forms are those of a time in the zone of whoever asks.
 var forms = []string{"2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02T15:04", "2006-01-02"}
 
-// Time is the time that was asked for; now if none was.
+// Time is the time that was asked for; zero if none was.
 func (w *When) Time(f *Factory) (time.Time, error) {
-	now := f.Clock.Now()
 	if w.text == "" {
-		return now, nil
+		return time.Time{}, nil
 	}
+	now := f.Clock.Now()
 	at, ok := parseTime(w.text, now, f.zone())
 	switch {
 	case !ok:

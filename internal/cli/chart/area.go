@@ -25,10 +25,13 @@ func (a area) size() allocator.Slot { return 1 << a.order }
 
 func (a area) last() allocator.Slot { return a.first + a.size() - 1 }
 
+// smallest is the order of the smallest area that is drawn if nobody asks for a smaller one.
+const smallest = 5
+
 // wholeOf is the smallest area with all that the pool leases.
 func wholeOf(c *ledger.Chart) area {
 	first, last := c.Span()
-	order := bits.Len64(uint64(first ^ last))
+	order := max(bits.Len64(uint64(first^last)), min(smallest, bits.Len64(uint64(c.Pool.Plan.Last()))))
 	return area{first >> order << order, order}
 }
 

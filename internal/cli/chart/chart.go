@@ -48,6 +48,9 @@ it does not grow, or is younger than a day. With --at, what the pool leases is t
 			if err != nil {
 				return err
 			}
+			if at.IsZero() {
+				at = s.Time
+			}
 			pool := s.Pool(args[0])
 			if pool == nil {
 				return fmt.Errorf("there is no pool %s: %w", args[0], poolsOf(s))

@@ -74,14 +74,11 @@ func interfaceOf(in *evidence, claim *v1alpha1.MacClaim) iface {
 	return i
 }
 
-// add tells a finding, unless its entry of the catalogue was told already.
+// add tells a finding, unless its entry of the catalogue was told already. What has no entry goes by its reason.
 func (a *answer) add(kind *problem.Kind, reason, about, message string) {
 	f := finding{Reason: reason, About: about, Message: message}
 	if kind != nil {
-		f.Code, f.Page = kind.Code, kind.Page()
-		if reason == "" {
-			f.Reason = kind.Reason
-		}
+		f.Code, f.Reason, f.Page = kind.Code, kind.Reason, kind.Page()
 	}
 	if !slices.ContainsFunc(a.Findings, func(g finding) bool { return g.Code == f.Code && (f.Code != "" || g.Reason == f.Reason) }) {
 		a.Findings = append(a.Findings, f)

@@ -101,7 +101,7 @@ func (a *answer) ofClaim(claim *v1alpha1.MacClaim) {
 		a.add(kindOf(ready.Reason), ready.Reason, about, ready.Message)
 	}
 	if suspect := apimeta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ClaimSuspect); suspect != nil && suspect.Status == metav1.ConditionTrue {
-		a.add(problem.HolderSuspect, suspect.Reason, about, suspect.Message)
+		a.add(problem.HolderSuspect, "", about, suspect.Message)
 	}
 	if !claim.DeletionTimestamp.IsZero() {
 		a.add(problem.ClaimDeleting, "", about, problem.ClaimDeleting.New(claim.Namespace, claim.Name).Sentence())
@@ -157,11 +157,11 @@ func (a *answer) ofPool(in *evidence, claim *v1alpha1.MacClaim, attached bool) {
 		is := c.Status == metav1.ConditionTrue
 		switch {
 		case c.Type == v1alpha1.PoolReady && c.Status == metav1.ConditionFalse && !bound:
-			a.add(problem.PoolNotReady, c.Reason, "pool "+name, problem.PoolNotReady.New(name, c.Message).Sentence())
+			a.add(problem.PoolNotReady, "", "pool "+name, problem.PoolNotReady.New(name, c.Message).Sentence())
 		case c.Type == v1alpha1.PoolAllocationPaused && is && !attached:
-			a.add(problem.AllocationPaused, c.Reason, "pool "+name, c.Message)
+			a.add(problem.AllocationPaused, "", "pool "+name, c.Message)
 		case c.Type == v1alpha1.PoolReleasesPaused && is && !bound:
-			a.add(problem.ReleasesPaused, c.Reason, "pool "+name, c.Message)
+			a.add(problem.ReleasesPaused, "", "pool "+name, c.Message)
 		}
 	}
 }
@@ -184,7 +184,7 @@ func (a *answer) ofParent(in *evidence, claim *v1alpha1.MacClaim, node string) {
 			if p.State == v1alpha1.ParentSilent {
 				what = "a gateway of pool " + p.PoolName + " does not answer on link " + p.Link + " of node " + node
 			}
-			a.add(problem.ParentNotReady, string(p.State), "node "+node, what+". "+problem.ParentNotReady.Fix)
+			a.add(problem.ParentNotReady, "", "node "+node, what+". "+problem.ParentNotReady.Fix)
 		case v1alpha1.ParentReady:
 		}
 	}

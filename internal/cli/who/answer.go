@@ -50,8 +50,13 @@ type address struct {
 	ranges string
 }
 
+// newAnswer is what is known of addresses at a time; zero is now.
 func newAnswer(f *cli.Factory, s *ledger.Snapshot, q ledger.Query, found []ledger.Address, at time.Time) *answer {
-	a := &answer{Query: q.String(), At: at.UTC(), f: f, now: !at.Before(s.Time)}
+	now := at.IsZero()
+	if now {
+		at = s.Time
+	}
+	a := &answer{Query: q.String(), At: at.UTC(), f: f, now: now}
 	for _, known := range found {
 		a.Addresses = append(a.Addresses, tell(s, known, at))
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/cli"
 	"github.com/macpool/macpool/internal/ledger"
 )
@@ -73,7 +74,7 @@ func (a *answer) state(d *address) []string {
 	for _, t := range d.Holders {
 		lines = append(lines, a.holder(t))
 	}
-	if len(d.Holders) > 0 && d.Workload != nil {
+	if len(d.Holders) > 0 && d.Workload != nil && d.Workload.Kind != v1alpha1.WorkloadPod {
 		lines = append(lines, fmt.Sprintf("for %s %s", d.Workload.Kind, d.Workload.Name))
 	}
 	switch d.State {
@@ -143,11 +144,11 @@ func (a *answer) more(d *address) []string {
 		subject = d.IPs[0]
 	}
 	commands := []string{"kubectl macpool history " + subject}
-	if len(d.Holders) > 0 {
+	if len(d.Holders) > 0 && d.Holders[0].Lasts() {
 		t := d.Holders[0]
-		name := t.PodName
-		if t.Grade != ledger.Held || !a.now {
-			name = t.Claim
+		name := t.Claim
+		if t.Grade == ledger.Held {
+			name = t.PodName
 		}
 		commands = append(commands, fmt.Sprintf("kubectl macpool explain -n %s %s", t.Namespace, name))
 	} else if d.Pool != "" {
