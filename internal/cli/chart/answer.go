@@ -56,7 +56,7 @@ type cell struct {
 func newAnswer(f *cli.Factory, s *ledger.Snapshot, c *ledger.Chart, drawn area, width int) *answer {
 	plan := c.Pool.Plan
 	a := &answer{
-		Pool: c.Pool.Name, VLAN: *c.Pool.Spec.VLAN, At: c.Time.UTC(), Prefix: prefixOf(plan, drawn), Counts: c.Total(), Outlook: s.Outlook(c),
+		Pool: c.Pool.Name, VLAN: *c.Pool.Spec.VLAN, At: c.Time.UTC().Truncate(time.Second), Prefix: prefixOf(plan, drawn), Counts: c.Total(), Outlook: s.Outlook(c),
 		Namespaces: c.Namespaces(shownShares), Workloads: s.Workloads(c, shownShares),
 		f: f, plan: plan, area: drawn, columns: columnsFor(width, len(prefixOf(plan, area{drawn.last(), 0}))),
 	}

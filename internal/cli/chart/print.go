@@ -3,6 +3,7 @@
 package chart
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -81,26 +82,31 @@ func (a *answer) label(i int) string {
 }
 
 // sign is that of a cell.
-func (a *answer) sign(c *cell, used map[ledger.State]bool, p cli.Palette) string {
+func (a *answer) sign(c *cell, drawn map[ledger.State]bool, p cli.Palette) string {
 	if c.Counts == nil {
-		used[c.State] = true
+		drawn[c.State] = true
 		return paint(p, c.State, signs[c.State].sign)
 	}
-	busy := c.Counts[ledger.Leased] + c.Counts[ledger.OutOfRange] + c.Counts[ledger.Conflicted] + c.Counts[ledger.Cooling]
-	all := busy + c.Counts[ledger.Free] + c.Counts[ledger.Reusable] + c.Counts[ledger.OnRequest] + c.Counts[ledger.Reserved]
+	used := busy(c.Counts)
+	all := used + c.Counts[ledger.Free] + c.Counts[ledger.Reusable] + c.Counts[ledger.OnRequest] + c.Counts[ledger.Reserved]
 	switch {
 	case c.Counts[ledger.Conflicted] > 0:
 		return p.Bad("!")
-	case c.Counts[ledger.Unknown] > 0 && busy == 0:
+	case c.Counts[ledger.Unknown] > 0 && used == 0:
 		return "?"
 	case all == 0:
 		return " "
-	case busy == 0:
+	case used == 0:
 		return p.Faint(".")
-	case busy == all:
+	case used == all:
 		return p.Good("#")
 	}
-	return p.Good(strconv.FormatUint(busy*10/all, 10))
+	return p.Good(strconv.FormatUint(used*10/all, 10))
+}
+
+// busy is how many addresses of a prefix nobody else could get now.
+func busy(c ledger.Counts) uint64 {
+	return c[ledger.Leased] + c[ledger.OutOfRange] + c[ledger.Conflicted] + c[ledger.Cooling]
 }
 
 func paint(p cli.Palette, s ledger.State, text string) string {
@@ -121,9 +127,9 @@ func paint(p cli.Palette, s ledger.State, text string) string {
 // legend says what the signs mean that were drawn.
 func (a *answer) legend(b *strings.Builder, used map[ledger.State]bool) {
 	if a.CellSize > 1 {
-		example := a.Cells[len(a.Cells)/2].Prefix
+		busiest := slices.MaxFunc(a.Cells, func(x, y cell) int { return cmp.Compare(busy(x.Counts), busy(y.Counts)) })
 		fmt.Fprintf(b, "A sign is %d addresses: . none in use, 0 to 9 so many tenths, # all, ! some in conflict, blank none to lease.\n", a.CellSize)
-		fmt.Fprintf(b, "To look into one: kubectl macpool map %s %s\n\n", a.Pool, example)
+		fmt.Fprintf(b, "To look into one: kubectl macpool map %s %s\n\n", a.Pool, busiest.Prefix)
 		return
 	}
 	for _, state := range ledger.States() {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/macpool/macpool/internal/cli"
 	"github.com/macpool/macpool/internal/ledger"
+	"github.com/macpool/macpool/internal/problem"
 )
 
 // New is the command.
@@ -89,6 +90,8 @@ type evidence struct {
 	// pod is nil if the question is about a claim.
 	pod    *corev1.Pod
 	events []corev1.Event
+	// networks is what is wrong with the pod's networks annotation.
+	networks []*problem.Error
 }
 
 // read reads it. A pod comes before a claim of the same name.
@@ -116,5 +119,8 @@ func read(ctx context.Context, f *cli.Factory, key types.NamespacedName) (*evide
 		return nil, fmt.Errorf("listing the events of %s: %w", key, err)
 	}
 	in.events = events.Items
-	return in, nil
+	if in.pod != nil {
+		in.networks, err = networksOf(ctx, c, in.pod)
+	}
+	return in, err
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,9 +20,6 @@ import (
 	"github.com/macpool/macpool/internal/binding"
 	"github.com/macpool/macpool/internal/problem"
 )
-
-// annotationNetworks is where Multus is told a pod's networks.
-const annotationNetworks = "k8s.v1.cni.cncf.io/networks"
 
 // silentFor is how old the last report of an agent is when it is taken for silent. It is by two clocks, and so no more than a hint.
 const silentFor = 2 * time.Minute
@@ -47,6 +45,9 @@ func judge(in *evidence) *answer {
 	}
 	if !attached || in.pod.Status.Phase == corev1.PodPending {
 		a.ofEvents(in)
+	}
+	for _, p := range in.networks {
+		a.add(p.Kind, "", "networks of the pod", p.Sentence())
 	}
 	for _, claim := range claims {
 		a.ofPool(in, claim, attached)
@@ -126,7 +127,7 @@ func (a *answer) ofEvents(in *evidence) {
 			text = strings.TrimPrefix(e.Message[at[1]:], ": ")
 		}
 		if kind != nil {
-			a.add(kind, "", "said "+strings.ToLower(e.InvolvedObject.Kind), text)
+			a.add(kind, "", "event of "+strings.ToLower(e.InvolvedObject.Kind)+" "+e.InvolvedObject.Name, text)
 		}
 	}
 }
@@ -209,8 +210,8 @@ func (a *answer) ofAgent(in *evidence, node string) {
 // remark says what is no fault of anything here.
 func (a *answer) remark(pod *corev1.Pod, claims int) {
 	switch {
-	case pod.Annotations[annotationNetworks] == "":
-		a.Remarks = append(a.Remarks, "the pod has no annotation "+annotationNetworks+": it asks for no address of macpool")
+	case pod.Annotations[nadv1.NetworkAttachmentAnnot] == "":
+		a.Remarks = append(a.Remarks, "the pod has no annotation "+nadv1.NetworkAttachmentAnnot+": it asks for no address of macpool")
 	case pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed:
 		a.Remarks = append(a.Remarks, "the pod has finished")
 	case pod.Spec.NodeName == "":

@@ -56,7 +56,7 @@ func newAnswer(f *cli.Factory, s *ledger.Snapshot, q ledger.Query, found []ledge
 	if now {
 		at = s.Time
 	}
-	a := &answer{Query: q.String(), At: at.UTC(), f: f, now: now}
+	a := &answer{Query: q.String(), At: at.UTC().Truncate(time.Second), f: f, now: now}
 	for _, known := range found {
 		a.Addresses = append(a.Addresses, tell(s, known, at))
 	}
