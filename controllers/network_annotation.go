@@ -35,7 +35,7 @@ type selection struct {
 // the interface, and nobody else tells its owner.
 func selectionsOf(pod *corev1.Pod) ([]selection, *problem.Error) {
 	elements, wrong := networks.Selected(pod)
-	if wrong != nil || len(elements) == 0 {
+	if wrong != nil || elements == nil {
 		return nil, wrong
 	}
 	selections := make([]selection, 0, len(elements))

@@ -17,6 +17,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	testclock "k8s.io/utils/clock/testing"
 
+	"github.com/macpool/macpool/docs"
 	"github.com/macpool/macpool/internal/cli"
 )
 
@@ -141,5 +142,46 @@ func TestHelp(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What docs/cli.md shows is what the commands say here.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join("testdata", "*.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := map[string]string{} // first line -> all
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := string(text[:bytes.LastIndex(text, []byte("exit status"))])
+		command, _, _ := strings.Cut(answer, "\n")
+		said[command] = strings.TrimSpace(answer)
+	}
+	blocks, err := docs.Blocks(filepath.Join("..", "..", "..", "docs", "cli.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := 0
+	for _, block := range blocks {
+		command, _, _ := strings.Cut(block.Text, "\n")
+		if !block.Is("console") || !strings.HasPrefix(command, "$ kubectl macpool ") {
+			continue
+		}
+		want, ok := said[command]
+		if !ok {
+			t.Errorf("%s: %q is not among the commands that TestAnswers runs", block, command)
+		}
+		shown++
+		if diff := cmp.Diff(want, strings.TrimSpace(block.Text)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", command, diff)
+		}
+	}
+	if shown < 8 {
+		t.Errorf("the page shows %d answers", shown)
 	}
 }
