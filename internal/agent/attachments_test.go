@@ -100,7 +100,9 @@ func TestAttachments(t *testing.T) {
 func TestAttachmentsInParts(t *testing.T) {
 	n := newNode(t)
 	n.equip = func(a *Agent) {
-		a.inspect = func(string, string) (links.Detail, error) { return links.Detail{}, errors.New("there is no kernel in this test") }
+		a.inspect = func(string, string) (links.Detail, error) {
+			return links.Detail{}, errors.New("there is no kernel in this test")
+		}
 	}
 	n.start(t)
 	want := map[string]bool{}

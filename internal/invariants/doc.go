@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package invariants compares what the API server has, what the agents of the nodes have attached and what the VLAN was heard to say, and tells
-// which of the invariants I1 to I8 that violates. Values in, values out.
+// which of the invariants I1 to I8 that violates. Values in, values out, but for Read.
 //
 // Nothing stands still while it is read, and macpool mends by itself what a crash or a hand leaves behind. So a violation says for how long
 // it must have been seen, unchanged, to be one (Settle): longer than a write that is under way, or the repair, takes. Who reads again keeps

@@ -60,7 +60,10 @@ func (j *judge) orphan(l *v1alpha1.MacLease) {
 	default:
 		return
 	}
-	if j.isPaused(l.Spec.PoolName) || retention.IsRestored(l) || l.Spec.Conflict != nil || j.mayBeUsed(l) {
+	if j.isPaused(l.Spec.PoolName) || retention.IsRestored(l) || l.Spec.Conflict != nil {
+		return
+	}
+	if (claim == nil || claim.UID != l.Spec.ClaimRef.UID) && j.mayBeUsed(l) {
 		return
 	}
 	j.found.add("I5", settleRepair, objects, fmt.Sprintf("lease %s is kept for nobody: its %s %s", l.Name, claimText(l.Spec.ClaimRef), why),

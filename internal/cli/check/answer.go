@@ -45,7 +45,9 @@ func answerOf(r *result) *answer {
 		a.NotCompared = append(a.NotCompared, "agent of "+err.Error())
 	}
 	a.NotCompared = append(a.NotCompared, r.remarks...)
-	slices.SortStableFunc(a.Violations, func(x, y invariants.Violation) int { return slices.Compare([]string{x.Invariant, x.Sentence}, []string{y.Invariant, y.Sentence}) })
+	slices.SortStableFunc(a.Violations, func(x, y invariants.Violation) int {
+		return slices.Compare([]string{x.Invariant, x.Sentence}, []string{y.Invariant, y.Sentence})
+	})
 	return a
 }
 

@@ -41,19 +41,26 @@ type options struct {
 
 	output        cli.Output
 	requireAgents bool
+
+	// pause waits between two readings.
+	pause func(context.Context, time.Duration) error
 }
 
 // New is the command.
 func New(f *cli.Factory) *cobra.Command {
-	o := &options{Factory: f}
+	o := &options{Factory: f, pause: pause}
 	c := &cobra.Command{
 		Use: "check", Short: "Compare API, agents and VLANs, and fail if an invariant is violated", Long: long, Example: examples,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context()) },
 	}
+	o.addFlags(c)
+	return c
+}
+
+func (o *options) addFlags(c *cobra.Command) {
 	o.output.AddTo(c)
 	c.Flags().BoolVar(&o.requireAgents, "require-agents", false, "If true, an agent that cannot be asked is an error (exit status 1).")
-	return c
 }
 
 func (o *options) run(ctx context.Context) error {
@@ -66,7 +73,7 @@ func (o *options) run(ctx context.Context) error {
 	}
 	w := &watch{
 		read:  (&source{Factory: o.Factory, reader: reader}).read,
-		pause: pause,
+		pause: o.pause,
 		now:   o.Clock.Now,
 		say: func(format string, args ...any) {
 			if o.output.ForPeople() {

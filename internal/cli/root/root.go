@@ -13,6 +13,7 @@ import (
 
 	"github.com/macpool/macpool/internal/cli"
 	"github.com/macpool/macpool/internal/cli/check"
+	"github.com/macpool/macpool/internal/cli/gc"
 )
 
 // New is the command kubectl macpool.
@@ -34,7 +35,7 @@ Everything is read with your own kubeconfig; nothing needs to be deployed for it
 	c.SetOut(f.Out)
 	c.SetErr(f.ErrOut)
 	f.Config.AddFlags(c.PersistentFlags())
-	c.AddCommand(check.New(f))
+	c.AddCommand(check.New(f), gc.New(f))
 	return c
 }
 
