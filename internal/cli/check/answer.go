@@ -54,8 +54,9 @@ func answerOf(r *result) *answer {
 // Print implements cli.Answer.
 func (a *answer) Print(w io.Writer, wide bool) error {
 	p := &printer{w: w}
-	p.line("Compared %d pools, %d claims, %d leases, and %d agents with %d interfaces.",
-		a.Compared.Pools, a.Compared.Claims, a.Compared.Leases, a.Compared.Agents, a.Compared.Interfaces)
+	c := &a.Compared
+	p.line("Compared %s, %s, %s, and %s with %s.", count(c.Pools, "pool"), count(c.Claims, "claim"), count(c.Leases, "lease"),
+		count(c.Agents, "agent"), count(c.Interfaces, "interface"))
 	if a.Passed > 0 {
 		p.line("Differences that were gone, or written anew, at the second look: %d.", a.Passed)
 	}
@@ -80,6 +81,13 @@ func (a *answer) Print(w io.Writer, wide bool) error {
 		p.line("\n%s", a.palette.Bad(fmt.Sprintf("Violations: %d.", len(a.Violations))))
 	}
 	return p.err
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 func namespaced(o invariants.Object) string {

@@ -86,7 +86,7 @@ func (o *options) run(ctx context.Context) error {
 		return err
 	}
 	if o.requireAgents && len(found.unasked) > 0 {
-		return errors.Join(fmt.Errorf("%d agents could not be asked", len(found.unasked)), errors.Join(found.unasked...))
+		return errors.Join(fmt.Errorf("%s could not be asked", count(len(found.unasked), "agent")), errors.Join(found.unasked...))
 	}
 	a := answerOf(found)
 	a.palette = o.Palette()

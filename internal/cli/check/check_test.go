@@ -255,7 +255,7 @@ func TestUnasked(t *testing.T) {
 	must(t, o.run(t.Context()))
 	golden(t, "unasked", out.String())
 	o, _, _ = command(t, func() {}, "--require-agents")
-	if err := o.run(t.Context()); err == nil || !strings.Contains(err.Error(), "1 agents could not be asked\nnode n9: no pod of the agent runs there") {
+	if err := o.run(t.Context()); err == nil || !strings.Contains(err.Error(), "1 agent could not be asked\nnode n9: no pod of the agent runs there") {
 		t.Errorf("with --require-agents: %v", err)
 	}
 }

@@ -55,8 +55,8 @@ func (w *watch) run(ctx context.Context) (*result, error) {
 		}
 		since := w.now().Sub(began)
 		wait := min(max(soonest-since, 0), lookAgain)
-		w.say("%d differences; looking again in %s, and for %s at most, whether macpool mends them…",
-			len(open), wait.Round(time.Second), max(longest-since, 0).Round(time.Second))
+		w.say("%s; looking again in %s, and for %s at most, whether macpool mends that…",
+			count(len(open), "difference"), wait.Round(time.Second), max(longest-since, 0).Round(time.Second))
 		if err := w.pause(ctx, wait); err != nil {
 			return nil, err
 		}
