@@ -258,6 +258,25 @@ func TestUnasked(t *testing.T) {
 	if err := o.run(t.Context()); err == nil || !strings.Contains(err.Error(), "1 agent could not be asked\nnode n9: no pod of the agent runs there") {
 		t.Errorf("with --require-agents: %v", err)
 	}
+
+	// A pod that is there, on a node that does not answer.
+	w := newWorld(t, "unasked")
+	t.Cleanup(w.clear)
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: w.namespace, Name: "macpool-agent-x",
+			Labels: map[string]string{"app.kubernetes.io/name": "macpool", "app.kubernetes.io/component": "agent"},
+		},
+		Spec: corev1.PodSpec{NodeName: "n9", Containers: []corev1.Container{{Name: "agent", Image: "agent"}}},
+	}
+	must(t, api.Create(t.Context(), pod))
+	pod.Status.Phase = corev1.PodRunning
+	must(t, api.Status().Update(t.Context(), pod))
+	o, out, _ = command(t, func() {})
+	must(t, o.run(t.Context()))
+	if !strings.Contains(out.String(), "agent of node n9: running /agent in pod unasked/macpool-agent-x: ") {
+		t.Errorf("it says\n%s", out)
+	}
 }
 
 // R-O3: while pods come and go, as manager and agents do it, there is no violation.

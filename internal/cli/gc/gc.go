@@ -40,10 +40,10 @@ const examples = `  # What goes when, in all namespaces
   kubectl macpool gc --dry-run -A
 
   # Delete the ended claims of a namespace now, without waiting for retain
-  kubectl macpool gc -n demo
+  kubectl macpool gc -n default
 
   # The same in a script
-  kubectl macpool gc -n demo --yes`
+  kubectl macpool gc -n default --yes`
 
 type options struct {
 	*cli.Factory
