@@ -47,14 +47,6 @@ func setEnded(claim *v1alpha1.MacClaim, verdict life, now time.Time) {
 	})
 }
 
-// endedAt is when the workload was first seen gone, zero if it was not.
-func endedAt(claim *v1alpha1.MacClaim) time.Time {
-	if ended := apimeta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ClaimEnded); ended != nil && ended.Status == metav1.ConditionTrue {
-		return ended.LastTransitionTime.Time
-	}
-	return time.Time{}
-}
-
 // sameConditions compares two lists of conditions whatever their order.
 func sameConditions(a, b []metav1.Condition) bool {
 	return len(a) == len(b) && !slices.ContainsFunc(a, func(c metav1.Condition) bool {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/retention"
 )
 
 // judge is judgeLife on what the cache knows. A verdict that removes the claim is repeated on live reads, which come after
@@ -36,7 +37,7 @@ func (r *MacClaimReconciler) judge(ctx context.Context, claim *v1alpha1.MacClaim
 			return life{}, err
 		}
 	}
-	if verdict.Remove && wait == 0 || verdict.Ended == endedAt(claim).IsZero() {
+	if verdict.Remove && wait == 0 || verdict.Ended == retention.EndedAt(claim).IsZero() {
 		if verdict, err = lifeOf(ctx, r.APIReader, r.Client, r.APIReader, claim, r.Clock.Now()); err != nil {
 			return life{}, err
 		}
@@ -73,7 +74,7 @@ func lifeOf(ctx context.Context, workloads, cache, live client.Reader, claim *v1
 		return lifeOfVM(ctx, workloads, cache, live, claim, now)
 	}
 	in := lifeInput{
-		Managed: true, Kind: claim.Spec.Workload.Kind, Pod: podGone, Held: claim.Status.Holder != nil, EndedAt: endedAt(claim), Now: now,
+		Managed: true, Kind: claim.Spec.Workload.Kind, Pod: podGone, Held: claim.Status.Holder != nil, EndedAt: retention.EndedAt(claim), Now: now,
 	}
 	if name := binding.PodName(*claim.Spec.Workload); name != "" {
 		pod := &corev1.Pod{}
@@ -123,15 +124,13 @@ func superseded(ctx context.Context, cache client.Reader, claim *v1alpha1.MacCla
 	return binding.Chosen(siblings, *claim.Spec.Workload, claim.Spec.PoolRef.Name) != nil, nil
 }
 
-// retainBy is retainOf by the pool that the cache has.
+// retainBy is retention.Retain by the pool that the cache has.
 func retainBy(ctx context.Context, cache client.Reader, claim *v1alpha1.MacClaim) (time.Duration, error) {
-	pool := &v1alpha1.MacPool{}
-	if err := cache.Get(ctx, client.ObjectKey{Name: claim.Spec.PoolRef.Name}, pool); apierrors.IsNotFound(err) {
-		pool = nil
-	} else if err != nil {
-		return 0, fmt.Errorf("reading pool %s: %w", claim.Spec.PoolRef.Name, err)
+	pool, err := poolOf(ctx, cache, claim.Spec.PoolRef.Name)
+	if err != nil {
+		return 0, err
 	}
-	return retainOf(claim, pool), nil
+	return retention.Retain(claim, pool), nil
 }
 
 // remove deletes a claim that has outlived its workload, as it was read: a holder that was set since is a conflict. Its lease

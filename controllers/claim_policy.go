@@ -86,39 +86,5 @@ func judgeLife(in lifeInput) life {
 	return life{Ended: true, Superseded: in.Superseded, Remove: left <= 0, Left: max(left, 0)}
 }
 
-// defaultRetain is that of the MacPool's schema, for a pool that is gone.
-const defaultRetain = time.Hour
-
 // ofIPAMClaim is the kind, as far as its life goes, of a claim without workload that was made for an IPAMClaim.
 const ofIPAMClaim v1alpha1.WorkloadKind = "IPAMClaim"
-
-// minVMRetain is the least time for which the claim of a VM outlives it, whatever the pool says: what restores a VM, or moves it to another
-// cluster, deletes it first (R-G6).
-const minVMRetain = 5 * time.Minute
-
-// retainOf is how long a claim outlives its workload. Bare pods end with their address: nothing comes back under their
-// name, unless the claim itself says so.
-func retainOf(claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool) time.Duration {
-	if _, ok := claim.Labels[v1alpha1.LabelIPAMClaim]; ok || claim.Spec.Workload != nil && claim.Spec.Workload.Kind == v1alpha1.WorkloadVM {
-		return max(minVMRetain, retainOfSet(claim, pool))
-	}
-	if claim.Spec.Workload == nil || claim.Spec.Workload.Kind == v1alpha1.WorkloadPod {
-		if claim.Spec.Retain != nil {
-			return claim.Spec.Retain.Duration
-		}
-		return 0
-	}
-	return retainOfSet(claim, pool)
-}
-
-// retainOfSet is retainOf of what may come back under its name.
-func retainOfSet(claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool) time.Duration {
-	switch {
-	case claim.Spec.Retain != nil:
-		return claim.Spec.Retain.Duration
-	case pool != nil && pool.Spec.Retain != nil:
-		return pool.Spec.Retain.Duration
-	default:
-		return defaultRetain
-	}
-}

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/macpool/macpool/api/v1alpha1"
 )
 
@@ -49,33 +47,6 @@ func TestJudgeLife(t *testing.T) {
 			tc.in.Now = now
 			if got := judgeLife(tc.in); got != tc.want {
 				t.Errorf("got %+v, want %+v", got, tc.want)
-			}
-		})
-	}
-}
-
-func TestRetainOf(t *testing.T) {
-	hours := func(n int) *metav1.Duration { return &metav1.Duration{Duration: time.Duration(n) * time.Hour} }
-	pool := &v1alpha1.MacPool{Spec: v1alpha1.MacPoolSpec{Retain: hours(5)}}
-	for name, tc := range map[string]struct {
-		kind v1alpha1.WorkloadKind
-		own  *metav1.Duration
-		pool *v1alpha1.MacPool
-		want time.Duration
-	}{
-		"a pod's":           {v1alpha1.WorkloadPod, nil, pool, 0},
-		"a pod's, own":      {v1alpha1.WorkloadPod, hours(2), pool, 2 * time.Hour},
-		"a set's":           {v1alpha1.WorkloadStatefulSet, nil, pool, 5 * time.Hour},
-		"a set's, own":      {v1alpha1.WorkloadStatefulSet, hours(0), pool, 0},
-		"a set's, no pool":  {v1alpha1.WorkloadStatefulSet, nil, nil, time.Hour},
-		"a VM's":            {v1alpha1.WorkloadVM, nil, pool, 5 * time.Hour},
-		"a VM's, at once":   {v1alpha1.WorkloadVM, hours(0), pool, 5 * time.Minute},
-		"a set's, pool old": {v1alpha1.WorkloadStatefulSet, nil, &v1alpha1.MacPool{}, time.Hour},
-	} {
-		t.Run(name, func(t *testing.T) {
-			claim := &v1alpha1.MacClaim{Spec: v1alpha1.MacClaimSpec{Workload: &v1alpha1.Workload{Kind: tc.kind}, Retain: tc.own}}
-			if got := retainOf(claim, tc.pool); got != tc.want {
-				t.Errorf("got %s, want %s", got, tc.want)
 			}
 		})
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/retention"
 )
 
 // +kubebuilder:rbac:groups=kubevirt.io,resources=virtualmachines;virtualmachineinstances,verbs=get
@@ -43,7 +44,7 @@ func kindOf(claim *v1alpha1.MacClaim) v1alpha1.WorkloadKind {
 // their kinds has not said that they are gone: who removes KubeVirt from a cluster removes what is left of its VMs (R-G1).
 func lifeOfVM(ctx context.Context, workloads, cache, live client.Reader, claim *v1alpha1.MacClaim, now time.Time) (life, error) {
 	in := lifeInput{
-		Managed: true, Kind: kindOf(claim), Held: claim.Status.Holder != nil, EndedAt: endedAt(claim), Now: now,
+		Managed: true, Kind: kindOf(claim), Held: claim.Status.Holder != nil, EndedAt: retention.EndedAt(claim), Now: now,
 	}
 	if in.Held {
 		return judgeLife(in), nil

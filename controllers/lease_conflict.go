@@ -5,17 +5,13 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/retention"
 )
-
-// defaultConflictHold is how long a stranger's address is given to nobody.
-const defaultConflictHold = 10 * time.Minute
 
 // hold is case 10: it takes the mark of a stranger from a lease that has had it for the pool's hold, as this process has seen it. Whether
 // the stranger is still there, the VLAN is asked by the node of the next pod that is to get the address, before it gets it.
@@ -23,7 +19,7 @@ const defaultConflictHold = 10 * time.Minute
 // Agents mark leases and never take a mark away; one that hears the stranger again writes seenAt, from when on the hold begins anew.
 // What became of the lease's claim meanwhile is looked at when the mark is gone: cases 1 to 8.
 func (r *LeaseReconciler) hold(ctx context.Context, seen *v1alpha1.MacLease) (ctrl.Result, error) {
-	hold, err := r.conflictHold(ctx, seen.Spec.PoolName)
+	pool, err := poolOf(ctx, r.Client, seen.Spec.PoolName)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -42,7 +38,7 @@ func (r *LeaseReconciler) hold(ctx context.Context, seen *v1alpha1.MacLease) (ct
 	}
 	now := r.Clock.Now()
 	what := observation{uid: seen.UID, kind: conflicted, stamp: seen.Spec.Conflict.SeenAt.Time}
-	if left := hold - now.Sub(r.observed.first(seen.Name, what, now)); left > 0 {
+	if left := retention.ConflictHold(pool) - now.Sub(r.observed.first(seen.Name, what, now)); left > 0 {
 		return ctrl.Result{RequeueAfter: min(left, recheck)}, nil
 	}
 	lease, err := r.live(ctx, seen)
@@ -71,16 +67,4 @@ func (r *LeaseReconciler) wake(ctx context.Context, claim *v1alpha1.MacClaim) er
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// conflictHold is the pool's conflictDetection.hold.
-func (r *LeaseReconciler) conflictHold(ctx context.Context, name string) (time.Duration, error) {
-	pool := &v1alpha1.MacPool{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, pool); client.IgnoreNotFound(err) != nil {
-		return 0, fmt.Errorf("reading pool %s: %w", name, err)
-	}
-	if c := pool.Spec.ConflictDetection; c != nil && c.Hold != nil {
-		return c.Hold.Duration, nil
-	}
-	return defaultConflictHold, nil
 }

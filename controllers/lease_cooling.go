@@ -16,12 +16,12 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/audit"
-	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/retention"
 )
 
 // cool is cases 7 to 9: it takes a released lease one step on its way.
 func (r *LeaseReconciler) cool(ctx context.Context, lease *v1alpha1.MacLease) (ctrl.Result, error) {
-	pool, err := r.poolNamed(ctx, lease.Spec.PoolName)
+	pool, err := poolOf(ctx, r.Client, lease.Spec.PoolName)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -30,12 +30,12 @@ func (r *LeaseReconciler) cool(ctx context.Context, lease *v1alpha1.MacLease) (c
 		// The clock of who released it says nothing here, and neither does that of this process before it restarted: the
 		// cooldown is what this process has seen of it (R-G8).
 		first := r.observed.first(lease.Name, observation{uid: lease.UID, kind: cooling, stamp: lease.Spec.ReleasedAt.Time}, now)
-		if left := binding.Cooldown(pool, binding.EndOf(lease)) - now.Sub(first); left > 0 {
+		if left := retention.Cooldown(lease, pool) - now.Sub(first); left > 0 {
 			return ctrl.Result{RequeueAfter: min(left, recheck)}, nil
 		}
 		return ctrl.Result{}, r.endCooldown(ctx, lease)
 	}
-	if left := binding.History(pool) - now.Sub(lease.Spec.ReleasedAt.Time); left > 0 {
+	if left := retention.History(pool) - now.Sub(lease.Spec.ReleasedAt.Time); left > 0 {
 		return ctrl.Result{RequeueAfter: min(left, recheck)}, nil
 	}
 	err = r.Client.Delete(ctx, lease, client.Preconditions{UID: &lease.UID, ResourceVersion: &lease.ResourceVersion})
@@ -88,10 +88,10 @@ func (r *LeaseReconciler) endCooldown(ctx context.Context, seen *v1alpha1.MacLea
 	return nil
 }
 
-// poolNamed is the pool; nil if it is gone.
-func (r *LeaseReconciler) poolNamed(ctx context.Context, name string) (*v1alpha1.MacPool, error) {
+// poolOf is the pool of a name, nil if there is none.
+func poolOf(ctx context.Context, reader client.Reader, name string) (*v1alpha1.MacPool, error) {
 	pool := &v1alpha1.MacPool{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, pool); apierrors.IsNotFound(err) {
+	if err := reader.Get(ctx, client.ObjectKey{Name: name}, pool); apierrors.IsNotFound(err) {
 		return nil, nil
 	} else if err != nil {
 		return nil, fmt.Errorf("reading pool %s: %w", name, err)

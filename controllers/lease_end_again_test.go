@@ -73,7 +73,7 @@ func TestBackupRightAfterTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := lease()
-	again.Labels = map[string]string{labelRestored: "night"}
+	again.Labels = map[string]string{"velero.io/restore-name": "night"}
 	if err := api.Create(t.Context(), again); err != nil {
 		t.Fatal(err)
 	}

@@ -32,32 +32,13 @@ func (p *Plugin) askLease(ctx context.Context, req *agentapi.Request) (*agentapi
 // directions meanwhile and ends with the process: by that the agent knows that nobody waits any more.
 func (p *Plugin) ask(ctx context.Context, req *agentapi.Request) (*agentapi.Lease, error) {
 	var resp agentapi.Response
-	if err := exchange(ctx, p.socket(), req, &resp); err != nil {
+	if err := agentapi.Exchange(ctx, p.socket(), req, &resp); err != nil {
 		return nil, problem.AgentUnreachable.New(p.socket(), inWords(ctx, err)).WithCause(err)
 	}
 	if resp.Error != nil {
 		return nil, (*answer)(resp.Error)
 	}
 	return resp.Lease, nil
-}
-
-func exchange(ctx context.Context, socket string, req *agentapi.Request, resp *agentapi.Response) error {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", socket)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(deadline); err != nil {
-			return err
-		}
-	}
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	if err := agentapi.Write(conn, req); err != nil {
-		return err
-	}
-	return agentapi.Read(conn, resp)
 }
 
 // inWords says why there is no answer, without the words that runtimes take for success in a DEL.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command agent is macpool's node agent: it serves the CNI plugin of its node over a UNIX socket.
+// Command agent is macpool's node agent: it serves the CNI plugin of its node over a UNIX socket. As agent attachments it asks the running one
+// what is attached on the node, which kubectl macpool check has it do.
 package main
 
 import (
@@ -24,7 +25,11 @@ import (
 )
 
 func main() {
-	if err := run(); err != nil {
+	command := run
+	if len(os.Args) > 1 && os.Args[1] == "attachments" {
+		command = attachments
+	}
+	if err := command(); err != nil {
 		fmt.Fprintln(os.Stderr, "agent:", err)
 		os.Exit(1)
 	}

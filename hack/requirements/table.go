@@ -100,6 +100,9 @@ var sections = []section{
 		{id: "R-B2", what: "A restore of objects keeps identities"},
 		{id: "R-B3", what: "Two clusters on one VLAN", why: "with ranges that do not meet they make different names, MACs and IPs (tested); with overlapping ones a pod whose address another cluster uses gets another (tested with agents and a simulated VLAN)"},
 	}},
+	{"Observability", "", []requirement{
+		{id: "R-O3", what: "`kubectl macpool check` compares API, agents and what is heard on the VLANs, and fails if I1 to I8 are violated"},
+	}},
 	{"Faults", "Each is injected by a test, or by `make chaos` and `make soak`, whose report counts them by moment: [reliability.md](reliability.md).", []requirement{
 		{id: "F1", what: "Plugin killed"},
 		{id: "F2", what: "Its caller killed"},

@@ -74,6 +74,9 @@ type Agent struct {
 	hear       func(link string) (Ear, error)
 	look       func(netns, iface string) (links.State, error)
 
+	// inspect looks at an attached interface, for who asks what is attached.
+	inspect func(netns, iface string) (links.Detail, error)
+
 	// ready is closed when the caches are filled and every attempt of the journal was compared with the API (R-K3).
 	ready chan struct{}
 	// listening tells the health probe that requests are taken.
@@ -100,7 +103,7 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 		ready:    make(chan struct{}),
 		silences: &silences{clock: options.Clock},
 		listener: parts.Listen, netnsAlive: parts.NetNSAlive, jitter: parts.Jitter, ask: parts.Ask,
-		hasLink: parts.HasLink, hear: parts.Hear, look: parts.LookAtLink,
+		hasLink: parts.HasLink, hear: parts.Hear, look: parts.LookAtLink, inspect: links.Inspect,
 	}
 	if a.ask == nil {
 		a.ask = wire.Ask

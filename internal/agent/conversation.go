@@ -30,7 +30,7 @@ func limitOf(command agentapi.Command) time.Duration {
 		whole = agentapi.StatusTimeout
 	case agentapi.GC:
 		whole = agentapi.GCTimeout
-	case agentapi.Lookup, agentapi.Check:
+	case agentapi.Lookup, agentapi.Check, agentapi.Attachments:
 	}
 	return whole - whole/5
 }

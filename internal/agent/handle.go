@@ -15,6 +15,7 @@ import (
 func (a *Agent) serve(ctx context.Context, req *agentapi.Request) outcome {
 	start := a.clock.Now()
 	var lease *agentapi.Lease
+	var listed agentapi.Response
 	var settle func(bool)
 	var err error
 	switch req.Command {
@@ -33,11 +34,14 @@ func (a *Agent) serve(ctx context.Context, req *agentapi.Request) outcome {
 		err = a.status(ctx, req)
 	case agentapi.GC:
 		err = a.gc(req)
+	case agentapi.Attachments:
+		listed = a.attachments(req.After)
 	default:
 		err = problem.BadRequest.New("there is no command " + string(req.Command))
 	}
 
-	out := outcome{response: agentapi.Response{Lease: lease}, settle: settle}
+	out := outcome{response: listed, settle: settle}
+	out.response.Lease = lease
 	code := "ok"
 	if err != nil {
 		e := agentapi.NewError(err)
@@ -46,7 +50,7 @@ func (a *Agent) serve(ctx context.Context, req *agentapi.Request) outcome {
 			e = unavailable(err)
 		case agentapi.Del:
 			e.Message, e.Fix = plainWords.Replace(e.Message), plainWords.Replace(e.Fix)
-		case agentapi.Add, agentapi.Lookup, agentapi.Check, agentapi.GC:
+		case agentapi.Add, agentapi.Lookup, agentapi.Check, agentapi.GC, agentapi.Attachments:
 		}
 		code, out.response.Error = e.Code, e
 	}

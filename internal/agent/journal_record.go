@@ -78,6 +78,10 @@ type attempt struct {
 
 func (a *attempt) key() attemptKey { return attemptKey{a.ContainerID, a.Interface} }
 
+func (a *attempt) attachment() agentapi.Attachment {
+	return agentapi.Attachment{ContainerID: a.ContainerID, Interface: a.Interface}
+}
+
 // ofHolder tells whether two attempts are of the same claim and pod, and so of one holder.
 func (a *attempt) ofHolder(claim agentapi.ClaimRef, podUID string) bool {
 	return a.Claim == claim && a.Pod.UID == podUID

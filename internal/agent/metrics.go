@@ -70,7 +70,7 @@ func newMetrics(a *Agent, registry prometheus.Registerer) (*metrics, error) {
 // observe counts a request. A command that does not exist is not a label of its own: anybody could make up any number.
 func (m *metrics) observe(command agentapi.Command, code string, took time.Duration) {
 	switch command {
-	case agentapi.Add, agentapi.Lookup, agentapi.Del, agentapi.Check, agentapi.Status, agentapi.GC:
+	case agentapi.Add, agentapi.Lookup, agentapi.Del, agentapi.Check, agentapi.Status, agentapi.GC, agentapi.Attachments:
 	default:
 		command = "other"
 	}

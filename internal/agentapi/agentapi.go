@@ -48,7 +48,8 @@ const (
 // Command is what is asked of the agent.
 type Command string
 
-// The commands. Lookup is the chained entry's ADD: it reads what the IPAM call of the same container was given.
+// The commands. Lookup is the chained entry's ADD: it reads what the IPAM call of the same container was given. Attachments is no plugin's: it
+// lists what is attached on the node, for who compares that with the API.
 const (
 	Add    Command = "ADD"
 	Lookup Command = "LOOKUP"
@@ -56,6 +57,8 @@ const (
 	Check  Command = "CHECK"
 	Status Command = "STATUS"
 	GC     Command = "GC"
+
+	Attachments Command = "ATTACHMENTS"
 )
 
 // Request is one question.
@@ -80,6 +83,8 @@ type Request struct {
 	Wish Wish   `json:"wish,omitzero"`
 	// Valid are the attachments that the runtime calls valid (GC).
 	Valid []Attachment `json:"valid,omitempty"`
+	// After is the last attachment of the answer before: the next ones are wanted (ATTACHMENTS).
+	After Attachment `json:"after,omitzero"`
 }
 
 // Pod is the pod as the runtime names it.
@@ -104,10 +109,13 @@ type Attachment struct {
 	Interface   string `json:"interface"`
 }
 
-// Response is the answer: an Error, or for ADD, LOOKUP and CHECK the Lease.
+// Response is the answer: an Error, or for ADD, LOOKUP and CHECK the Lease, for ATTACHMENTS some of what is attached.
 type Response struct {
-	Error *Error `json:"error,omitempty"`
-	Lease *Lease `json:"lease,omitempty"`
+	Error    *Error     `json:"error,omitempty"`
+	Lease    *Lease     `json:"lease,omitempty"`
+	Attached []Attached `json:"attached,omitempty"`
+	// More: there are further ones after the last.
+	More bool `json:"more,omitempty"`
 }
 
 // Error is a problem of the catalogue on its way through the socket.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/allocator"
-	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/retention"
 )
 
 // State is where an address is in its life, or what keeps it from having one.
@@ -77,7 +77,7 @@ func (s *Snapshot) At(a Address, at time.Time) Moment {
 func (s *Snapshot) Reach(a Address) time.Time { return s.reach(a.Lease, a.Pool) }
 
 func (s *Snapshot) reach(l *v1alpha1.MacLease, p *Pool) time.Time {
-	since := s.Time.Add(-binding.History(p.object()))
+	since := s.Time.Add(-retention.History(p.object()))
 	spans := spansOf(l)
 	if len(spans) == 0 {
 		return since
@@ -108,7 +108,7 @@ func (s *Snapshot) recorded(l *v1alpha1.MacLease, p *Pool, at time.Time) (state 
 		case at.Before(span.From):
 			continue
 		}
-		since, until = span.To, span.To.Add(binding.Cooldown(p.object(), span.Reason))
+		since, until = span.To, span.To.Add(retention.CooldownAfter(span.Reason, p.object()))
 		cooling := at.Before(until)
 		if i == 0 { // the last one: it is written down whether it has ended
 			if ends := l.Spec.ReusableAt; ends != nil {

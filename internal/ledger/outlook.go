@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/macpool/macpool/api/v1alpha1"
-	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/retention"
 )
 
 const (
@@ -35,7 +35,7 @@ type Outlook struct {
 func (s *Snapshot) Outlook(c *Chart) Outlook {
 	available := c.Total()
 	o := Outlook{Available: available[Free] + available[Reusable]}
-	o.Window = min(outlookWindow, binding.History(c.Pool.MacPool), c.Time.Sub(c.Pool.CreationTimestamp.Time))
+	o.Window = min(outlookWindow, retention.History(c.Pool.MacPool), c.Time.Sub(c.Pool.CreationTimestamp.Time))
 	if o.Window < shortestWindow {
 		o.Window = 0
 		return o

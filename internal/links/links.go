@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -55,16 +56,47 @@ func Look(path, iface string) (State, error) {
 	return s, err
 }
 
+// Detail is an interface as its kernel has it.
+type Detail struct {
+	State
+
+	// IPs are its addresses, those of the link itself (fe80::) left out.
+	IPs []netip.Addr
+}
+
+// Inspect looks at an interface in the network namespace at a path, and at its addresses. Linux 4.20 answers for another namespace; an older
+// one refuses.
+func Inspect(path, iface string) (Detail, error) {
+	var d Detail
+	err := in(path, iface, func(nsid int32, link *netlink.LinkAttrs) error {
+		d.State = State{MAC: link.HardwareAddr.String(), Up: link.RawFlags&unix.IFF_UP != 0}
+		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+			all, err := addresses(nsid, link.Index, family)
+			if err != nil {
+				return fmt.Errorf("listing the addresses of interface %s of %s: %w", iface, path, err)
+			}
+			for _, a := range all {
+				if !a.ip.IsLinkLocalUnicast() {
+					d.IPs = append(d.IPs, a.ip)
+				}
+			}
+		}
+		return nil
+	})
+	return d, err
+}
+
 // HasChecked tells whether the interface has the IPv6 address, and its kernel has made sure that nobody else does. Linux 4.20
 // answers for another namespace; an older one refuses.
 func HasChecked(path, iface string, ip netip.Addr) (bool, error) {
 	var checked bool
 	err := in(path, iface, func(nsid int32, link *netlink.LinkAttrs) error {
-		flags, found, err := addressFlags(nsid, link.Index, ip)
+		all, err := addresses(nsid, link.Index, unix.AF_INET6)
 		if err != nil {
 			return fmt.Errorf("looking up address %s of interface %s of %s: %w", ip, iface, path, err)
 		}
-		checked = found && flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0
+		i := slices.IndexFunc(all, func(a address) bool { return a.ip == ip })
+		checked = i >= 0 && all[i].flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0
 		return nil
 	})
 	return checked, err
@@ -199,56 +231,68 @@ func find(nsid int32, iface string) (*netlink.LinkAttrs, error) {
 	return link.Attrs(), nil
 }
 
-// addressFlags finds an IPv6 address of an interface. It lists them: a request for one address is answered by the kernel in the other
-// namespace, where nobody waits for it (ECONNREFUSED). A list of another namespace is only given to a socket that wants requests
-// to be checked strictly.
-func addressFlags(nsid int32, index int, ip netip.Addr) (flags uint32, found bool, err error) {
+// address is an address of an interface, with the kernel's flags.
+type address struct {
+	ip    netip.Addr
+	flags uint32
+}
+
+// addresses lists those of an interface, of one family. A request for one address is answered by the kernel in the other namespace, where
+// nobody waits for it (ECONNREFUSED). A list of another namespace is only given to a socket that wants requests to be checked strictly.
+func addresses(nsid int32, index int, family uint8) ([]address, error) {
 	const (
 		targetNetNSID = 10 // IFA_TARGET_NETNSID
 		header        = 8  // of a struct ifaddrmsg
 	)
 	socket, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
 	if err != nil {
-		return 0, false, fmt.Errorf("opening a netlink socket: %w", err)
+		return nil, fmt.Errorf("opening a netlink socket: %w", err)
 	}
 	defer socket.Close()
 	if err := unix.SetsockoptInt(socket.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1); err != nil {
-		return 0, false, fmt.Errorf("having requests checked: %w", err)
+		return nil, fmt.Errorf("having requests checked: %w", err)
 	}
 	req := nl.NewNetlinkRequest(unix.RTM_GETADDR, unix.NLM_F_DUMP)
 	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}
-	msg := nl.NewIfAddrmsg(unix.AF_INET6)
+	msg := nl.NewIfAddrmsg(int(family))
 	msg.Index = uint32(index) //nolint:gosec // a uint32 to the kernel
 	req.AddData(msg)
 	req.AddData(nl.NewRtAttr(targetNetNSID, nl.Uint32Attr(uint32(nsid)))) //nolint:gosec // the same bits
 	messages, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWADDR)
 	if err != nil {
-		return 0, false, err
+		return nil, err
 	}
+	all := make([]address, 0, len(messages))
 	for _, m := range messages {
 		if len(m) < header {
 			continue
 		}
 		attrs, err := nl.ParseRouteAttr(m[header:])
 		if err != nil {
-			return 0, false, fmt.Errorf("reading the kernel's answer: %w", err)
+			return nil, fmt.Errorf("reading the kernel's answer: %w", err)
 		}
-		this, its := uint32(m[2]), false
+		one := address{flags: uint32(m[2])}
 		for _, a := range attrs {
 			switch a.Attr.Type {
 			case unix.IFA_FLAGS:
 				if len(a.Value) >= 4 {
-					this = nl.NativeEndian().Uint32(a.Value)
+					one.flags = nl.NativeEndian().Uint32(a.Value)
+				}
+			case unix.IFA_LOCAL: // of a link between two ends IFA_ADDRESS is the other one
+				if ip, ok := netip.AddrFromSlice(a.Value); ok {
+					one.ip = ip
 				}
 			case unix.IFA_ADDRESS:
-				its = bytes.Equal(a.Value, ip.AsSlice())
+				if ip, ok := netip.AddrFromSlice(a.Value); ok && !one.ip.IsValid() {
+					one.ip = ip
+				}
 			}
 		}
-		if its {
-			return this, true, nil
+		if one.ip.IsValid() {
+			all = append(all, one)
 		}
 	}
-	return 0, false, nil
+	return all, nil
 }
 
 func remove(nsid int32, index int) error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 
 	"github.com/macpool/macpool/internal/netnstest"
@@ -69,5 +70,48 @@ func TestLook(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the address was not checked within a minute")
 		}
+	}
+}
+
+// R-O3: what an interface is like is seen from outside of its network namespace, with all of its addresses.
+func TestInspect(t *testing.T) {
+	host, pod := newHost(t), netnstest.New(t)
+	inspect := func() (d Detail) {
+		netnstest.Do(t, host, func() (err error) {
+			d, err = Inspect(pod.Path(), "net1")
+			return err
+		})
+		return d
+	}
+	if diff := cmp.Diff(Detail{}, inspect()); diff != "" {
+		t.Errorf("what is not there (-want +got)\n%s", diff)
+	}
+	addLink(t, host, pod, "veth", leasedMAC)
+	want := Detail{State: State{MAC: leasedMAC}}
+	netnstest.Do(t, pod, func() error {
+		link, err := netlinksafe.LinkByName("net1")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/net1/disable_ipv6", []byte("0"), 0o600); err != nil {
+			return err
+		}
+		for _, text := range []string{"192.168.50.8/24", "192.168.50.9/32", "fd00:50::8/64", "fe80::8/64"} {
+			addr, err := netlink.ParseAddr(text)
+			if err != nil {
+				return err
+			}
+			if err := netlink.AddrAdd(link, addr); err != nil {
+				return err
+			}
+			if ip := netip.MustParsePrefix(text).Addr(); !ip.IsLinkLocalUnicast() {
+				want.IPs = append(want.IPs, ip)
+			}
+		}
+		return nil
+	})
+	got := inspect()
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		t.Errorf("Inspect (-want +got)\n%s", diff)
 	}
 }

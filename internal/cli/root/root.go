@@ -13,7 +13,9 @@ import (
 
 	"github.com/macpool/macpool/internal/cli"
 	"github.com/macpool/macpool/internal/cli/chart"
+	"github.com/macpool/macpool/internal/cli/check"
 	"github.com/macpool/macpool/internal/cli/explain"
+	"github.com/macpool/macpool/internal/cli/gc"
 	"github.com/macpool/macpool/internal/cli/history"
 	"github.com/macpool/macpool/internal/cli/who"
 )
@@ -38,7 +40,7 @@ Everything is read with your own kubeconfig; nothing needs to be deployed for it
 	c.SetErr(f.ErrOut)
 	f.Config.AddFlags(c.PersistentFlags())
 	_ = c.RegisterFlagCompletionFunc("namespace", f.CompleteNamespaces) // the flag is there
-	c.AddCommand(chart.New(f), explain.New(f), history.New(f), who.New(f))
+	c.AddCommand(chart.New(f), check.New(f), explain.New(f), gc.New(f), history.New(f), who.New(f))
 	return c
 }
 
