@@ -77,7 +77,7 @@ func TestProvocations(t *testing.T) {
 			"for _, want := range []string{\"MP102\"} { run(want) }\n" +
 			"answer = problem.G.New(); if !problem.G.Is(ask()) { t.Fatal() } }\n" +
 			"func helper() { use(problem.C) }\n",
-		"b_test.go":                         "package a\nfunc TestB(t *testing.T) { checkForbidden(t, err, problem.D.New(1)); checkF(t) }\n" +
+		"b_test.go": "package a\nfunc TestB(t *testing.T) { checkForbidden(t, err, problem.D.New(1)); checkF(t) }\n" +
 			"func checkF(t *testing.T) { wantError(t, problem.F.New()) }\n",
 		"c_test.go":                         "//go:build chaos\n\npackage a\nfunc TestC(t *testing.T) { use(problem.C) }\n",
 		"internal/problem/problem_test.go":  "package a\nfunc TestD(t *testing.T) { use(problem.C) }\n",
