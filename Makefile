@@ -36,6 +36,10 @@ help: ## Show this list
 demo: build ## Show the whole story on this machine, with a real API server and real interfaces; KEEP=1 leaves it running
 	@$(test_env) && CGO_ENABLED=0 go build -trimpath -o bin/demo ./e2e/demo && exec bin/demo
 
+.PHONY: record
+record: build ## Run the demo, and draw what it prints into docs/images/demo.svg
+	@$(test_env) && CGO_ENABLED=0 go build -trimpath -o bin/demo ./e2e/demo && go run ./hack/record docs/images/demo.svg bin/demo
+
 .PHONY: cluster-up
 cluster-up: ## Start a cluster on this machine, of real kubelets, containerd and Multus, with macpool in it (needs root)
 	@MULTUS=$(MULTUS) hack/cluster/up.sh
