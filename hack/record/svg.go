@@ -12,7 +12,7 @@ import (
 
 // The window, in characters and in pixels.
 const (
-	columns, rows = 110, 30
+	columns, rows = 140, 30
 	charWidth     = 8
 	lineHeight    = 18
 	margin        = 12
