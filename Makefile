@@ -36,6 +36,10 @@ help: ## Show this list
 demo: build ## Show the whole story on this machine, with a real API server and real interfaces; KEEP=1 leaves it running
 	@$(test_env) && CGO_ENABLED=0 go build -trimpath -o bin/demo ./e2e/demo && exec bin/demo
 
+.PHONY: record
+record: build ## Run the demo, and draw what it prints into docs/images/demo.svg
+	@$(test_env) && CGO_ENABLED=0 go build -trimpath -o bin/demo ./e2e/demo && go run ./hack/record docs/images/demo.svg bin/demo
+
 .PHONY: cluster-up
 cluster-up: ## Start a cluster on this machine, of real kubelets, containerd and Multus, with macpool in it (needs root)
 	@MULTUS=$(MULTUS) hack/cluster/up.sh
@@ -119,9 +123,10 @@ generate: $(CONTROLLER_GEN) ## Write the deep copies of the API types
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 
 .PHONY: manifests
-manifests: $(CONTROLLER_GEN) ## Write the CRDs, the manager's role, docs/errors.md, docs/requirements.md, and what the chart shares with config
+manifests: $(CONTROLLER_GEN) ## Write the CRDs, the manager's role, docs/api.md, docs/errors.md, docs/requirements.md, schemas for editors, and what the chart shares with config
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=macpool-manager paths=./controllers/... output:rbac:artifacts:config=config/rbac
+	go run ./hack/apidocs .
 	go run ./hack/errordocs docs/errors.md
 	go run ./hack/requirements docs/requirements.md
 	"$$(hack/controlplane.sh)"/kubectl kustomize config/default | go run ./hack/chart -version "$$(cat VERSION)" config/default/kustomization.yaml config/cleanup/kustomization.yaml

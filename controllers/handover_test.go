@@ -16,6 +16,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/problem"
 )
 
 // toldOnClaim waits for the event of the reason about the claim.
@@ -99,9 +100,9 @@ func TestStandings(t *testing.T) {
 		reason  string
 		says    string
 	}{
-		"two replicas":                 {hash: "7c9f", reason: "OneClaimManyPods", says: "replicas: 1"},
+		"two replicas":                 {hash: "7c9f", reason: problem.OneClaimManyPods.Reason, says: "replicas: 1"},
 		"the old pod is ending":        {hash: "8d00", old: func(w *world, old *corev1.Pod, _ *v1alpha1.MacClaim) { w.remove(old) }, reason: "ClaimHeld", says: "That pod is ending"},
-		"nobody removes the interface": {hash: "8d00", preempt: true, reason: "HolderAsked", says: "macpool-agent"},
+		"nobody removes the interface": {hash: "8d00", preempt: true, reason: problem.HolderAsked.Reason, says: "macpool-agent"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &world{t: t, Client: w.Client}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/problem"
 )
 
 // The table of evidence (R-G4, R-G1): what is gone from the API, or named otherwise there, has not stopped sending for that.
@@ -115,7 +116,7 @@ func TestEvidenceKeeps(t *testing.T) {
 				t.Errorf("message %q lacks %q", message, tc.says)
 			}
 			h.goesOn()
-			if note := h.told(h.now(), "HolderSuspect"); !strings.Contains(note, tc.says) {
+			if note := h.told(h.now(), problem.HolderSuspect.Reason); !strings.Contains(note, tc.says) {
 				t.Errorf("event %q lacks %q", note, tc.says)
 			}
 			h.eventually(func(g gomega.Gomega) {

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/problem"
 )
 
 // orphanedHold is a hold whose pod and Node are gone, with three other nodes whose agents report.
@@ -86,7 +87,7 @@ func TestWireAnswers(t *testing.T) {
 	})
 	h.answers("node-3", q, 3, "")
 	h.goesOn()
-	if note := h.told(h.now(), "HolderSuspect"); !strings.Contains(note, "node-1") {
+	if note := h.told(h.now(), problem.HolderSuspect.Reason); !strings.Contains(note, "node-1") {
 		t.Errorf("event %q", note)
 	}
 

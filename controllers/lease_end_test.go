@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/problem"
 )
 
 // withoutAgents uninstalls the agents until the test ends. Nobody clears a holder then, and the policy lets claims go that are
@@ -186,7 +187,7 @@ func TestDisputedLeaseOutlastsItsClaim(t *testing.T) {
 		}
 	})
 	change(w, lease, func(l *v1alpha1.MacLease) { l.Spec.ClaimRef = v1alpha1.ClaimRef{Namespace: ns, Name: "b", UID: "0-0"} })
-	w.refused(ns, "a", "LeaseLost")
+	w.refused(ns, "a", problem.LeaseLost.Reason)
 	for until := time.Now().Add(2 * orphanAfter); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
 		if w.lease(lease.Name).Spec.ReleasedAt != nil {
 			t.Fatal("it was released")

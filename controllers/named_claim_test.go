@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/problem"
 )
 
 // deployedBy makes a pod one of a Deployment's, by a ReplicaSet of the given hash.
@@ -53,7 +54,7 @@ func TestNamedClaims(t *testing.T) {
 			w.networkOf(ns, "iot", `{"cniVersion": "1.0.0", "plugins": [{"type": "macvlan", "ipam": {"type": "macpool", "pool": "`+
 				pool.Name+`"}`+tc.args+`}, {"type": "macpool"}]}`)
 			pod := w.pod(ns, "ha-1", `[{"name": "iot"`+tc.element+`}]`, on("node-1"), deployedBy("home-assistant", "7c9f"))
-			w.told(pod, "ClaimUnknown")
+			w.told(pod, problem.ClaimUnknown.Reason)
 
 			claim := w.claim(ns, "home-assistant", pool)
 			claim = w.held(w.bound(ns, claim.Name), pod)
@@ -101,12 +102,12 @@ func TestNamedClaimIsRefused(t *testing.T) {
 	foreign := w.namespace()
 	w.claim(foreign, "abroad", pool)
 	for name, tc := range map[string]struct{ element, reason, says string }{
-		"of a set's replica":          {`"cni-args": {"claim": "` + own + `"}`, "NotOurClaim", "StatefulSet db-0"},
-		"of another pool":             {`"cni-args": {"claim": "elsewhere"}`, "OtherPool", other.Name},
-		"held by another workload":    {`"cni-args": {"claim": "shared"}`, "ClaimOfAnother", "pod a-1 of Deployment a on node node-1, and this pod is of Deployment squatter"},
-		"with another address":        {`"ips": ["192.168.50.71"], "cni-args": {"claim": "fixed"}`, "ClaimDiffers", "192.168.50.70"},
-		"of another namespace":        {`"cni-args": {"claim": "abroad"}`, "ClaimUnknown", ns + "/abroad"},
-		"a path to another namespace": {`"cni-args": {"claim": "` + foreign + `/abroad"}`, "BadAnnotation", "not the name of an object"},
+		"of a set's replica":          {`"cni-args": {"claim": "` + own + `"}`, problem.NotOurClaim.Reason, "StatefulSet db-0"},
+		"of another pool":             {`"cni-args": {"claim": "elsewhere"}`, problem.OtherPool.Reason, other.Name},
+		"held by another workload":    {`"cni-args": {"claim": "shared"}`, problem.ClaimOfAnother.Reason, "pod a-1 of Deployment a on node node-1, and this pod is of Deployment squatter"},
+		"with another address":        {`"ips": ["192.168.50.71"], "cni-args": {"claim": "fixed"}`, problem.ClaimDiffers.Reason, "192.168.50.70"},
+		"of another namespace":        {`"cni-args": {"claim": "abroad"}`, problem.ClaimUnknown.Reason, ns + "/abroad"},
+		"a path to another namespace": {`"cni-args": {"claim": "` + foreign + `/abroad"}`, problem.BadAnnotation.Reason, "not the name of an object"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &world{t: t, Client: w.Client}

@@ -10,6 +10,7 @@ import (
 	"github.com/onsi/gomega"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/problem"
 )
 
 func TestWishesAreHonoured(t *testing.T) {
@@ -115,7 +116,7 @@ func TestPodThatAsksForAnotherAddress(t *testing.T) {
 	w.remove(pod)
 	wishes := `[{"name": "iot", "ips": ["192.168.50.8/24"]}]`
 	pod = w.pod(ns, "db-0", wishes, ownedBy(set), on("node-2"))
-	w.told(pod, "ClaimDiffers")
+	w.told(pod, problem.ClaimDiffers.Reason)
 	if now := w.claimNow(ns, name); now == nil || now.UID != first.UID || !now.DeletionTimestamp.IsZero() {
 		t.Fatal("the claim was not left to its holder")
 	}

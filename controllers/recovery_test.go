@@ -17,6 +17,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/problem"
 )
 
 // reports is a node's agent, as far as it reports.
@@ -118,7 +119,7 @@ func TestRecovery(t *testing.T) {
 		g.Expect(w.List(t.Context(), &events)).To(gomega.Succeed())
 		found := false
 		for _, e := range events.Items {
-			found = found || e.Reason == "LeaseLost" && e.Regarding.Name == pool.Name && strings.Contains(e.Note, "pod-b")
+			found = found || e.Reason == problem.LeaseLost.Reason && e.Regarding.Name == pool.Name && strings.Contains(e.Note, "pod-b")
 		}
 		g.Expect(found).To(gomega.BeTrue(), "the conflict is listed")
 	})

@@ -5,7 +5,6 @@ package controllers_test
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/problem"
 )
 
 // emptyReader is an API server that answers with no pods, as long as lost says so.
@@ -65,6 +65,12 @@ func (w *world) pausedReleases(pool *v1alpha1.MacPool) string {
 	return w.poolCondition(pool, v1alpha1.PoolReleasesPaused, metav1.ConditionTrue, v1alpha1.PoolReasonTooMany)
 }
 
+// checkPaused waits until the pool says it in these words.
+func checkPaused(w *world, pool *v1alpha1.MacPool, want *problem.Error) {
+	w.t.Helper()
+	w.eventually(func(g gomega.Gomega) { g.Expect(w.pausedReleases(pool)).To(gomega.Equal(want.Sentence())) })
+}
+
 // resumedReleases waits until it does not say so any more.
 func (w *world) resumedReleases(pool *v1alpha1.MacPool) {
 	w.t.Helper()
@@ -102,10 +108,7 @@ func TestEmptyPodListReleasesNothing(t *testing.T) {
 	const n = 30
 	registry := prometheus.NewRegistry()
 	w, ns, pool, lost := emptied(t, n, registry)
-	message := w.pausedReleases(pool)
-	if want := "of pool " + pool.Name + " would be released at once without a node's word, more than 10, and none of them is"; !strings.Contains(message, want) {
-		t.Errorf("message %q lacks %q", message, want)
-	}
+	checkPaused(w, pool, problem.ReleasesPaused.New(n, pool.Name, 10))
 	w.never("a claim was deleted", func() bool { return len(w.claims(ns)) != n })
 	w.eventually(func(g gomega.Gomega) {
 		g.Expect(gauge(g, registry, "macpool_releases_held", pool.Name)).To(gomega.BeEquivalentTo(n))

@@ -18,6 +18,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/problem"
 )
 
 // orphanAfter is short, and long enough for a bind that is under way.
@@ -173,7 +174,7 @@ func TestRepairCase6(t *testing.T) {
 	changeStatus(w, b, func(c *v1alpha1.MacClaim) {
 		c.Status.LeaseName, c.Status.IPs, c.Status.MAC = a.Status.LeaseName, a.Status.IPs, a.Status.MAC
 	})
-	if message := w.refused(ns, "a", "LeaseLost"); !strings.Contains(message, "claim "+ns+"/b") {
+	if message := w.refused(ns, "a", problem.LeaseLost.Reason); !strings.Contains(message, "claim "+ns+"/b") {
 		t.Errorf("message %q does not name who has it", message)
 	}
 	if now := w.claimNow(ns, "a"); now.Status.LeaseName != a.Status.LeaseName {

@@ -30,6 +30,17 @@ func (b Block) Is(language string, kinds ...string) bool {
 	return slices.Equal(b.Info, append([]string{language}, kinds...))
 }
 
+// Untried is the word behind the language of a block of commands that no test can run; the words behind it say why.
+const Untried = "untried"
+
+// Reason is why no test runs the block, of one that says so.
+func (b Block) Reason() (string, bool) {
+	if len(b.Info) > 2 && b.Info[0] == "sh" && b.Info[1] == Untried {
+		return strings.Join(b.Info[2:], " "), true
+	}
+	return "", false
+}
+
 // Blocks are the fenced code blocks of a Markdown file, in order.
 func Blocks(file string) ([]Block, error) {
 	content, err := os.ReadFile(file) //nolint:gosec // G304: the caller names it

@@ -4,6 +4,7 @@ package docs_test
 
 import (
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -21,13 +22,14 @@ var (
 	code    = regexp.MustCompile("`[^`\n]+`")
 )
 
-// TestLinks follows all links between the Markdown files of the repository.
+// TestLinks follows all links between the Markdown files of the repository, and with MACPOOL_OUTSIDE_LINKS=1 those that lead out of it.
 func TestLinks(t *testing.T) {
-	links := 0
+	links, outside := 0, map[string]string{}
 	for _, page := range allPages(t) {
 		for _, m := range link.FindAllStringSubmatch(code.ReplaceAllString(prose(t, page), ""), -1) {
 			target, fragment, _ := strings.Cut(m[1], "#")
 			if strings.Contains(target, "://") {
+				outside[target] = page
 				continue
 			}
 			links++
@@ -45,6 +47,29 @@ func TestLinks(t *testing.T) {
 	}
 	if links < 10 {
 		t.Errorf("only %d links were found", links)
+	}
+	if os.Getenv("MACPOOL_OUTSIDE_LINKS") != "" { // others' pages come and go, which is no fault of a change here
+		followOutside(t, outside)
+	}
+}
+
+// followOutside asks for pages of the Internet: address -> the page that links there.
+func followOutside(t *testing.T, links map[string]string) {
+	t.Helper()
+	for address, page := range links {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Errorf("%s links to %s: %v", page, address, err)
+			continue
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode >= http.StatusBadRequest {
+			t.Errorf("%s links to %s, which answers %s", page, address, answer.Status)
+		}
 	}
 }
 

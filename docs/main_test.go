@@ -28,8 +28,11 @@ import (
 // root is the repository.
 const root = ".."
 
-// api is an API server with everything that an installed macpool and Multus add to it.
-var api client.Client
+// The API server has everything that an installed macpool and Multus add to one. kubeconfig is a file by which kubectl reaches it.
+var (
+	api        client.Client
+	kubeconfig string
+)
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -53,11 +56,33 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "making a client:", err)
 		return 1
 	}
+	if kubeconfig, err = writeKubeconfig(server); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.Remove(kubeconfig) }()
 	if err := enforce(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
+}
+
+func writeKubeconfig(server *envtest.Environment) (string, error) {
+	user, err := server.AddUser(envtest.User{Name: "admin", Groups: []string{"system:masters"}}, nil)
+	if err != nil {
+		return "", fmt.Errorf("making a user: %w", err)
+	}
+	text, err := user.KubeConfig()
+	if err != nil {
+		return "", fmt.Errorf("making a kubeconfig: %w", err)
+	}
+	file, err := os.CreateTemp("", "kubeconfig")
+	if err != nil {
+		return "", fmt.Errorf("making a kubeconfig: %w", err)
+	}
+	_, err = file.Write(text)
+	return file.Name(), errors.Join(err, file.Close())
 }
 
 // enforce makes the policies, and returns when they are in force.

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -107,6 +108,12 @@ func TestBadInput(t *testing.T) {
 		pod := createPod(t, "bad-input", "unreadable", `[{"name": "net"`, node)
 		awaitEvent(t, "bad-input", "Pod", pod.Name, "BadAnnotation")
 	})
+	for code, ip := range map[string]string{"MP202": "10.55.0.12", "MP203": ipsOf(taken)[0]} {
+		t.Run("everywhere the same words: "+code, func(t *testing.T) {
+			pod := createPod(t, "bad-input", "words-"+strings.ToLower(code), `[{"name": "net", "ips": ["`+ip+`"]}]`, node)
+			assertSameWords(t, pod, code, attachBadly(t, node, pod, badInput{config: good, ips: []string{ip}}))
+		})
+	}
 	t.Run("victim", func(t *testing.T) { // of all the above
 		assertTruthful(t, victim)
 		if err := victim.Attachments[0].Check(t.Context()); err != nil {
@@ -188,6 +195,38 @@ func leasesOfPod(ctx context.Context, t *testing.T, pod *corev1.Pod) []string {
 		}
 	}
 	return names
+}
+
+// assertSameWords fails unless the event of the pod and the condition of its claim say what the error of its ADD says. Only a condition does not
+// repeat the code, since its reason is the same in words.
+func assertSameWords(t *testing.T, pod *corev1.Pod, code string, err error) {
+	t.Helper()
+	if err == nil {
+		t.Fatal("the pod was attached")
+	}
+	var claim v1alpha1.MacClaim
+	if err := cluster.Client.Get(t.Context(), client.ObjectKey{Namespace: pod.Namespace, Name: pod.Name + ".bad.net1"}, &claim); err != nil {
+		t.Fatal(err)
+	}
+	ready := apimeta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ClaimReady)
+	if ready == nil || ready.Status != metav1.ConditionFalse {
+		t.Fatalf("the claim's condition is %+v", ready)
+	}
+	words := code + ": " + ready.Message
+	// CNI has two fields, msg and details, which are printed with a semicolon between them.
+	if said := strings.Replace(err.Error(), "; ", ". ", 1); !strings.Contains(said, words) {
+		t.Errorf("the ADD says\n%s\nthe claim\n%s", said, words)
+	}
+	awaitEvent(t, pod.Namespace, "Pod", pod.Name, ready.Reason)
+	events := &corev1.EventList{}
+	if err := cluster.Client.List(t.Context(), events, client.InNamespace(pod.Namespace)); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events.Items {
+		if e.Reason == ready.Reason && e.InvolvedObject.Name == pod.Name && e.Message != words {
+			t.Errorf("the event says\n%s\nthe claim\n%s", e.Message, words)
+		}
+	}
 }
 
 func awaitEvent(t *testing.T, ns, kind, name, reason string) {

@@ -14,6 +14,7 @@ build() { # build OUT
   kubectl=$(hack/controlplane.sh)/kubectl
   "$kubectl" kustomize config/default >"$out/install.yaml"
   "$kubectl" kustomize config/cleanup >"$out/cleanup.yaml"
+  cp config/schemas/*.json "$out"
   SOURCE_DATE_EPOCH=0 "$(hack/helm.sh)/helm" package charts/macpool --destination "$out" >/dev/null
   hack/images.sh oci "$out" amd64 arm64
   for name in macpool-manager macpool-agent; do

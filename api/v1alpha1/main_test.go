@@ -32,6 +32,8 @@ var crds = filepath.Join("..", "..", "config", "crd", "bases")
 var (
 	config *rest.Config
 	api    client.Client
+	// kubeconfig is a file by which kubectl reaches it.
+	kubeconfig string
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -49,6 +51,11 @@ func run(m *testing.M) int {
 	}
 	defer func() { _ = server.Stop() }()
 	config.QPS = -1
+	if kubeconfig, err = writeKubeconfig(server); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.Remove(kubeconfig) }()
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), apiextensionsv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		fmt.Fprintln(os.Stderr, "building the scheme:", err)
@@ -59,6 +66,23 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+func writeKubeconfig(server *envtest.Environment) (string, error) {
+	user, err := server.AddUser(envtest.User{Name: "admin", Groups: []string{"system:masters"}}, nil)
+	if err != nil {
+		return "", fmt.Errorf("making a user: %w", err)
+	}
+	text, err := user.KubeConfig()
+	if err != nil {
+		return "", fmt.Errorf("making a kubeconfig: %w", err)
+	}
+	file, err := os.CreateTemp("", "kubeconfig")
+	if err != nil {
+		return "", fmt.Errorf("making a kubeconfig: %w", err)
+	}
+	_, err = file.Write(text)
+	return file.Name(), errors.Join(err, file.Close())
 }
 
 var unique atomic.Int64

@@ -5,6 +5,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"github.com/macpool/macpool/internal/problem"
 )
 
 // maxListed is how many tests a row lists.
@@ -52,3 +54,25 @@ func cell(r requirement, tests []test) string {
 	}
 	return text
 }
+
+// codesMarkdown is the section of the error catalogue.
+func codesMarkdown(provoking map[string][]test) string {
+	var b strings.Builder
+	b.WriteString(`
+## Error codes
+
+Each code of [errors.md](errors.md), and the tests that provoke it: by what a person does, not by making the error. A test is listed if it compares what came with
+the code; one that only mentions it is not.
+
+| code | reason | tests |
+|---|---|---|
+`)
+	for _, k := range problem.Kinds() {
+		r := requirement{id: k.Code, what: k.Reason, why: unprovoked[k.Code]}
+		fmt.Fprintf(&b, "| [%s](errors.md#%s) | %s | %s |\n", r.id, strings.ToLower(r.id), r.what, cell(r, provoking[r.id]))
+	}
+	return b.String()
+}
+
+// unprovoked are codes that no test can provoke, and why.
+var unprovoked = map[string]string{}

@@ -25,7 +25,16 @@ var idPattern = regexp.MustCompile(`\b(R-[A-Z][0-9]+|F[0-9]{1,2}|M[0-3][0-9]|I[1
 // scan finds the tests of the tree under root: id -> those that name it.
 func scan(root string) (map[string][]test, error) {
 	found := map[string][]test{}
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	err := walkTests(root, func(path, name string) error { return scanFile(path, name, found) })
+	for _, tests := range found {
+		slices.SortFunc(tests, func(a, b test) int { return strings.Compare(a.file+a.name, b.file+b.name) })
+	}
+	return found, err
+}
+
+// walkTests visits all test files of the tree under root, with their paths and with their names in the tree.
+func walkTests(root string, visit func(path, name string) error) error {
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -38,12 +47,8 @@ func scan(root string) (map[string][]test, error) {
 		if err != nil {
 			return err
 		}
-		return scanFile(path, filepath.ToSlash(rel), found)
+		return visit(path, filepath.ToSlash(rel))
 	})
-	for _, tests := range found {
-		slices.SortFunc(tests, func(a, b test) int { return strings.Compare(a.file+a.name, b.file+b.name) })
-	}
-	return found, err
 }
 
 func scanFile(path, name string, found map[string][]test) error {
