@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package export
+
+import (
+	"fmt"
+	"io"
+	"slices"
+
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
+)
+
+// pinnedBy takes the place of macpool's own label on a claim that it had made. With that one macpool would delete the claim again, before its workload
+// is there in a cluster that is being rebuilt. A label that is left out stays, where the claim exists.
+const pinnedBy = "kubectl-macpool"
+
+// claims writes the claims with their addresses written down. In a cluster without them each workload gets the address that it has here, whatever
+// is started first; where they are, they stay as they are, and become a person's.
+func claims(w io.Writer, e *export) error {
+	for _, r := range e.records {
+		if why := passing(r.claim); why != "" {
+			e.note("claim %s is left out: %s", r, why)
+			continue
+		}
+		claim := &v1alpha1.MacClaim{
+			TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "MacClaim"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: r.claim.Namespace, Name: r.claim.Name},
+			Spec:       *r.claim.Spec.DeepCopy(),
+		}
+		if binding.IsManaged(r.claim) {
+			claim.Labels = map[string]string{v1alpha1.LabelManagedBy: pinnedBy}
+		}
+		switch {
+		case len(r.ips) == 0:
+			claim.Spec.MAC = v1alpha1.MACAddress(r.mac.String())
+		case len(claim.Spec.IPs) == 0: // what a claim asks for cannot be changed, only what it got be written down
+			for _, ip := range r.ips {
+				claim.Spec.IPs = append(claim.Spec.IPs, v1alpha1.IPAddress(ip.String()))
+			}
+		}
+		if err := document(w, claim); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// passing says why a claim is not one to keep: what it was made for does not come again; "" if it is.
+func passing(claim *v1alpha1.MacClaim) string {
+	switch holder := claim.Status.Holder; {
+	case apimeta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ClaimEnded):
+		return "its workload is gone"
+	case binding.IsManaged(claim) && holder != nil && holder.Owner != nil && holder.Owner.Kind == "Job":
+		return "it is a Job's, whose next pod has another name"
+	}
+	return ""
+}
+
+// dnsEndpoint is what external-dns reads of a DNSEndpoint: https://kubernetes-sigs.github.io/external-dns/latest/docs/sources/crd/.
+type dnsEndpoint struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+
+	Spec dnsEndpointSpec `json:"spec"`
+}
+
+type dnsEndpointSpec struct {
+	Endpoints []dnsRecord `json:"endpoints"`
+}
+
+type dnsRecord struct {
+	Name    string   `json:"dnsName"`
+	Type    string   `json:"recordType"`
+	Targets []string `json:"targets"`
+}
+
+// externalDNS writes a DNSEndpoint for each claim, in its namespace.
+func externalDNS(w io.Writer, e *export) error {
+	for _, r := range e.records {
+		endpoint := &dnsEndpoint{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "externaldns.k8s.io/v1alpha1", Kind: "DNSEndpoint"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: r.claim.Namespace, Name: r.claim.Name},
+		}
+		for _, ip := range r.ips {
+			record := dnsRecord{Name: r.fqdn(e.domain), Type: "A", Targets: []string{ip.String()}}
+			if ip.Is6() {
+				record.Type = "AAAA"
+			}
+			endpoint.Spec.Endpoints = append(endpoint.Spec.Endpoints, record)
+		}
+		if err := document(w, endpoint); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// document writes one object of a YAML stream.
+func document(w io.Writer, object any) error {
+	text, err := yaml.Marshal(object)
+	if err != nil {
+		return fmt.Errorf("writing YAML: %w", err)
+	}
+	_, err = w.Write(slices.Concat([]byte("---\n"), text))
+	return err
+}
