@@ -107,31 +107,6 @@ func TestQuestionsTakeTurns(t *testing.T) {
 	}
 }
 
-// Links are those that a network names, and by which the pool's VLAN is reached.
-func TestLinksOf(t *testing.T) {
-	var networks []nadv1.NetworkAttachmentDefinition
-	for _, plugin := range []string{
-		`{"type": "macvlan", "master": "eth0.50", "ipam": {"type": "macpool"}}`,
-		`{"type": "macvlan", "master": "eth0.50", "ipam": {"type": "macpool"}}`,
-		`{"type": "bridge", "bridge": "br50", "ipam": {"type": "macpool"}}`,
-		`{"type": "vlan", "master": "eth0", "vlanId": 50, "ipam": {"type": "macpool"}}`,
-		`{"type": "macvlan", "master": "eth7", "ipam": {"type": "host-local"}}`,
-		`nonsense of macpool`,
-	} {
-		networks = append(networks, nadv1.NetworkAttachmentDefinition{Spec: nadv1.NetworkAttachmentDefinitionSpec{Config: plugin}})
-	}
-	if diff := cmp.Diff([]string{"br50", "eth0.50"}, linksOf(networks)); diff != "" {
-		t.Error(diff)
-	}
-	for i := range 20 {
-		plugin := fmt.Sprintf(`{"type": "macvlan", "master": "eth%d", "ipam": {"type": "macpool"}}`, i)
-		networks = append(networks, nadv1.NetworkAttachmentDefinition{Spec: nadv1.NetworkAttachmentDefinitionSpec{Config: plugin}})
-	}
-	if links := linksOf(networks); len(links) != maxLinks {
-		t.Errorf("%d links", len(links))
-	}
-}
-
 // A MAC alone has no address to ask for: the hold is suspect, and says so, and no question stands that nobody could answer (R-G4).
 func TestSuspectsWithoutAddresses(t *testing.T) {
 	pool, claim := &v1alpha1.MacPool{}, suspectClaim(8, v1alpha1.ClaimReasonNodeDeleted)
