@@ -12,6 +12,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/macpool/macpool/internal/cli"
+	"github.com/macpool/macpool/internal/cli/adopt"
 	"github.com/macpool/macpool/internal/cli/export"
 )
 
@@ -35,6 +36,7 @@ Everything is read with your own kubeconfig; nothing needs to be deployed for it
 	c.SetErr(f.ErrOut)
 	f.Config.AddFlags(c.PersistentFlags())
 	c.AddCommand(
+		adopt.New(f),
 		export.New(f),
 	)
 	return c
