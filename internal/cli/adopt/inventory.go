@@ -54,28 +54,35 @@ func inventoryOf(ctx context.Context, c client.Client) (*inventory, error) {
 			return nil, err
 		}
 	}
-	inv := &inventory{networks: networks.Items, pods: pods.Items, pools: pools.Items, claims: claims.Items}
-	add := func(kind string, meta metav1.ObjectMeta, pod *corev1.PodTemplateSpec, surge bool) {
-		if annotation := pod.Annotations[nadv1.NetworkAttachmentAnnot]; annotation != "" {
-			inv.templates = append(inv.templates, template{kind: kind, namespace: meta.Namespace, name: meta.Name, annotation: annotation, surge: surge})
-		}
-	}
-	for i := range deployments.Items {
-		d := &deployments.Items[i]
-		add("Deployment", d.ObjectMeta, &d.Spec.Template, surges(d))
-	}
-	for i := range statefulSets.Items {
-		add("StatefulSet", statefulSets.Items[i].ObjectMeta, &statefulSets.Items[i].Spec.Template, false)
-	}
-	for i := range daemonSets.Items {
-		add("DaemonSet", daemonSets.Items[i].ObjectMeta, &daemonSets.Items[i].Spec.Template, false)
-	}
-	for i := range cronJobs.Items {
-		add("CronJob", cronJobs.Items[i].ObjectMeta, &cronJobs.Items[i].Spec.JobTemplate.Spec.Template, false)
+	inv := &inventory{
+		networks: networks.Items, pods: pods.Items, pools: pools.Items, claims: claims.Items,
+		templates: templatesOf(deployments.Items, statefulSets.Items, daemonSets.Items, cronJobs.Items),
 	}
 	var err error
 	inv.allocations, err = allocationsOf(ctx, c)
 	return inv, err
+}
+
+// templatesOf are the workloads that select networks.
+func templatesOf(deployments []appsv1.Deployment, statefulSets []appsv1.StatefulSet, daemonSets []appsv1.DaemonSet, cronJobs []batchv1.CronJob) (all []template) {
+	add := func(kind string, meta metav1.ObjectMeta, pod *corev1.PodTemplateSpec, surge bool) {
+		if annotation := pod.Annotations[nadv1.NetworkAttachmentAnnot]; annotation != "" {
+			all = append(all, template{kind: kind, namespace: meta.Namespace, name: meta.Name, annotation: annotation, surge: surge})
+		}
+	}
+	for i := range deployments {
+		add("Deployment", deployments[i].ObjectMeta, &deployments[i].Spec.Template, surges(&deployments[i]))
+	}
+	for i := range statefulSets {
+		add("StatefulSet", statefulSets[i].ObjectMeta, &statefulSets[i].Spec.Template, false)
+	}
+	for i := range daemonSets {
+		add("DaemonSet", daemonSets[i].ObjectMeta, &daemonSets[i].Spec.Template, false)
+	}
+	for i := range cronJobs {
+		add("CronJob", cronJobs[i].ObjectMeta, &cronJobs[i].Spec.JobTemplate.Spec.Template, false)
+	}
+	return all
 }
 
 // surges tells whether a Deployment starts new pods before it ends old ones.

@@ -86,8 +86,8 @@ func newPlan(inv *inventory, o options) (*plan, error) {
 		}
 	}
 	p.gather()
-	for _, w := range p.wants {
-		p.networks[w.network].learn(w)
+	for _, f := range p.sorted() {
+		p.learn(f)
 	}
 	for _, f := range p.sorted() {
 		if err := p.aim(f); err != nil {
@@ -109,26 +109,44 @@ func newPlan(inv *inventory, o options) (*plan, error) {
 	return p, nil
 }
 
+// sorted are the networks, those for one application last: a pool for several is named after the first.
 func (p *plan) sorted() []*foreign {
 	var all []*foreign
 	for _, f := range p.networks {
 		all = append(all, f)
 	}
-	slices.SortFunc(all, func(a, b *foreign) int { return cmp.Compare(a.key.String(), b.key.String()) })
+	slices.SortFunc(all, func(a, b *foreign) int {
+		return cmp.Or(cmp.Compare(len(a.addresses), len(b.addresses)), cmp.Compare(a.key.String(), b.key.String()))
+	})
 	return all
 }
 
-// learn takes the subnet of an address that was typed, with its length, for a network that states none.
-func (f *foreign) learn(w *want) {
-	for _, text := range w.ips {
-		if prefix, err := netip.ParsePrefix(text); err == nil && f.ipam == static {
-			f.addSubnet(typed(prefix)) // one of another network is outside of the pool, and said to be
+// learn takes the subnets of a network that states none from the addresses that were typed on it, with their lengths. Of two networks of one family the one
+// with more addresses is meant; those of the other are outside of the pool, and said to be.
+func (p *plan) learn(f *foreign) {
+	if f.ipam != static {
+		return
+	}
+	counts := map[string]int{} // network -> addresses
+	var addresses []netip.Addr
+	for _, w := range p.wants {
+		if w.network != f.key {
+			continue
+		}
+		addresses = append(addresses, w.addresses()...)
+		for _, text := range w.ips {
+			if prefix, err := netip.ParsePrefix(text); err == nil {
+				counts[prefix.Masked().String()]++
+			}
 		}
 	}
-	for _, ip := range w.addresses() {
-		for i := range f.subnets {
-			if prefix, err := netip.ParsePrefix(string(f.subnets[i].CIDR)); err == nil && f.ipam == static && prefix.Contains(ip) {
-				merge(&f.subnets[i], typed(netip.PrefixFrom(ip, prefix.Bits())))
+	subnets := sortedKeys(counts)
+	slices.SortStableFunc(subnets, func(a, b string) int { return cmp.Compare(counts[b], counts[a]) })
+	for _, text := range subnets {
+		prefix := netip.MustParsePrefix(text)
+		for _, ip := range addresses {
+			if prefix.Contains(ip) {
+				f.addSubnet(typed(netip.PrefixFrom(ip, prefix.Bits())))
 			}
 		}
 	}

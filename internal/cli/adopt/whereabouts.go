@@ -59,20 +59,26 @@ func allocationsOf(ctx context.Context, c client.Client) ([]allocation, error) {
 			return nil, err
 		}
 	}
+	return recorded(append(pools.Items, reservations.Items...))
+}
+
+// recorded reads IPPools and reservations.
+func recorded(objects []unstructured.Unstructured) ([]allocation, error) {
 	var all []allocation
-	for i := range pools.Items {
+	for i := range objects {
+		o := &objects[i]
 		var pool ipPool
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(pools.Items[i].Object, &pool); err != nil {
-			return nil, fmt.Errorf("reading IPPool %s: %w", pools.Items[i].GetName(), err)
-		}
-		all = append(all, pool.allocations()...)
-	}
-	for i := range reservations.Items {
 		var r reservation
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(reservations.Items[i].Object, &r); err != nil {
-			return nil, fmt.Errorf("reading OverlappingRangeIPReservation %s: %w", reservations.Items[i].GetName(), err)
+		into, isPool := any(&r), o.GetKind() == "IPPool"
+		if isPool {
+			into = &pool
 		}
-		if ip, ok := reservedAddress(reservations.Items[i].GetName()); ok {
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, into); err != nil {
+			return nil, fmt.Errorf("reading %s %s/%s: %w", o.GetKind(), o.GetNamespace(), o.GetName(), err)
+		}
+		if isPool {
+			all = append(all, pool.allocations()...)
+		} else if ip, ok := reservedAddress(o.GetName()); ok {
 			all = append(all, r.Spec.of(ip))
 		}
 	}
