@@ -4,11 +4,13 @@ package adopt
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -144,11 +146,15 @@ func (p *plan) ofPod(pod *corev1.Pod, seen map[allocation]bool, add func(want)) 
 	}
 	for _, s := range selections {
 		f := p.networks[s.Network]
-		if f == nil || p.attached(pod, s.Interface) {
+		if f == nil {
+			continue
+		}
+		given := p.given(pod, s, f, seen)
+		if claim := p.held(pod, s.Interface); claim != nil {
+			p.late(pod, s, claim, given)
 			continue
 		}
 		typed := f.typed(s)
-		given := p.given(pod, s, f, seen)
 		switch {
 		case f.ipam == whereabouts, len(given) > 0:
 			typed.IPs = given
@@ -196,10 +202,30 @@ func (f *foreign) contains(ip netip.Addr) bool {
 	})
 }
 
-// attached tells whether the pod's interface is macpool's already: what others have recorded of it is a leftover.
-func (p *plan) attached(pod *corev1.Pod, iface string) bool {
-	return slices.ContainsFunc(p.inv.claims, func(c v1alpha1.MacClaim) bool {
-		h := binding.HolderOf(&c, binding.PodUID(pod))
-		return h != nil && h.Interface == iface
-	})
+// held is the claim that the pod's interface holds; nil if none. What others have recorded of it is a leftover then, unless the pod was there before its
+// network named the pool: it has been given the claim for its successor, and has its old address.
+func (p *plan) held(pod *corev1.Pod, iface string) *v1alpha1.MacClaim {
+	for i := range p.inv.claims {
+		if h := binding.HolderOf(&p.inv.claims[i], binding.PodUID(pod)); h != nil && h.Interface == iface {
+			return &p.inv.claims[i]
+		}
+	}
+	return nil
+}
+
+// late says that a pod got its address after the claims were made, and before the network was changed.
+func (p *plan) late(pod *corev1.Pod, s network.Selection, claim *v1alpha1.MacClaim, given []string) {
+	var status []nadv1.NetworkStatus
+	if json.Unmarshal([]byte(pod.Annotations[nadv1.NetworkStatusAnnot]), &status) != nil {
+		return
+	}
+	for _, n := range status {
+		for _, ip := range n.IPs {
+			if n.Interface == s.Interface && slices.Contains(given, ip) && !slices.Contains(claim.Status.IPs, ip) {
+				p.conflict(fmt.Sprintf("pod %s/%s, %s", pod.Namespace, pod.Name, s.Interface),
+					"it runs with %s, and its claim %s has %s, which its successor gets. Replace the pod soon, since macpool does not keep %s for it",
+					ip, claim.Name, binding.Leased(&claim.Status), ip)
+			}
+		}
+	}
 }

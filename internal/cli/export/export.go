@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -25,6 +26,8 @@ type format struct {
 	write       func(io.Writer, *export) error
 	// subnets: the format states networks, which only the pools know.
 	subnets bool
+	// lasting: only what comes again has a place in it.
+	lasting bool
 	// addressed: a lease that is a MAC alone has no place in it.
 	addressed bool
 	// domain is whether names may, or must, be given a domain.
@@ -48,7 +51,7 @@ func formats() []format {
 		{name: "hosts", about: "lines of /etc/hosts", write: hosts, addressed: true, domain: domainOptional},
 		{name: "netbox-csv", about: "the bulk import of IP addresses of NetBox", write: netbox, subnets: true, addressed: true, domain: domainOptional},
 		{name: "external-dns", about: "DNSEndpoints of external-dns", write: externalDNS, addressed: true, domain: domainNeeded},
-		{name: "claims", about: "MacClaims with their addresses written down, to be kept in Git", write: claims},
+		{name: "claims", about: "MacClaims with their addresses written down, to be kept in Git", write: claims, lasting: true},
 	}
 }
 
@@ -110,6 +113,8 @@ type export struct {
 	domain  string
 	// pools are there if the format needs subnets.
 	pools map[string]*v1alpha1.MacPool
+	// jobs are the claims of Jobs' pods, if the format is of what lasts.
+	jobs map[types.NamespacedName]bool
 	// notes are what the person has to be told beside the output.
 	notes []string
 }
@@ -189,7 +194,13 @@ func (e *export) read(ctx context.Context, c client.Client, form format, pools [
 			e.pools[list.Items[i].Name] = &list.Items[i]
 		}
 	}
-	return e.take(all, form)
+	if err := e.take(all, form); err != nil {
+		return err
+	}
+	if form.lasting {
+		return e.findJobs(ctx, c)
+	}
+	return nil
 }
 
 // take makes the records of claims.

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"github.com/macpool/macpool/api/v1alpha1"
@@ -59,7 +60,7 @@ func golden(t *testing.T, file, got string) {
 // fixture is an export of the claims in testdata, as the command reads them.
 func fixture(t *testing.T, form format) *export {
 	t.Helper()
-	e := &export{pools: map[string]*v1alpha1.MacPool{}}
+	e := &export{pools: map[string]*v1alpha1.MacPool{}, jobs: map[types.NamespacedName]bool{{Namespace: "home", Name: "dump-x7k2p.iot.net1"}: true}}
 	if form.domain != domainUnused {
 		e.domain = "lan.example.org"
 	}

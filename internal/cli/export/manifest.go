@@ -3,12 +3,17 @@
 package export
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/macpool/macpool/api/v1alpha1"
@@ -23,7 +28,7 @@ const pinnedBy = "kubectl-macpool"
 // is started first; where they are, they stay as they are, and become a person's.
 func claims(w io.Writer, e *export) error {
 	for _, r := range e.records {
-		if why := passing(r.claim); why != "" {
+		if why := e.passing(r.claim); why != "" {
 			e.note("claim %s is left out: %s", r, why)
 			continue
 		}
@@ -51,14 +56,34 @@ func claims(w io.Writer, e *export) error {
 }
 
 // passing says why a claim is not one to keep: what it was made for does not come again; "" if it is.
-func passing(claim *v1alpha1.MacClaim) string {
-	switch holder := claim.Status.Holder; {
+func (e *export) passing(claim *v1alpha1.MacClaim) string {
+	switch {
 	case apimeta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ClaimEnded):
 		return "its workload is gone"
-	case binding.IsManaged(claim) && holder != nil && holder.Owner != nil && holder.Owner.Kind == "Job":
+	case e.jobs[client.ObjectKeyFromObject(claim)]:
 		return "it is a Job's, whose next pod has another name"
 	}
 	return ""
+}
+
+// findJobs learns which of the claims are of pods that are a Job's. Who may not read the pods gets these, too.
+func (e *export) findJobs(ctx context.Context, c client.Client) error {
+	e.jobs = map[types.NamespacedName]bool{}
+	for _, r := range e.records {
+		w := r.claim.Spec.Workload
+		if !binding.IsManaged(r.claim) || w == nil || w.Kind != v1alpha1.WorkloadPod {
+			continue
+		}
+		var pod corev1.Pod
+		err := c.Get(ctx, types.NamespacedName{Namespace: r.claim.Namespace, Name: w.Name}, &pod)
+		if client.IgnoreNotFound(err) != nil && !apierrors.IsForbidden(err) {
+			return fmt.Errorf("reading pod %s/%s: %w", r.claim.Namespace, w.Name, err)
+		}
+		if err == nil && binding.OwnerOf(&pod).Kind == "Job" {
+			e.jobs[client.ObjectKeyFromObject(r.claim)] = true
+		}
+	}
+	return nil
 }
 
 // dnsEndpoint is what external-dns reads of a DNSEndpoint: https://kubernetes-sigs.github.io/external-dns/latest/docs/sources/crd/.
