@@ -15,6 +15,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/network"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -23,7 +24,7 @@ type attachment struct {
 	Interface string
 	Network   types.NamespacedName
 	Pool      string
-	Wish      wishText
+	Wish      network.Wish
 	// Named is the claim that the pod or its network names for the interface, "" if none.
 	Named string
 	// Err is why it cannot have one, a problem of the catalogue. If the annotation itself cannot be read, it stands alone.
@@ -53,7 +54,7 @@ func stateOf(pod *corev1.Pod) podState {
 // attachmentsOf are the interfaces of a pod whose networks name macpool. A network that does not exist is left to Multus,
 // which refuses the pod; when it is made the pod is looked at again.
 func attachmentsOf(ctx context.Context, reader client.Reader, pod *corev1.Pod) ([]attachment, error) {
-	selections, trouble := selectionsOf(pod)
+	selections, trouble := network.SelectionsOf(pod)
 	var attachments []attachment
 	if trouble != nil {
 		attachments = append(attachments, attachment{Err: trouble})
@@ -65,16 +66,16 @@ func attachmentsOf(ctx context.Context, reader client.Reader, pod *corev1.Pod) (
 		} else if err != nil {
 			return nil, fmt.Errorf("reading network %s: %w", s.Network, err)
 		}
-		n, trouble := networkOf(nad)
+		n, trouble := network.Of(nad)
 		switch {
 		case trouble != nil:
 			attachments = append(attachments, attachment{Interface: s.Interface, Network: s.Network, Err: trouble})
 		case n.Ours && n.Pool == "":
 			attachments = append(attachments, attachment{Interface: s.Interface, Network: s.Network, Err: problem.NoPoolNamed.New(s.Network.String())})
 		case n.Ours:
-			named, err := binding.NamedClaim(pod, s.Interface, n.claim)
+			named, err := binding.NamedClaim(pod, s.Interface, n.Claim)
 			attachments = append(attachments, attachment{
-				Interface: s.Interface, Network: s.Network, Pool: n.Pool, Wish: n.wish(s), Named: named, Err: problem.As(err),
+				Interface: s.Interface, Network: s.Network, Pool: n.Pool, Wish: n.Wish(s), Named: named, Err: problem.As(err),
 			})
 		}
 	}

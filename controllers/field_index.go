@@ -15,6 +15,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/network"
 )
 
 // fieldIndex is an index of the manager's cache: by it the event of one object finds the others that it concerns. Each
@@ -92,7 +93,7 @@ var (
 	parentsByPool = indexOf("parents", parentsReported.poolNames)
 	// podsByNetwork : pods -> the networks that they select, as namespace/name.
 	podsByNetwork = indexOf("network", func(pod *corev1.Pod) []string {
-		selections, trouble := selectionsOf(pod)
+		selections, trouble := network.SelectionsOf(pod)
 		if trouble != nil {
 			return nil
 		}
@@ -139,7 +140,7 @@ func ofHeld(value func(*v1alpha1.MacClaim, *v1alpha1.Holder) string) func(*v1alp
 }
 
 func poolsOfNetwork(nad *nadv1.NetworkAttachmentDefinition) []string {
-	n, trouble := networkOf(nad)
+	n, trouble := network.Of(nad)
 	if trouble != nil || n.Pool == "" {
 		return nil
 	}

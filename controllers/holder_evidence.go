@@ -15,6 +15,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/network"
 )
 
 // factsOf are the facts about the holder of a claim, which was read before (R-G2). Annotations and labels of pods are none of
@@ -100,7 +101,7 @@ func (r *HolderReconciler) wordOf(ctx context.Context, reader client.Reader, cla
 		if err := client.IgnoreNotFound(r.Client.Get(ctx, client.ObjectKey{Name: claim.Spec.PoolRef.Name}, pool)); err != nil {
 			return wireWord{}, fmt.Errorf("reading pool %s: %w", claim.Spec.PoolRef.Name, err)
 		}
-		word.Links = len(linksTo(pool, networks.Items)) > 0
+		word.Links = len(network.LinksTo(pool, networks.Items)) > 0
 	}
 	var nodes v1alpha1.MacNodeList
 	if err := reader.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {

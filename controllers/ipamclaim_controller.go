@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/network"
 )
 
 // ipamClaimsEvery is the time between two looks whether IPAMClaims are served.
@@ -192,13 +193,13 @@ func (r *IPAMClaimReconciler) fill(ctx context.Context, ipam *unstructured.Unstr
 }
 
 // isOurs tells whether a network of this name, as its configuration calls it, gets its addresses from the pool.
-func (r *IPAMClaimReconciler) isOurs(ctx context.Context, network, pool string) (bool, error) {
+func (r *IPAMClaimReconciler) isOurs(ctx context.Context, name, pool string) (bool, error) {
 	var nads nadv1.NetworkAttachmentDefinitionList
 	if err := r.Client.List(ctx, &nads, networksByPool.is(pool), client.UnsafeDisableDeepCopy); err != nil {
 		return false, fmt.Errorf("listing the networks of pool %s: %w", pool, err)
 	}
 	for i := range nads.Items {
-		if conf, trouble := confOf(&nads.Items[i]); trouble == nil && conf.name() == network {
+		if network.NameOf(&nads.Items[i]) == name {
 			return true, nil
 		}
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/network"
 )
 
 // recheckKept is the time between two looks at a lease that is kept for a pod.
@@ -162,7 +163,7 @@ func mayUse(pod *corev1.Pod, lease *v1alpha1.MacLease) bool {
 			return true
 		}
 	}
-	selections, _ := selectionsOf(pod)
+	selections, _ := network.SelectionsOf(pod)
 	for _, s := range selections {
 		if binding.MayBeOf(claim, binding.WorkloadOf(pod, s.Interface), pool) {
 			return true

@@ -22,6 +22,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/network"
 	"github.com/macpool/macpool/internal/view"
 )
 
@@ -149,7 +150,7 @@ func (r *MacPoolReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	updated.Status.OwnLeases = number(r.Feed.Index.Own(pool.Name))
 	setReleasesPaused(updated, r.Brake)
 	r.Recovery.apply(updated)
-	updated.Status.Links = linksTo(pool, networks.Items)
+	updated.Status.Links = network.LinksTo(pool, networks.Items)
 	setSuspects(updated, suspects, updated.Status.Links, r.askedOf(pool.Name), r.Clock.Now())
 	setConflicts(updated, uses)
 	setReach(updated, reach)

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/network"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -88,7 +89,7 @@ func (r *NADReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	var result ctrl.Result
 	missing := ""
 	findings := map[string]finding{}
-	for _, p := range lint(nad, pool) {
+	for _, p := range network.Lint(nad, pool) {
 		findings[p.Kind.Reason] = findingOf(p)
 		if p.Kind == problem.PoolUnknown {
 			missing = p.Message

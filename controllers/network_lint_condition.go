@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/network"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -29,7 +30,7 @@ func judgeNetworks(pool *v1alpha1.MacPool, networks []*nadv1.NetworkAttachmentDe
 	var texts []string // one of each network with a flaw
 	for _, nad := range networks {
 		var flaws []string
-		for _, p := range lint(nad, pool) {
+		for _, p := range network.Lint(nad, pool) {
 			flaws = append(flaws, p.Error())
 			if reason != "" && reason != p.Kind.Reason {
 				reason = v1alpha1.PoolReasonSeveral

@@ -11,10 +11,41 @@ import (
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/network"
 	"github.com/macpool/macpool/internal/problem"
 )
+
+func nadOf(name, config string) *nadv1.NetworkAttachmentDefinition {
+	return &nadv1.NetworkAttachmentDefinition{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "home", Name: name, UID: types.UID(name), ResourceVersion: "1"},
+		Spec:       nadv1.NetworkAttachmentDefinitionSpec{Config: config},
+	}
+}
+
+// poolOn is pool iot on a VLAN.
+func poolOn(vlan int32) *v1alpha1.MacPool {
+	return &v1alpha1.MacPool{ObjectMeta: metav1.ObjectMeta{Name: "iot", Generation: 3}, Spec: v1alpha1.MacPoolSpec{
+		VLAN: new(vlan), Subnets: []v1alpha1.Subnet{{CIDR: "192.168.50.0/24"}},
+	}}
+}
+
+// listed is a network of plugins, chain one that ends with the chained entry.
+func listed(plugins ...string) string {
+	return `{"cniVersion": "1.0.0", "name": "iot", "plugins": [` + strings.Join(plugins, ", ") + `]}`
+}
+
+func chain(main string) string { return listed(main, `{"type": "macpool"}`) }
+
+// leasing is a plugin with macpool as its ipam, and more settings.
+func leasing(plugin, settings string) string {
+	if settings != "" {
+		settings += ", "
+	}
+	return fmt.Sprintf(`{"type": %q, %s"ipam": {"type": "macpool", "pool": "iot"}}`, plugin, settings)
+}
 
 func TestNetworksCondition(t *testing.T) {
 	clean := *nadOf("clean", chain(leasing("macvlan", "")))
@@ -23,7 +54,7 @@ func TestNetworksCondition(t *testing.T) {
 	unchained := *nadOf("unchained", listed(leasing("macvlan", "")))
 	also := *nadOf("also", listed(leasing("macvlan", "")))
 	elsewhere := *nadOf("elsewhere", chain(leasing("macvlan", `"master": "eth0.60"`)))
-	says := func(nad *nadv1.NetworkAttachmentDefinition) string { return lint(nad, poolOn(50))[0].Error() }
+	says := func(nad *nadv1.NetworkAttachmentDefinition) string { return network.Lint(nad, poolOn(50))[0].Error() }
 
 	pool := poolOn(50)
 	var v verdicts

@@ -18,6 +18,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/network"
 	"github.com/macpool/macpool/internal/problem"
 	"github.com/macpool/macpool/internal/view"
 )
@@ -70,7 +71,7 @@ func (r *PodReconciler) gate(
 
 // missingNetwork is a network that the pod selects and that is not there, "" if all are. It may be one of ours.
 func (r *PodReconciler) missingNetwork(ctx context.Context, pod *corev1.Pod) (string, error) {
-	selections, _ := selectionsOf(pod)
+	selections, _ := network.SelectionsOf(pod)
 	for _, s := range selections {
 		err := r.Client.Get(ctx, s.Network, &nadv1.NetworkAttachmentDefinition{})
 		if apierrors.IsNotFound(err) {

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,21 +15,6 @@ import (
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/problem"
 )
-
-// linksTo are the links by which the VLAN of a pool is reached: those that it names itself, and those of its networks.
-func linksTo(pool *v1alpha1.MacPool, networks []nadv1.NetworkAttachmentDefinition) []string {
-	var links []string
-	for _, p := range pool.Spec.Parents {
-		links = append(links, p.Link)
-	}
-	for _, link := range linksOf(networks) {
-		if len(links) < maxLinks { // there are no more parents than that
-			links = append(links, link)
-		}
-	}
-	slices.Sort(links)
-	return slices.Compact(links)
-}
 
 // reachOf is what the nodes report of their way to the pool's VLAN.
 func (r *MacPoolReconciler) reachOf(ctx context.Context, pool string) (map[string]v1alpha1.NodeParent, error) {

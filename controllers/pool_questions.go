@@ -10,7 +10,6 @@ import (
 	"slices"
 	"time"
 
-	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,40 +17,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/macpool/macpool/api/v1alpha1"
-	"github.com/macpool/macpool/internal/cni"
 )
 
 const (
-	// maxQuestions and maxLinks are how many the schema of a pool takes.
-	maxQuestions, maxLinks = 32, 8
+	// maxQuestions is how many the schema of a pool takes.
+	maxQuestions = 32
 
 	// askAgainAfter is for how long the answers to a question are good. What was silent may have been asked while its trunk
 	// was out, and what answered may be switched off since.
 	askAgainAfter = 5 * time.Minute
 )
-
-// linksOf are the links by which networks reach the VLAN of their pool.
-func linksOf(networks []nadv1.NetworkAttachmentDefinition) []string {
-	var links []string
-	for i := range networks {
-		conf, trouble := confOf(&networks[i])
-		if trouble != nil {
-			continue
-		}
-		for _, p := range conf.plugins {
-			if !p.leases() {
-				continue
-			}
-			main := p.main()
-			if link := cni.Link(main.kind(), main.raw); link != "" {
-				links = append(links, link)
-			}
-		}
-	}
-	slices.Sort(links)
-	links = slices.Compact(links)
-	return links[:min(len(links), maxLinks)]
-}
 
 // setSuspects counts the claims of a pool whose holder may be gone, and asks the VLAN about those of which only that can tell. It
 // is derived from the claims, so that any replica finds the same; only the time of a question is made here, and what

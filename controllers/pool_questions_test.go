@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -104,31 +103,6 @@ func TestQuestionsTakeTurns(t *testing.T) {
 		if n := turns[c.Status.LeaseName]; n < 2 || n > 3 {
 			t.Errorf("%s was asked %d times of 6", c.Status.LeaseName, n)
 		}
-	}
-}
-
-// Links are those that a network names, and by which the pool's VLAN is reached.
-func TestLinksOf(t *testing.T) {
-	var networks []nadv1.NetworkAttachmentDefinition
-	for _, plugin := range []string{
-		`{"type": "macvlan", "master": "eth0.50", "ipam": {"type": "macpool"}}`,
-		`{"type": "macvlan", "master": "eth0.50", "ipam": {"type": "macpool"}}`,
-		`{"type": "bridge", "bridge": "br50", "ipam": {"type": "macpool"}}`,
-		`{"type": "vlan", "master": "eth0", "vlanId": 50, "ipam": {"type": "macpool"}}`,
-		`{"type": "macvlan", "master": "eth7", "ipam": {"type": "host-local"}}`,
-		`nonsense of macpool`,
-	} {
-		networks = append(networks, nadv1.NetworkAttachmentDefinition{Spec: nadv1.NetworkAttachmentDefinitionSpec{Config: plugin}})
-	}
-	if diff := cmp.Diff([]string{"br50", "eth0.50"}, linksOf(networks)); diff != "" {
-		t.Error(diff)
-	}
-	for i := range 20 {
-		plugin := fmt.Sprintf(`{"type": "macvlan", "master": "eth%d", "ipam": {"type": "macpool"}}`, i)
-		networks = append(networks, nadv1.NetworkAttachmentDefinition{Spec: nadv1.NetworkAttachmentDefinitionSpec{Config: plugin}})
-	}
-	if links := linksOf(networks); len(links) != maxLinks {
-		t.Errorf("%d links", len(links))
 	}
 }
 

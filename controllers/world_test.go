@@ -71,7 +71,7 @@ func (w *world) wipe() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, list := range []client.ObjectList{
-		&corev1.PodList{}, &appsv1.StatefulSetList{}, &nadv1.NetworkAttachmentDefinitionList{},
+		&corev1.PodList{}, &appsv1.StatefulSetList{}, &appsv1.DeploymentList{}, &appsv1.DaemonSetList{}, &nadv1.NetworkAttachmentDefinitionList{},
 		&v1alpha1.MacClaimList{}, &v1alpha1.MacLeaseList{}, &v1alpha1.MacPoolList{}, &v1alpha1.MacNodeList{}, &eventsv1.EventList{},
 		&corev1.NodeList{},
 	} {

@@ -9,8 +9,8 @@ import (
 // MacClaimSpec says what is wanted, from which pool.
 //
 // +kubebuilder:validation:XValidation:rule="self.poolRef == oldSelf.poolRef",message="poolRef is immutable: delete the claim and make it again"
-// +kubebuilder:validation:XValidation:rule="has(self.ips) == has(oldSelf.ips) && (!has(self.ips) || self.ips == oldSelf.ips)",message="ips is immutable: delete the claim and make it again"
-// +kubebuilder:validation:XValidation:rule="has(self.mac) == has(oldSelf.mac) && (!has(self.mac) || self.mac == oldSelf.mac)",message="mac is immutable: delete the claim and make it again"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.ips) || has(self.ips) && self.ips == oldSelf.ips",message="ips is immutable: delete the claim and make it again"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.mac) || has(self.mac) && self.mac == oldSelf.mac",message="mac is immutable: delete the claim and make it again"
 // +kubebuilder:validation:XValidation:rule="has(self.workload) == has(oldSelf.workload) && (!has(self.workload) || self.workload == oldSelf.workload)",message="workload is immutable: delete the claim and make it again"
 type MacClaimSpec struct {
 	// poolRef names the pool.
@@ -19,7 +19,7 @@ type MacClaimSpec struct {
 	PoolRef PoolRef `json:"poolRef,omitzero"`
 
 	// ips are the addresses wanted, at most one of each family. Left out, macpool chooses. In a pool of both families one
-	// address decides the other. A pool without subnets grants none.
+	// address decides the other. A pool without subnets grants none. They do not change, but those that status.ips has may be written down later.
 	//
 	// +optional
 	// +listType=atomic
@@ -171,6 +171,8 @@ type MacClaimStatus struct {
 // +kubebuilder:printcolumn:name="Interface",type=string,JSONPath=`.status.holder.interface`,priority=1
 // +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.holder.since`,priority=1
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.ips) || has(oldSelf.spec.ips) || has(oldSelf.status) && has(oldSelf.status.ips) && self.spec.ips == oldSelf.status.ips",message="spec.ips is immutable, except that the addresses that the claim has may be written down: delete the claim and make it again"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.mac) || has(oldSelf.spec.mac) || has(oldSelf.status) && has(oldSelf.status.mac) && self.spec.mac == oldSelf.status.mac",message="spec.mac is immutable, except that the MAC that the claim has may be written down: delete the claim and make it again"
 type MacClaim struct {
 	metav1.TypeMeta `json:",inline"`
 

@@ -104,6 +104,10 @@ func TestMacClaimUpdate(t *testing.T) {
 	bare := validClaim(full.Namespace)
 	bare.Spec = v1alpha1.MacClaimSpec{PoolRef: bare.Spec.PoolRef}
 	mustCreate(t, bare)
+	bound := validClaim(full.Namespace)
+	bound.Spec = v1alpha1.MacClaimSpec{PoolRef: bare.Spec.PoolRef}
+	mustCreate(t, bound)
+	hold(t, bound, "node-a")
 	for name, tc := range map[string]struct {
 		claim      *v1alpha1.MacClaim
 		edit       func(fields)
@@ -113,6 +117,10 @@ func TestMacClaimUpdate(t *testing.T) {
 		"addresses":         {full, set("spec.ips.0", "192.168.50.9"), []string{"ips is immutable"}},
 		"addresses removed": {full, set("spec.ips", nil), []string{"ips is immutable"}},
 		"addresses added":   {bare, set("spec.ips", []any{"192.168.50.9"}), []string{"ips is immutable"}},
+		"its own addresses": {bound, set("spec.ips", []any{"192.168.50.8", "fd00:50::8"}), nil},
+		"others than its":   {bound, set("spec.ips", []any{"192.168.50.9"}), []string{"ips is immutable, except that the addresses that the claim has may be written down"}},
+		"its own MAC":       {bound, set("spec.mac", "02:32:00:a8:32:08"), nil},
+		"another than its":  {bound, set("spec.mac", "02:32:00:a8:32:09"), []string{"mac is immutable, except that the MAC that the claim has may be written down"}},
 		"mac":               {full, set("spec.mac", "02:32:00:a8:32:09"), []string{"mac is immutable"}},
 		"mac removed":       {full, set("spec.mac", nil), []string{"mac is immutable"}},
 		"mac added":         {bare, set("spec.mac", "02:32:00:a8:32:09"), []string{"mac is immutable"}},

@@ -12,9 +12,11 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/macpool/macpool/internal/cli"
+	"github.com/macpool/macpool/internal/cli/adopt"
 	"github.com/macpool/macpool/internal/cli/chart"
 	"github.com/macpool/macpool/internal/cli/check"
 	"github.com/macpool/macpool/internal/cli/explain"
+	"github.com/macpool/macpool/internal/cli/export"
 	"github.com/macpool/macpool/internal/cli/gc"
 	"github.com/macpool/macpool/internal/cli/history"
 	"github.com/macpool/macpool/internal/cli/who"
@@ -40,7 +42,16 @@ Everything is read with your own kubeconfig; nothing needs to be deployed for it
 	c.SetErr(f.ErrOut)
 	f.Config.AddFlags(c.PersistentFlags())
 	_ = c.RegisterFlagCompletionFunc("namespace", f.CompleteNamespaces) // the flag is there
-	c.AddCommand(chart.New(f), check.New(f), explain.New(f), gc.New(f), history.New(f), who.New(f))
+	c.AddCommand(
+		adopt.New(f),
+		chart.New(f),
+		check.New(f),
+		explain.New(f),
+		export.New(f),
+		gc.New(f),
+		history.New(f),
+		who.New(f),
+	)
 	return c
 }
 

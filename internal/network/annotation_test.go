@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package network
 
 import (
 	"testing"
@@ -21,39 +21,39 @@ func selecting(networks string) *corev1.Pod {
 }
 
 func TestSelectionsOf(t *testing.T) {
-	at := func(namespace, name, iface string) selection {
-		return selection{Interface: iface, Network: types.NamespacedName{Namespace: namespace, Name: name}}
+	at := func(namespace, name, iface string) Selection {
+		return Selection{Interface: iface, Network: types.NamespacedName{Namespace: namespace, Name: name}}
 	}
 	for name, tc := range map[string]struct {
 		networks string
-		want     []selection
+		want     []Selection
 	}{
 		"none":       {networks: ""},
-		"name":       {networks: "iot", want: []selection{at("home", "iot", "net1")}},
-		"elsewhere":  {networks: "network/iot", want: []selection{at("network", "iot", "net1")}},
-		"interface":  {networks: "network/iot@lan0", want: []selection{at("network", "iot", "lan0")}},
-		"comma list": {networks: "a, b@lan0 ,c", want: []selection{at("home", "a", "net1"), at("home", "b", "lan0"), at("home", "c", "net3")}},
-		"JSON":       {networks: `[{"name": "iot", "namespace": "network", "interface": "lan0"}]`, want: []selection{at("network", "iot", "lan0")}},
+		"name":       {networks: "iot", want: []Selection{at("home", "iot", "net1")}},
+		"elsewhere":  {networks: "network/iot", want: []Selection{at("network", "iot", "net1")}},
+		"interface":  {networks: "network/iot@lan0", want: []Selection{at("network", "iot", "lan0")}},
+		"comma list": {networks: "a, b@lan0 ,c", want: []Selection{at("home", "a", "net1"), at("home", "b", "lan0"), at("home", "c", "net3")}},
+		"JSON":       {networks: `[{"name": "iot", "namespace": "network", "interface": "lan0"}]`, want: []Selection{at("network", "iot", "lan0")}},
 		"JSON of strings and spaces": {
-			networks: "\n [ {\"name\": \"a\"},\n {\"name\": \"b\"} ] \n", want: []selection{at("home", "a", "net1"), at("home", "b", "net2")},
+			networks: "\n [ {\"name\": \"a\"},\n {\"name\": \"b\"} ] \n", want: []Selection{at("home", "a", "net1"), at("home", "b", "net2")},
 		},
 		"founding case": {
 			networks: `[{"name": "iot-vlan", "namespace": "network", "ips": ["192.168.50.8/24"], "mac": "f1:fd:59:0b:bd:2b"}]`,
-			want: []selection{{
+			want: []Selection{{
 				Interface: "net1", Network: types.NamespacedName{Namespace: "network", Name: "iot-vlan"},
-				Direct: wishText{IPs: []string{"192.168.50.8/24"}, MAC: "f1:fd:59:0b:bd:2b"},
+				Direct: Wish{IPs: []string{"192.168.50.8/24"}, MAC: "f1:fd:59:0b:bd:2b"},
 			}},
 		},
 		"cni-args": {
 			networks: `[{"name": "iot", "cni-args": {"ips": ["a", "b"], "mac": "c", "other": {"x": 1}}}]`,
-			want: []selection{{
-				Interface: "net1", Network: types.NamespacedName{Namespace: "home", Name: "iot"}, Args: wishText{IPs: []string{"a", "b"}, MAC: "c"},
+			want: []Selection{{
+				Interface: "net1", Network: types.NamespacedName{Namespace: "home", Name: "iot"}, Args: Wish{IPs: []string{"a", "b"}, MAC: "c"},
 			}},
 		},
-		"empty JSON list": {networks: "[]", want: []selection{}},
+		"empty JSON list": {networks: "[]", want: []Selection{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := selectionsOf(selecting(tc.networks))
+			got, err := SelectionsOf(selecting(tc.networks))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,7 +73,7 @@ func FuzzSelectionsOf(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, networks string) {
-		got, err := selectionsOf(selecting(networks))
+		got, err := SelectionsOf(selecting(networks))
 		if err != nil && err.Kind != problem.BadAnnotation {
 			t.Errorf("%q: %v", networks, err)
 		}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package network
 
 import (
 	"encoding/json"
@@ -88,6 +88,15 @@ func statedByKey(key string, value json.RawMessage, other int) statement {
 // vlanName is how names of links state a VLAN: as all four schemes of the kernel do (eth0.60, eth0.0060, vlan60, vlan0060),
 // and as people do (bond0.60, br-vlan60, eth0-vlan_60). macvlan0 is no VLAN, br60 and eth60 may be the sixtieth.
 var vlanName = regexp.MustCompile(`(?i)(?:[^.][.]|(?:^|[^a-z])vlan[-_.]?)([0-9]{1,4})$`)
+
+// VLANOfLink is the VLAN that the name of a link states, 0 if none.
+func VLANOfLink(link string) int {
+	name, err := json.Marshal(link)
+	if err != nil {
+		return 0
+	}
+	return statedByName("link", name, 0).vlan
+}
 
 func statedByName(key string, value json.RawMessage, other int) statement {
 	name := read[string](value)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package network
 
 import (
 	"fmt"
@@ -116,7 +116,7 @@ func TestVLANMismatch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, p := range lint(nadOf("iot", chain(leasing("macvlan", fmt.Sprintf(`"master": %q`, tc.master)))), poolOn(tc.pool)) {
+			for _, p := range Lint(nadOf("iot", chain(leasing("macvlan", fmt.Sprintf(`"master": %q`, tc.master)))), poolOn(tc.pool)) {
 				got = append(got, p.Sentence())
 			}
 			if diff := cmp.Diff(tc.want, strings.Join(got, " ")); diff != "" {

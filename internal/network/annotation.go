@@ -1,50 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package network
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
+	nadutils "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/utils"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/macpool/macpool/internal/networks"
 	"github.com/macpool/macpool/internal/problem"
 )
 
 // maxInterfaceName is the longest name that the kernel gives an interface.
 const maxInterfaceName = 15
 
-// wishText is an address asked for, as it was written.
-type wishText struct {
+// Wish is an address asked for, as it was written.
+type Wish struct {
 	IPs []string `json:"ips"`
 	MAC string   `json:"mac"`
 }
 
-// selection is one element of a pod's networks annotation: an interface beside the cluster's own.
-type selection struct {
+// Selection is one element of a pod's networks annotation: an interface beside the cluster's own.
+type Selection struct {
 	Interface string
 	Network   types.NamespacedName
 	// Direct is what the element asks for by its own fields, Args by its cni-args.
-	Direct, Args wishText
+	Direct, Args Wish
 }
 
-// selectionsOf are the networks that a pod asks for, named as Multus names them: the n-th element is interface net<n>,
+// SelectionsOf are the networks that a pod asks for.
+func SelectionsOf(pod *corev1.Pod) ([]Selection, *problem.Error) {
+	return Selections(pod.Annotations[nadv1.NetworkAttachmentAnnot], pod.Namespace)
+}
+
+// Selections are the networks that a networks annotation in a namespace asks for, named as Multus names them: the n-th element is interface net<n>,
 // counted over all elements, unless it says otherwise. What may be wrong is BadAnnotation: Multus starts such a pod without
 // the interface, and nobody else tells its owner.
-func selectionsOf(pod *corev1.Pod) ([]selection, *problem.Error) {
-	elements, wrong := networks.Selected(pod)
-	if wrong != nil || elements == nil {
-		return nil, wrong
+func Selections(annotation, namespace string) ([]Selection, *problem.Error) {
+	if annotation == "" {
+		return nil, nil
 	}
-	selections := make([]selection, 0, len(elements))
+	if i, ok := firstNull(annotation); ok {
+		return nil, problem.BadAnnotation.New(fmt.Sprintf("element %d is null", i+1))
+	}
+	elements, err := nadutils.ParseNetworkAnnotation(annotation, namespace)
+	if err != nil {
+		return nil, problem.BadAnnotation.New(strings.TrimPrefix(err.Error(), "parsePodNetworkAnnotation: ")).WithCause(err)
+	}
+	selections := make([]Selection, 0, len(elements))
 	interfaces := map[string]bool{}
 	for i, element := range elements {
-		s := selection{
+		s := Selection{
 			Interface: element.InterfaceRequest,
 			Network:   types.NamespacedName{Namespace: element.Namespace, Name: element.Name},
-			Direct:    wishText{IPs: element.IPRequest, MAC: element.MacRequest},
+			Direct:    Wish{IPs: element.IPRequest, MAC: element.MacRequest},
 		}
 		if s.Interface == "" {
 			s.Interface = fmt.Sprintf("net%d", i+1)
@@ -59,7 +73,6 @@ func selectionsOf(pod *corev1.Pod) ([]selection, *problem.Error) {
 		}
 		interfaces[s.Interface] = true
 		if element.CNIArgs != nil {
-			var err error
 			if s.Args, err = wishOfArgs(*element.CNIArgs); err != nil {
 				return nil, problem.BadAnnotation.New(fmt.Sprintf("cni-args of element %d: %s", i+1, err)).WithCause(err)
 			}
@@ -69,8 +82,22 @@ func selectionsOf(pod *corev1.Pod) ([]selection, *problem.Error) {
 	return selections, nil
 }
 
+// firstNull finds a null in a list of networks, at which the library's parser panics.
+func firstNull(annotation string) (int, bool) {
+	var elements []json.RawMessage
+	if json.Unmarshal([]byte(annotation), &elements) != nil {
+		return 0, false
+	}
+	for i, element := range elements {
+		if bytes.Equal(bytes.TrimSpace(element), []byte("null")) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
 // wishOfArgs reads what macpool knows of cni-args, which may hold anything.
-func wishOfArgs(args map[string]any) (wishText, error) {
+func wishOfArgs(args map[string]any) (Wish, error) {
 	known := map[string]any{}
 	for _, key := range []string{"ips", "mac"} {
 		if value, ok := args[key]; ok {
@@ -79,11 +106,11 @@ func wishOfArgs(args map[string]any) (wishText, error) {
 	}
 	text, err := json.Marshal(known)
 	if err != nil {
-		return wishText{}, err
+		return Wish{}, err
 	}
-	var w wishText
+	var w Wish
 	if err := json.Unmarshal(text, &w); err != nil {
-		return wishText{}, fmt.Errorf("ips must be a list of addresses and mac a MAC: %w", err)
+		return Wish{}, fmt.Errorf("ips must be a list of addresses and mac a MAC: %w", err)
 	}
 	return w, nil
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package network
 
 import (
 	"fmt"
@@ -60,7 +60,7 @@ func TestLintWrapper(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var got []string
 			var texts strings.Builder
-			for _, p := range lint(nadOf("iot", tc.config), poolOn(50)) {
+			for _, p := range Lint(nadOf("iot", tc.config), poolOn(50)) {
 				got = append(got, p.Kind.Code)
 				texts.WriteString(p.Error() + "\n")
 			}
@@ -99,7 +99,7 @@ func TestLintMACsAlone(t *testing.T) {
 			pool := poolOn(50)
 			pool.Spec.Subnets = nil
 			var got, texts []string
-			for _, p := range lint(nadOf("iot", tc.config), pool) {
+			for _, p := range Lint(nadOf("iot", tc.config), pool) {
 				got, texts = append(got, p.Kind.Code), append(texts, p.Error())
 			}
 			if diff, text := cmp.Diff(tc.want, got), strings.Join(texts, "\n"); diff != "" || !strings.Contains(text, tc.words) {
@@ -107,7 +107,7 @@ func TestLintMACsAlone(t *testing.T) {
 			}
 		})
 	}
-	for _, p := range lint(nadOf("iot", listed(delegating(fmt.Sprintf(macvlan, `{"type": "dhcp"}`)))), nil) {
+	for _, p := range Lint(nadOf("iot", listed(delegating(fmt.Sprintf(macvlan, `{"type": "dhcp"}`)))), nil) {
 		if p.Kind.Code != "MP302" {
 			t.Errorf("of a pool that is not there is said %s", p)
 		}
@@ -115,18 +115,18 @@ func TestLintMACsAlone(t *testing.T) {
 }
 
 // The manager finds the pool, the wishes and the links of a network in the wrapper form.
-func TestNetworkOfWrapper(t *testing.T) {
+func TestOfWrapper(t *testing.T) {
 	nad := nadOf("iot", listed(delegating(`{"type": "macvlan", "master": "eth0.50"}`,
 		`"capabilities": {"mac": true}, "args": {"cni": {"ips": ["a"], "claim": "c"}}, `)))
-	got, err := networkOf(nad)
+	got, err := Of(nad)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := network{Ours: true, Pool: "iot", Chained: true, claim: "c", args: wishText{IPs: []string{"a"}}, macCapability: true}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(network{})); diff != "" {
+	want := Network{Ours: true, Pool: "iot", Chained: true, Claim: "c", args: Wish{IPs: []string{"a"}}, macCapability: true}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Network{})); diff != "" {
 		t.Error(diff)
 	}
-	if links := linksOf([]nadv1.NetworkAttachmentDefinition{*nad}); !slices.Equal(links, []string{"eth0.50"}) {
+	if links := LinksOf([]nadv1.NetworkAttachmentDefinition{*nad}); !slices.Equal(links, []string{"eth0.50"}) {
 		t.Errorf("the links are %v", links)
 	}
 }
@@ -158,7 +158,7 @@ func TestLintParents(t *testing.T) {
 			pool := poolOn(50)
 			pool.Spec.Parents = tc.parents
 			var codes, text string
-			for _, p := range lint(nadOf("iot", listed(delegating(tc.delegate))), pool) {
+			for _, p := range Lint(nadOf("iot", listed(delegating(tc.delegate))), pool) {
 				codes += p.Kind.Code
 				text += p.Error()
 			}
@@ -166,25 +166,5 @@ func TestLintParents(t *testing.T) {
 				t.Errorf("got %s", text)
 			}
 		})
-	}
-}
-
-// The links to a pool's VLAN are those that it names itself, and as many of its networks' as there is room for.
-func TestLinksTo(t *testing.T) {
-	pool := poolOn(50)
-	pool.Spec.Parents = []v1alpha1.Parent{{Link: "bond0.50"}, {Link: "eth0.50"}}
-	networks := []nadv1.NetworkAttachmentDefinition{
-		*nadOf("a", listed(delegating(`{"type": "macvlan"}`))),
-		*nadOf("b", listed(delegating(`{"type": "bridge", "bridge": "br50"}`))),
-		*nadOf("c", chain(leasing("macvlan", `"master": "eth0.50"`))),
-	}
-	if diff := cmp.Diff([]string{"bond0.50", "br50", "eth0.50"}, linksTo(pool, networks)); diff != "" {
-		t.Error(diff)
-	}
-	for i := range 2 * maxLinks {
-		networks = append(networks, *nadOf("n", listed(delegating(fmt.Sprintf(`{"type": "bridge", "bridge": "a%d"}`, i)))))
-	}
-	if links := linksTo(pool, networks); len(links) > maxLinks || !slices.Contains(links, "eth0.50") || !slices.Contains(links, "bond0.50") {
-		t.Errorf("got %v", links)
 	}
 }

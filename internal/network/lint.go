@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package network
 
 import (
 	"encoding/json"
@@ -20,19 +20,19 @@ import (
 type linter struct {
 	name string
 	conf netConf
-	network
+	Network
 	// pool is the pool that the network names, nil if it names none or there is none.
 	pool *v1alpha1.MacPool
 }
 
-// lint finds what is wrong with a network that names macpool, at most one problem of each kind. pool is the pool that it
+// Lint finds what is wrong with a network that names macpool, at most one problem of each kind. pool is the pool that it
 // names, nil if there is none.
-func lint(nad *nadv1.NetworkAttachmentDefinition, pool *v1alpha1.MacPool) []*problem.Error {
+func Lint(nad *nadv1.NetworkAttachmentDefinition, pool *v1alpha1.MacPool) []*problem.Error {
 	conf, trouble := confOf(nad)
 	if trouble != nil {
 		return []*problem.Error{trouble}
 	}
-	l := linter{name: client.ObjectKeyFromObject(nad).String(), conf: conf, network: conf.network(), pool: pool}
+	l := linter{name: client.ObjectKeyFromObject(nad).String(), conf: conf, Network: conf.network(), pool: pool}
 	if p := l.misplaced(); p != nil {
 		return []*problem.Error{p} // what it means by the rest is not known
 	}

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package network
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
@@ -12,8 +13,8 @@ import (
 	"github.com/macpool/macpool/internal/problem"
 )
 
-// network is what macpool reads of a NetworkAttachmentDefinition.
-type network struct {
+// Network is what macpool reads of a NetworkAttachmentDefinition.
+type Network struct {
 	// Ours: a plugin of the network names macpool as its ipam, or is macpool and has a delegate. The rest means something only then.
 	Ours bool
 	// Pool is the MacPool that the ipam block names, or that stands beside the delegate, empty if none does.
@@ -21,11 +22,11 @@ type network struct {
 	// Chained: a macpool entry follows the plugin that names it as ipam. A wrapper needs none.
 	Chained bool
 
-	// claim is the claim that the network's author names for all pods that select it.
-	claim string
+	// Claim is the claim that the network's author names for all pods that select it.
+	Claim string
 	// args is the wish that the network's author wrote; ipsCapability and macCapability say which part of a pod's wish
 	// reaches the plugin as runtimeConfig.
-	args                         wishText
+	args                         Wish
 	ipsCapability, macCapability bool
 }
 
@@ -87,7 +88,7 @@ func (p pluginConf) pool() string {
 }
 
 // wish is what the network's author asks for in the plugin's args.
-func (p pluginConf) wish() wishText { return read[struct{ CNI wishText }](p.Args).CNI }
+func (p pluginConf) wish() Wish { return read[struct{ CNI Wish }](p.Args).CNI }
 
 // claim is the claim that the network's author names in the plugin's args.
 func (p pluginConf) claim() string {
@@ -104,8 +105,22 @@ type netConf struct {
 	plugins []pluginConf
 }
 
-// name is how the configuration calls the network.
-func (c netConf) name() string { return read[string](c.Name) }
+// NameOf is how a network's configuration calls it, empty if it cannot be read.
+func NameOf(nad *nadv1.NetworkAttachmentDefinition) string {
+	conf, _ := confOf(nad)
+	return read[string](conf.Name)
+}
+
+// PluginsOf are the CNI types that a node needs for a network: its plugins, their IPAM, and what macpool runs for it. Sorted.
+func PluginsOf(nad *nadv1.NetworkAttachmentDefinition) []string {
+	conf, _ := confOf(nad)
+	var types []string
+	for _, p := range conf.plugins {
+		types = append(types, p.kind(), p.ipam(), p.main().kind(), p.main().ipam())
+	}
+	slices.Sort(types)
+	return slices.DeleteFunc(slices.Compact(types), func(s string) bool { return s == "" })
+}
 
 // confOf reads a network's configuration. BadConfig is returned only for one that speaks of macpool: what is wrong with
 // others is not ours to say.
@@ -144,15 +159,15 @@ func parseConf(config []byte) (netConf, error) {
 	return conf, nil
 }
 
-// networkOf reads what macpool needs of a network to serve it; the trouble is that of confOf.
-func networkOf(nad *nadv1.NetworkAttachmentDefinition) (network, *problem.Error) {
+// Of reads what macpool needs of a network to serve it; the trouble is that of confOf.
+func Of(nad *nadv1.NetworkAttachmentDefinition) (Network, *problem.Error) {
 	conf, trouble := confOf(nad)
 	return conf.network(), trouble
 }
 
 // network is what the first plugin makes of it whose interface gets a lease.
-func (c netConf) network() network {
-	var n network
+func (c netConf) network() Network {
+	var n Network
 	for _, p := range c.plugins {
 		switch {
 		case n.Ours:
@@ -160,7 +175,7 @@ func (c netConf) network() network {
 		case p.leases():
 			n.Ours, n.Chained = true, p.wraps()
 			n.Pool = p.pool()
-			n.args, n.claim = p.wish(), p.claim()
+			n.args, n.Claim = p.wish(), p.claim()
 			capabilities := read[map[string]bool](p.Capabilities)
 			n.ipsCapability, n.macCapability = capabilities["ips"], capabilities["mac"]
 		}
@@ -178,10 +193,10 @@ func read[T any](part json.RawMessage) T {
 	return value
 }
 
-// wish is what the plugin will be asked for when a pod selects the network: runtimeConfig counts before args, and those before CNI_ARGS,
+// Wish is what the plugin will be asked for when a pod selects the network: runtimeConfig counts before args, and those before CNI_ARGS,
 // addresses and MAC each for itself. Multus puts cni-args over the network's own args, and an element's ips and mac into
 // CNI_ARGS, and into runtimeConfig where the plugin has the capability.
-func (n network) wish(s selection) wishText {
+func (n Network) Wish(s Selection) Wish {
 	w := s.Direct
 	if n.ipsCapability && len(w.IPs) != 0 {
 		// Nothing counts before them.

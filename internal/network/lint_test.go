@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package network
 
 import (
 	"fmt"
@@ -123,11 +123,11 @@ func TestLint(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			nad := nadOf("iot", tc.config)
 			pool := poolOn(50)
-			if n, _ := networkOf(nad); n.Pool != pool.Name {
+			if n, _ := Of(nad); n.Pool != pool.Name {
 				pool = nil
 			}
 			var got, texts []string
-			for _, p := range lint(nad, pool) {
+			for _, p := range Lint(nad, pool) {
 				got, texts = append(got, p.Kind.Code), append(texts, p.Error())
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
@@ -167,7 +167,7 @@ func TestLintIsBrief(t *testing.T) {
 		if !strings.Contains(config, `"pool": "iot"`) {
 			pool = nil
 		}
-		problems := lint(nadOf("iot", config), pool)
+		problems := Lint(nadOf("iot", config), pool)
 		if len(problems) == 0 {
 			t.Errorf("nothing is wrong with %.200s", config)
 		}
@@ -186,7 +186,7 @@ func TestVersionsAreNamed(t *testing.T) {
 			t.Errorf("%q does not name %s", problem.UnsupportedVersion.Fix, version)
 		}
 		config := strings.Replace(chain(leasing("macvlan", "")), "1.0.0", version, 1)
-		if problems := lint(nadOf("iot", config), poolOn(50)); len(problems) != 0 {
+		if problems := Lint(nadOf("iot", config), poolOn(50)); len(problems) != 0 {
 			t.Errorf("%s: %v", version, problems)
 		}
 	}
@@ -195,7 +195,7 @@ func TestVersionsAreNamed(t *testing.T) {
 func BenchmarkLint(b *testing.B) {
 	nad, pool := nadOf("iot", chain(leasing("macvlan", `"master": "eth0.50", "mode": "bridge"`))), poolOn(50)
 	for b.Loop() {
-		if len(lint(nad, pool)) != 0 {
+		if len(Lint(nad, pool)) != 0 {
 			b.Fatal("something is wrong")
 		}
 	}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
+)
+
+// TestExportedClaims is the way by Git of `kubectl macpool export --format claims` (R-B2): applied where they come from they change nothing, and a cluster
+// that is made anew has all addresses as before, whatever is started first. The pool is so small that without them it would not.
+func TestExportedClaims(t *testing.T) {
+	w := newWorld(t)
+	err := w.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: farmNamespace}})
+	if err != nil && !apierrors.IsAlreadyExists(err) { // another test's, on the same server
+		t.Fatal(err)
+	}
+	_, stop := w.startManager(managerOptions{})
+	f := &farm{world: w, pods: map[string][]*corev1.Pod{}}
+	all := breeds()
+	small := func(p *v1alpha1.MacPool) { p.Name, p.Spec.Segment = "iot", "vlan-50" }
+	f.pool = f.world.pool("192.168.50.0/27", small)
+	w.network(farmNamespace, "iot", "iot")
+	f.populate(all)
+	lasting := slices.DeleteFunc(slices.Clone(all), func(b *breed) bool { return b.ownerKind == "Job" })
+	before := map[string][]string{}
+	for _, b := range lasting {
+		before[b.kind] = f.addresses(b)
+	}
+	replica := f.claimsHeldBy(f.pods["StatefulSet"][1])[0].Status.IPs
+
+	out, notes, status := w.macpool("export", "--format", "claims", "iot", "-n", farmNamespace)
+	if want := 2 * (len(all) - len(lasting)); status != 0 || strings.Count(notes, "it is a Job's") != want {
+		t.Fatalf("status %d, and of %d claims of Jobs it says\n%s", status, want, notes)
+	}
+	exported := decodeAll[unstructured.Unstructured](w, out)
+	if len(exported) != 2*len(lasting) {
+		t.Fatalf("%d claims of %d are exported:\n%s", len(exported), 2*len(lasting), out)
+	}
+	f.apply(exported)
+	for _, c := range f.claims() {
+		job := strings.HasPrefix(c.Name, "job-") || strings.HasPrefix(c.Name, "cronjob-")
+		if !job && (binding.IsManaged(&c) || len(c.Spec.IPs) != 1 || string(c.Spec.IPs[0]) != c.Status.IPs[0]) {
+			t.Errorf("claim %s, applied where it is, has labels %v and asks for %v", c.Name, c.Labels, c.Spec.IPs)
+		}
+	}
+	for _, b := range lasting {
+		if diff := cmp.Diff(before[b.kind], f.addresses(b)); diff != "" {
+			t.Errorf("%s, applied where they are (-before +after):\n%s", b.kind, diff)
+		}
+	}
+
+	stop()
+	f.raze()
+	f.generation = 0
+	f.remove(f.pool)
+	f.pool = f.world.pool("192.168.50.0/27", small)
+	_, stop = w.startManager(managerOptions{})
+	defer stop()
+	f.apply(exported)
+	slices.Reverse(lasting)
+	f.populate(lasting)
+	for _, b := range lasting {
+		if diff := cmp.Diff(before[b.kind], f.addresses(b)); diff != "" {
+			t.Errorf("%s, rebuilt (-before +after):\n%s", b.kind, diff)
+		}
+	}
+	if now := f.claimsHeldBy(f.pods["StatefulSet"][1])[0].Status.IPs; !slices.Equal(now, replica) {
+		t.Errorf("replica 1 of the StatefulSet had %v and has %v", replica, now)
+	}
+}
+
+// apply writes objects as Git's tools do.
+func (f *farm) apply(objects []unstructured.Unstructured) {
+	f.t.Helper()
+	for i := range objects {
+		if err := f.Apply(f.t.Context(), client.ApplyConfigurationFromUnstructured(objects[i].DeepCopy()), forced...); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+}

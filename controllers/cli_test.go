@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/macpool/macpool/internal/cli/root"
+)
+
+// macpool is kubectl macpool, as an administrator types it.
+func (w *world) macpool(args ...string) (out, errOut string, status int) {
+	w.t.Helper()
+	user, err := w.api.AddUser(envtest.User{Name: "admin", Groups: []string{"system:masters"}}, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	config, err := user.KubeConfig()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	file := filepath.Join(w.t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(file, config, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	streams := genericiooptions.IOStreams{In: strings.NewReader(""), Out: &stdout, ErrOut: &stderr}
+	c := root.New(streams)
+	c.SetArgs(append([]string{"--kubeconfig", file}, args...))
+	c.SetContext(w.t.Context())
+	status = root.Execute(c, streams)
+	return stdout.String(), stderr.String(), status
+}
+
+// decodeAll reads the objects of a YAML stream.
+func decodeAll[T any](w *world, stream string) (objects []T) {
+	w.t.Helper()
+	for document := range strings.SplitSeq(stream, "---\n") {
+		if strings.TrimSpace(document) == "" {
+			continue
+		}
+		var object T
+		if err := yaml.UnmarshalStrict([]byte(document), &object); err != nil {
+			w.t.Fatalf("%v in\n%s", err, document)
+		}
+		objects = append(objects, object)
+	}
+	return objects
+}
+
+// forced is how Git's tools write.
+var forced = []client.ApplyOption{client.FieldOwner("git"), client.ForceOwnership}
