@@ -5,16 +5,20 @@
 
 export const states = {
   L: { key: 'leased', name: 'Leased', says: 'leased', shape: 'full' },
-  C: { key: 'cooling', name: 'Cooling', says: 'cooling down', shape: 'half' },
-  '!': { key: 'conflict', name: 'Conflict', says: 'in conflict: a stranger uses it', shape: 'diamond' },
-  O: { key: 'outside', name: 'Out of range', says: 'leased, and out of the pool\'s ranges', shape: 'notched' },
-  R: { key: 'reserved', name: 'Reserved', says: 'reserved', shape: 'ring' },
-  E: { key: 'explicit', name: 'On request', says: 'free, for claims that ask for it', shape: 'corners' },
+  O: { key: 'outOfRange', name: 'Out of range', says: 'leased, and out of the pool\'s ranges since it was edited', shape: 'notched' },
+  '!': { key: 'conflicted', name: 'Conflict', says: 'in conflict: a stranger uses it', shape: 'diamond' },
+  C: { key: 'cooling', name: 'Cooling', says: 'cooling down after its release', shape: 'half' },
+  r: { key: 'reusable', name: 'Free, used before', says: 'free, and was leased before', shape: 'circle' },
   '.': { key: 'free', name: 'Free', says: 'free', shape: 'dot' },
+  E: { key: 'onRequest', name: 'On request', says: 'free for claims that ask for it', shape: 'corners' },
+  R: { key: 'reserved', name: 'Reserved', says: 'reserved', shape: 'ring' },
   x: { key: 'excluded', name: 'Excluded', says: 'excluded', shape: 'cross' },
-  '-': { key: 'none', name: 'Not in a range', says: 'not in a range of the pool', shape: 'dash' },
+  '-': { key: 'outside', name: 'In no range', says: 'in no range of the pool', shape: 'none' },
   '?': { key: 'unknown', name: 'Not known', says: 'not known: the record does not reach that far back', shape: 'question' },
 };
+
+// inOrder are the letters in the order in which states are told.
+export const inOrder = Object.keys(states);
 
 // paint draws a state into a square of a canvas.
 export function paint(context, shape, colour, x, y, w, h) {
@@ -58,6 +62,11 @@ export function paint(context, shape, colour, x, y, w, h) {
       box();
       context.setLineDash([]);
       break;
+    case 'circle':
+      context.beginPath();
+      context.arc(cx, cy, size / 5, 0, 2 * Math.PI);
+      context.stroke();
+      break;
     case 'dot':
       context.beginPath();
       context.arc(cx, cy, Math.max(1, size / 8), 0, 2 * Math.PI);
@@ -71,8 +80,7 @@ export function paint(context, shape, colour, x, y, w, h) {
       context.lineTo(cx - size / 4, cy + size / 4);
       context.stroke();
       break;
-    case 'dash':
-      context.fillRect(cx - size / 6, cy - line / 2, size / 3, line);
+    case 'none':
       break;
     default:
       context.font = `${Math.round(size * 0.8)}px system-ui, sans-serif`;
