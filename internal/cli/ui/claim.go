@@ -73,7 +73,7 @@ func (s *server) claim(r *http.Request) (any, error) {
 		Namespace: c.Namespace, Name: c.Name, Pool: c.Spec.PoolRef.Name, Created: c.CreationTimestamp.Time,
 		Ready:      apimeta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ClaimReady),
 		Conditions: amiss(c.Status.Conditions, v1alpha1.ClaimReady),
-		Address:    binding.Leased(&c.Status), MAC: c.Status.MAC, IPs: append([]string{}, c.Status.IPs...),
+		Address:    firstOf(c), MAC: c.Status.MAC, IPs: append([]string{}, c.Status.IPs...),
 		Wish: wish(c), Holder: holderOf(c.Status.Holder), Alternate: holderOf(c.Status.Alternate), Previous: []past{},
 	}
 	if w := c.Spec.Workload; w != nil {
@@ -87,6 +87,14 @@ func (s *server) claim(r *http.Request) (any, error) {
 		answer.Previous = append(answer.Previous, past{p.PodName, p.NodeName, p.Since.Time, p.Until.Time, p.Reason, p.Evidence})
 	}
 	return answer, nil
+}
+
+// firstOf is the address by which the map has the claim: that after which its lease is named.
+func firstOf(c *v1alpha1.MacClaim) string {
+	if len(c.Status.IPs) == 0 {
+		return c.Status.MAC
+	}
+	return c.Status.IPs[0]
 }
 
 func wish(c *v1alpha1.MacClaim) string {

@@ -64,7 +64,7 @@ func (s *server) search(r *http.Request) (any, error) {
 		if seen[c.Namespace+"/"+c.Name] || !claimHas(c, text) {
 			continue
 		}
-		hit := found{Pool: c.Spec.PoolRef.Name, Address: binding.Leased(&c.Status), Namespace: c.Namespace, Claim: c.Name}
+		hit := found{Pool: c.Spec.PoolRef.Name, Address: firstOf(c), Namespace: c.Namespace, Claim: c.Name}
 		if c.Status.Holder != nil {
 			hit.Pod = c.Status.Holder.PodName
 		}
