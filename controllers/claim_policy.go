@@ -86,12 +86,8 @@ func judgeLife(in lifeInput) life {
 	return life{Ended: true, Superseded: in.Superseded, Remove: left <= 0, Left: max(left, 0)}
 }
 
-// defaultRetain, defaultCooldown and defaultHistory are those of the MacPool's schema, for a pool that is gone.
-const (
-	defaultRetain   = time.Hour
-	defaultCooldown = time.Minute
-	defaultHistory  = 7 * 24 * time.Hour
-)
+// defaultRetain is that of the MacPool's schema, for a pool that is gone.
+const defaultRetain = time.Hour
 
 // ofIPAMClaim is the kind, as far as its life goes, of a claim without workload that was made for an IPAMClaim.
 const ofIPAMClaim v1alpha1.WorkloadKind = "IPAMClaim"

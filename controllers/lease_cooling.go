@@ -16,42 +16,26 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/audit"
+	"github.com/macpool/macpool/internal/binding"
 )
-
-const (
-	// unattestedFactor and unattestedCooldown lengthen the cooldown of an address of which no node has said that its interface is gone:
-	// by the factor, and to at least this.
-	unattestedFactor   = 10
-	unattestedCooldown = 10 * time.Minute
-)
-
-// endedByWord tells whether a node has said that nothing uses the address of a released lease any more, or nothing ever
-// did. Releases of which the reason is not written down are of an earlier version, which knew no other.
-func endedByWord(lease *v1alpha1.MacLease) bool {
-	past := lease.Spec.History
-	return len(past) == 0 || !past[0].To.Equal(lease.Spec.ReleasedAt) || past[0].Reason.Attested()
-}
 
 // cool is cases 7 to 9: it takes a released lease one step on its way.
 func (r *LeaseReconciler) cool(ctx context.Context, lease *v1alpha1.MacLease) (ctrl.Result, error) {
-	cooldown, history, err := r.times(ctx, lease.Spec.PoolName)
+	pool, err := r.poolNamed(ctx, lease.Spec.PoolName)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	now := r.Clock.Now()
-	if !endedByWord(lease) {
-		cooldown = max(unattestedFactor*cooldown, unattestedCooldown)
-	}
 	if lease.Spec.ReusableAt == nil {
 		// The clock of who released it says nothing here, and neither does that of this process before it restarted: the
 		// cooldown is what this process has seen of it (R-G8).
 		first := r.observed.first(lease.Name, observation{uid: lease.UID, kind: cooling, stamp: lease.Spec.ReleasedAt.Time}, now)
-		if left := cooldown - now.Sub(first); left > 0 {
+		if left := binding.Cooldown(pool, binding.EndOf(lease)) - now.Sub(first); left > 0 {
 			return ctrl.Result{RequeueAfter: min(left, recheck)}, nil
 		}
 		return ctrl.Result{}, r.endCooldown(ctx, lease)
 	}
-	if left := history - now.Sub(lease.Spec.ReleasedAt.Time); left > 0 {
+	if left := binding.History(pool) - now.Sub(lease.Spec.ReleasedAt.Time); left > 0 {
 		return ctrl.Result{RequeueAfter: min(left, recheck)}, nil
 	}
 	err = r.Client.Delete(ctx, lease, client.Preconditions{UID: &lease.UID, ResourceVersion: &lease.ResourceVersion})
@@ -104,22 +88,15 @@ func (r *LeaseReconciler) endCooldown(ctx context.Context, seen *v1alpha1.MacLea
 	return nil
 }
 
-// times are the cooldown and the history of a pool's leases.
-func (r *LeaseReconciler) times(ctx context.Context, name string) (cooldown, history time.Duration, err error) {
-	cooldown, history = defaultCooldown, defaultHistory
+// poolNamed is the pool; nil if it is gone.
+func (r *LeaseReconciler) poolNamed(ctx context.Context, name string) (*v1alpha1.MacPool, error) {
 	pool := &v1alpha1.MacPool{}
 	if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, pool); apierrors.IsNotFound(err) {
-		return cooldown, history, nil
+		return nil, nil
 	} else if err != nil {
-		return 0, 0, fmt.Errorf("reading pool %s: %w", name, err)
+		return nil, fmt.Errorf("reading pool %s: %w", name, err)
 	}
-	if pool.Spec.Cooldown != nil {
-		cooldown = pool.Spec.Cooldown.Duration
-	}
-	if pool.Spec.History != nil {
-		history = pool.Spec.History.Duration
-	}
-	return cooldown, history, nil
+	return pool, nil
 }
 
 // observations are since when this process has seen leases as they are: name -> what, and the time of its own clock. The zero
