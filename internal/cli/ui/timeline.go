@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/binding"
 )
 
 // timeline is what changed in a pool when: for the slider, and to step from change to change.
@@ -29,8 +30,6 @@ const (
 	parts = 240
 	// shortest is the time that the slider spans at least.
 	shortest = time.Minute
-	// remembered is the default of a pool's history, for pools that no API server has completed.
-	remembered = 7 * 24 * time.Hour
 )
 
 func (s *server) timeline(r *http.Request) (any, error) {
@@ -41,11 +40,7 @@ func (s *server) timeline(r *http.Request) (any, error) {
 	if a.pool == nil {
 		return nil, &refusal{http.StatusBadRequest, "no pool is named"}
 	}
-	history := remembered
-	if h := a.pool.Spec.History; h != nil {
-		history = h.Duration
-	}
-	return timelineOf(a, history), nil
+	return timelineOf(a, binding.History(a.pool.MacPool)), nil
 }
 
 // timelineOf begins where the record does: what was released before is forgotten, and what was leased before still is.

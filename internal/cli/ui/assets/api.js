@@ -9,13 +9,14 @@ export class Refused extends Error {}
 export async function ask(path, parameters = {}, signal = undefined) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== undefined && value !== null && value !== ''));
   let response;
+  let body;
   try {
     response = await fetch(`api/${path}?${query}`, { signal });
+    body = await response.json();
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw new Refused('The server of this page does not answer: kubectl macpool ui has ended. Start it again, and open the address that it prints.');
   }
-  const body = await response.json().catch(() => ({}));
   if (!response.ok) throw new Refused(body.error ?? `The server of this page answered ${response.status}.`);
   return body;
 }

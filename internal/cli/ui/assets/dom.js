@@ -10,16 +10,20 @@ export function el(tag, attributes = {}, ...children) {
     if (typeof value === 'function') node.addEventListener(name, value);
     else node.setAttribute(name, value === true ? '' : String(value));
   }
-  node.append(...children.flat().filter((child) => child !== undefined && child !== null && child !== false));
+  node.append(...children.flat(Infinity).filter((child) => child !== undefined && child !== null && child !== false));
   return node;
 }
 
 // fill replaces what is in an element, and leaves it alone if it is the same already, so that readers are not interrupted.
 export function fill(node, ...children) {
   const fresh = el('div', {}, ...children);
-  if (sameChildren(node, fresh)) return;
+  if (!sameChildren(node, fresh)) replace(node, fresh.childNodes);
+}
+
+// replace replaces what is in an element. What had the focus has it again, if it is there again: by its data-key.
+export function replace(node, children) {
   const focused = node.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
-  node.replaceChildren(...fresh.childNodes);
+  node.replaceChildren(...children);
   if (focused) node.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }
 

@@ -38,7 +38,7 @@ export class Grid {
 
   // show shows a model. The place that is focused and scrolled to stays if it is a map of the same addresses.
   show(model) {
-    const same = this.#model?.prefix0 === model.prefix0 && this.#model?.size === model.size;
+    const same = this.#model?.key === model.key;
     this.#model = model;
     if (!same) {
       this.root.scrollTop = 0;

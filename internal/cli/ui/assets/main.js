@@ -90,7 +90,6 @@ function show(now) {
   drawPools();
   if (!ready || !now.pool) return;
   describe(now);
-  path(now);
   if (now.at) {
     stream.watch('', '');
     past(now).then((map) => map && put(map), failed);
@@ -110,8 +109,9 @@ function put(map, again = false) {
   if (map.pool !== now.pool || (map.prefix !== now.prefix && now.prefix !== '')) return;
   if (!again) {
     model = new Model(map);
-    Object.assign(model, { raw: map, now: !now.at, prefix0: `${map.pool} ${map.prefix}` });
+    Object.assign(model, { raw: map, now: !now.at });
   }
+  path();
   grid.show(model);
   grid.mark(model.index(now.open));
   table.show(model, now);
@@ -145,12 +145,12 @@ function describe(now) {
   }
 }
 
-// path are the prefixes around the one that is shown.
-function path(now) {
+// path is where in a large pool the map is.
+function path() {
   const nav = byId('path');
-  nav.hidden = now.prefix === '';
+  nav.hidden = model.section === model.whole;
   if (nav.hidden) return;
-  fill(nav, el('a', { href: href({ prefix: '', open: '' }) }, 'Whole pool'), el('span', { 'aria-hidden': 'true' }, ' › '), el('span', { 'aria-current': 'page' }, now.prefix));
+  fill(nav, el('a', { href: href({ prefix: model.whole, open: '' }) }, model.whole), el('span', { 'aria-hidden': 'true' }, ' › '), el('span', { 'aria-current': 'page' }, model.section));
 }
 
 function nothing(name) {

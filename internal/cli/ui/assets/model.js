@@ -7,7 +7,8 @@ import { states } from './states.js';
 // them: its letter is that of its gravest state, and fill is how much of it is leased, in hundredths.
 export class Model {
   constructor(map) {
-    Object.assign(this, map);
+    const { pool, prefix, whole, step, fill, counts } = map;
+    Object.assign(this, { pool, section: prefix, whole, step, fill, counts, key: `${pool} ${prefix}` });
     this.letters = map.states.split('');
     this.form = formOf(map.first);
     this.start = this.form.parse(map.first);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { latest } from './api.js';
-import { el, fill } from './dom.js';
+import { el, replace } from './dom.js';
 import { moment } from './format.js';
 import { states } from './states.js';
 
@@ -30,7 +30,7 @@ export class Table {
   }
 
   show(model, place) {
-    if (model.prefix0 !== this.#model?.prefix0) this.root.scrollTop = 0;
+    if (model.key !== this.#model?.key) this.root.scrollTop = 0;
     this.#model = model;
     this.#place = place;
     this.refresh();
@@ -79,7 +79,7 @@ export class Table {
     this.above.style.height = `${first * height}px`;
     this.below.style.height = `${Math.max(0, this.#indexes.length - first - rows.length) * height}px`;
     const none = el('tr', {}, el('td', { colspan: headings.length }, this.#lit === null ? 'No address is leased, kept or in conflict.' : `No address is ${states[this.#lit].says}.`));
-    fill(this.body, this.above, ...(rows.length > 0 ? rows.map((row, i) => this.#row(row, first + i + 2)) : [none]), this.below);
+    replace(this.body, [this.above, ...(rows.length > 0 ? rows.map((row, i) => this.#row(row, first + i + 2)) : [none]), this.below]);
   }
 
   #row(row, number) {
