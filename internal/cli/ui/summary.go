@@ -5,7 +5,6 @@ package ui
 import (
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/macpool/macpool/internal/ledger"
 )
@@ -14,9 +13,11 @@ import (
 type summary struct {
 	overview
 	Ranges     string      `json:"ranges"`
-	Conditions []condition `json:"conditions"`
+	Conditions []condition `json:"conditions,omitempty"`
 	Exhaustion string      `json:"exhaustion,omitempty"`
-	Holders    []share     `json:"holders"`
+	// Namespaces and Workloads are who has most.
+	Namespaces []share `json:"namespaces"`
+	Workloads  []share `json:"workloads"`
 	Nodes      string      `json:"nodes,omitempty"`
 }
 
@@ -26,7 +27,7 @@ type share struct {
 }
 
 // mostHolders is how many of the largest holders are told.
-const mostHolders = 8
+const mostHolders = 6
 
 func (s *server) summary(r *http.Request) (any, error) {
 	a, err := s.asked(r)
@@ -38,11 +39,15 @@ func (s *server) summary(r *http.Request) (any, error) {
 		return nil, err
 	}
 	o := overviewOf(a.pool)
-	answer := summary{
-		overview: o, Ranges: a.pool.Plan.Ranges(), Conditions: o.Problems, Holders: []share{}, Exhaustion: exhaustion(a.Outlook(record)),
+	answer := summary{overview: o, Ranges: a.pool.Plan.Ranges(), Namespaces: []share{}, Workloads: []share{}, Exhaustion: exhaustion(a.Outlook(record))}
+	if a.at.Equal(a.Time) {
+		answer.Conditions = o.Problems // those of the past are on no record
+	}
+	for _, n := range record.Namespaces(mostHolders) {
+		answer.Namespaces = append(answer.Namespaces, share{n.Namespace, n.Leases})
 	}
 	for _, w := range a.Workloads(record, mostHolders) {
-		answer.Holders = append(answer.Holders, share{strings.Join([]string{w.Namespace, w.Workload}, "/"), w.Leases})
+		answer.Workloads = append(answer.Workloads, share{w.Namespace + "/" + w.Workload, w.Leases})
 	}
 	if ready := a.pool.Status.ReadyNodes; ready != nil {
 		answer.Nodes = fmt.Sprintf("%d reach the VLAN", *ready)

@@ -30,8 +30,9 @@ export class Cells {
     if (focused) this.#cell().focus({ preventScroll: true });
   }
 
-  reset() {
-    this.index = 0;
+  // start makes a cell the one that Tab comes to.
+  start(index) {
+    this.index = index;
     this.#place();
   }
 

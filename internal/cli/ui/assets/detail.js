@@ -2,7 +2,7 @@
 
 import { ask, latest } from './api.js';
 import { el, fill } from './dom.js';
-import { ago, count, moment, plural, span } from './format.js';
+import { ago, count, moment, span } from './format.js';
 import { go, href } from './place.js';
 import { states } from './states.js';
 
@@ -141,7 +141,7 @@ function events(kind, namespace, name) {
 function poolOf(p) {
   return [
     title(`Pool ${p.name}`),
-    p.conditions.map(condition),
+    p.conditions?.map(condition),
     facts(
       ['Networks', mono(p.networks.join(', '))],
       ['Ranges', mono(p.ranges)],
@@ -151,9 +151,13 @@ function poolOf(p) {
       ['Full in', p.exhaustion],
       ['Nodes', p.nodes],
     ),
-    el('h3', {}, 'Largest holders'),
-    p.holders.length === 0 ? el('p', { class: 'empty' }, 'Nothing is leased.')
-      : el('ol', { class: 'holders' }, p.holders.map((h) => el('li', {}, el('span', {}, h.name), el('span', { class: 'mono' }, plural(h.addresses, 'address', 'addresses'))))),
+    holders('Namespaces with most addresses', p.namespaces),
+    p.workloads.length > 0 && holders('Workloads with most addresses', p.workloads),
     events('MacPool', '', p.name),
   ];
+}
+
+function holders(heading, list) {
+  if (list.length === 0) return el('p', { class: 'empty' }, 'Nothing is leased.');
+  return [el('h3', {}, heading), el('ol', { class: 'holders' }, list.map((h) => el('li', {}, el('span', {}, h.name), el('span', { class: 'mono' }, count(h.addresses)))))];
 }

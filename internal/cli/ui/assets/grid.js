@@ -43,7 +43,7 @@ export class Grid {
     if (!same) {
       this.root.scrollTop = 0;
       this.#layout();
-      this.cells.reset();
+      this.cells.start(0);
     }
     this.refresh();
   }
@@ -69,6 +69,12 @@ export class Grid {
   focus(index = this.cells.index) {
     this.reveal(index);
     this.cells.focus(index);
+  }
+
+  // goTo makes a cell the one that the keyboard begins at, and shows it.
+  goTo(index) {
+    this.cells.start(index);
+    this.reveal(index);
   }
 
   reveal(index) {

@@ -113,7 +113,9 @@ function put(map, again = false) {
   }
   path();
   grid.show(model);
-  grid.mark(model.index(now.open));
+  const open = model.index(now.open);
+  grid.mark(open);
+  if (open >= 0 && !again) grid.goTo(open);
   table.show(model, now);
   legend.show(model.counts);
   look(grid.cells.index);

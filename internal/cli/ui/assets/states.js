@@ -58,7 +58,8 @@ export function paint(context, shape, colour, x, y, w, h) {
       context.stroke();
       break;
     case 'corners':
-      context.setLineDash([size / 3, size / 3]);
+      context.lineWidth = Math.max(1, size / 16);
+      context.setLineDash([size / 5, size / 5]);
       box();
       context.setLineDash([]);
       break;

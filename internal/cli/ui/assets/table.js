@@ -42,10 +42,11 @@ export class Table {
     this.refresh();
   }
 
-  // refresh chooses the rows anew. Without a state that is to stand out, they are all that are not simply free or in no range.
+  // refresh chooses the rows anew. Without a state that is to stand out, they are all that are more than what
+  // the pool says of them.
   refresh() {
     if (!this.#model) return;
-    const plain = this.#model.step === 0 ? '.-' : '';
+    const plain = this.#model.step === 0 ? '.-xE' : '';
     const wanted = (letter) => (this.#lit === null ? !plain.includes(letter) : letter === this.#lit);
     this.#indexes = [];
     this.#model.letters.forEach((letter, index) => {
@@ -78,7 +79,7 @@ export class Table {
   #fill(rows, first) {
     this.above.style.height = `${first * height}px`;
     this.below.style.height = `${Math.max(0, this.#indexes.length - first - rows.length) * height}px`;
-    const none = el('tr', {}, el('td', { colspan: headings.length }, this.#lit === null ? 'No address is leased, kept or in conflict.' : `No address is ${states[this.#lit].says}.`));
+    const none = el('tr', {}, el('td', { colspan: headings.length }, this.#lit === null ? 'No address is leased, reserved or in conflict.' : `No address is ${states[this.#lit].says}.`));
     replace(this.body, [this.above, ...(rows.length > 0 ? rows.map((row, i) => this.#row(row, first + i + 2)) : [none]), this.below]);
   }
 
