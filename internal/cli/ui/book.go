@@ -30,6 +30,27 @@ type book struct {
 type edition struct {
 	*ledger.Snapshot
 	objects ledger.Objects
+
+	mu sync.Mutex
+	// charts are those of now, by pool: the map, its rows and what is beside it are made of one.
+	charts map[string]*ledger.Chart
+}
+
+// chart is a pool at a time; false if there is none, or it has no addresses.
+func (e *edition) chart(pool string, at time.Time) (*ledger.Chart, bool) {
+	if !at.Equal(e.Time) {
+		return e.Chart(pool, at)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c, ok := e.charts[pool]; ok {
+		return c, true
+	}
+	c, ok := e.Chart(pool, at)
+	if ok {
+		e.charts[pool] = c
+	}
+	return c, ok
 }
 
 // read is the ledger as of now, at most calm old.
@@ -47,7 +68,7 @@ func (b *book) read(ctx context.Context) (*edition, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.version, b.edition = version, &edition{Snapshot: ledger.New(objects, b.clock.Now()), objects: objects}
+	b.version, b.edition = version, &edition{Snapshot: ledger.New(objects, b.clock.Now()), objects: objects, charts: map[string]*ledger.Chart{}}
 	return b.edition, nil
 }
 

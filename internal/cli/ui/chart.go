@@ -78,7 +78,7 @@ func (a *asked) section(prefix string) (*ledger.Chart, section, error) {
 	if a.pool == nil {
 		return nil, section{}, &refusal{http.StatusBadRequest, "no pool is named"}
 	}
-	record, ok := a.Chart(a.pool.Name, a.at)
+	record, ok := a.edition.chart(a.pool.Name, a.at)
 	if !ok {
 		return nil, section{}, &refusal{http.StatusNotFound, "there is no pool " + a.pool.Name}
 	}

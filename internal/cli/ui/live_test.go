@@ -17,7 +17,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
-	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/cli"
 )
 

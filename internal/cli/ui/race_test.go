@@ -4,4 +4,4 @@
 
 package ui
 
-func init() { slowdown = 5 }
+func init() { timed = false }

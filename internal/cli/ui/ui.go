@@ -15,7 +15,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/macpool/macpool/internal/cli"
 )
@@ -63,6 +65,7 @@ You need to be allowed to get, list and watch the kinds of macpool.dev, and to l
 
 // run serves the page until ctx ends.
 func run(ctx context.Context, f *cli.Factory, o options) error {
+	log.SetLogger(logr.Discard()) // what goes wrong with the cluster stands in the page
 	config, err := f.RESTConfig()
 	if err != nil {
 		return err

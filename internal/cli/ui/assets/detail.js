@@ -147,7 +147,7 @@ function poolOf(p) {
       ['Ranges', mono(p.ranges)],
       ['MACs', mono(p.macPrefix && `${p.macPrefix}:…`)],
       ['Segment', mono(p.segment)],
-      ['Available', p.available === undefined ? '' : `${count(p.available)} of ${count(p.capacity)}`],
+      ['Available', p.capacity > 0 && `${count(p.available)} of ${count(p.capacity)}`],
       ['Full in', p.exhaustion],
       ['Nodes', p.nodes],
     ),

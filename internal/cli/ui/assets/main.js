@@ -20,6 +20,7 @@ import { Timeline } from './timeline.js';
 let pools = null;
 let model = null;
 let ready = false;
+let waiting = false;
 let focusDetail = false;
 
 const stream = new Stream();
@@ -44,7 +45,7 @@ stream.addEventListener('pools', ({ detail: list }) => {
   const first = pools === null;
   pools = list;
   drawPools();
-  if (first || !place().pool) show(place());
+  if (first || !known(place().pool)) show(place());
   else describe(place());
   if (!place().at) refreshBeside();
 });
@@ -56,7 +57,7 @@ stream.addEventListener('delta', ({ detail: delta }) => {
   table.refresh();
   legend.show(model.counts);
 });
-stream.addEventListener('refused', ({ detail: refusal }) => failed(new Error(refusal.error)));
+stream.addEventListener('refused', ({ detail: refusal }) => known(place().pool) && failed(new Error(refusal.error)));
 stream.addEventListener('lost', () => link('lost'));
 
 onMove(show);
@@ -71,13 +72,13 @@ for (const view of ['map', 'table']) byId(`as-${view}`).addEventListener('click'
 setUpSearch(failed);
 stream.watch(place().pool, place().prefix);
 
+const known = (name) => pools?.some((pool) => pool.name === name);
+
 // show shows a place: all of it, for whoever comes by a link.
 function show(now) {
-  if (pools !== null && !pools.some((pool) => pool.name === now.pool)) {
-    const known = pools.length > 0 && !now.pool;
-    if (known) go({ pool: pools[0].name }, { instead: true });
+  if (pools !== null && !known(now.pool)) {
+    if (pools.length > 0 && !now.pool) go({ pool: pools[0].name }, { instead: true });
     else nothing(now.pool);
-    if (!known && now.pool === '') stream.watch('', '');
     return;
   }
   document.body.classList.remove('nothing');
@@ -98,6 +99,12 @@ function show(now) {
     stream.watch(now.pool, now.prefix);
     if (model?.pool === now.pool) put(model.raw, true);
   }
+  if (model?.pool === now.pool) showBeside(now);
+  else waiting = true; // the map comes first
+}
+
+function showBeside(now) {
+  waiting = false;
   time.show(now.pool, now.at);
   detail.show(now, focusDetail);
   focusDetail = false;
@@ -119,6 +126,7 @@ function put(map, again = false) {
   table.show(model, now);
   legend.show(model.counts);
   look(grid.cells.index);
+  if (waiting) showBeside(now);
   document.documentElement.dataset.shown = `${map.pool} ${map.prefix} ${now.at}`;
 }
 
@@ -128,7 +136,7 @@ function refreshBeside() {
   clearTimeout(beside);
   beside = setTimeout(() => {
     const now = place();
-    if (!ready || !now.pool || now.at) return;
+    if (!ready || !known(now.pool) || now.at) return;
     time.show(now.pool, now.at);
     if (!byId('detail').querySelector('details[open]')) detail.show(now);
   }, 300);
@@ -159,8 +167,8 @@ function nothing(name) {
   document.body.classList.add('nothing');
   fill(byId('detail'));
   const what = name
-    ? [el('h2', {}, `There is no pool ${name}`), el('p', {}, 'It has been deleted, or the link is of another cluster. ', el('a', { href: '#' }, 'See the pools'))]
-    : [el('h2', {}, 'There is no pool yet'), el('p', {}, 'A MacPool says which addresses a VLAN may use. Make one, and it appears here by itself:'),
+    ? [el('h1', {}, `There is no pool ${name}`), el('p', {}, 'It has been deleted, or the link is of another cluster. ', el('a', { href: '#' }, 'See the pools'))]
+    : [el('h1', {}, 'There is no pool yet'), el('p', {}, 'A MacPool says which addresses a VLAN may use. Make one, and it appears here by itself:'),
       el('pre', {}, 'kubectl apply -f - <<\'EOF\'\napiVersion: macpool.dev/v1alpha1\nkind: MacPool\nmetadata:\n  name: iot\nspec:\n  vlan: 50\n  subnets:\n    - cidr: 192.168.50.0/24\n      gateway: 192.168.50.1\n      ranges: [{start: 192.168.50.200, end: 192.168.50.250}]\nEOF')];
   fill(byId('notice'), el('section', { class: 'notice' }, what));
 }

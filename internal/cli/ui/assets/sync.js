@@ -11,7 +11,7 @@ export function showSync(root, sync) {
     return true;
   }
   fill(root, el('section', { class: sync.ready ? 'notice bad' : 'notice', 'aria-labelledby': 'sync-title' },
-    el('h2', { id: 'sync-title' }, sync.ready ? 'The cluster does not answer' : 'Reading the cluster'),
+    el('h1', { id: 'sync-title' }, sync.ready ? 'The cluster does not answer' : 'Reading the cluster'),
     sync.ready && el('p', {}, 'What is shown is what was read before. It goes on by itself when the cluster answers again.'),
     el('dl', { class: 'sync' }, (sync.ready ? wrong : sync.kinds).map((kind) => [el('dt', {}, kind.kind), el('dd', {}, progress(kind))]))));
   return sync.ready;
