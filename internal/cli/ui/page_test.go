@@ -5,8 +5,6 @@ package ui
 import (
 	"encoding/json"
 	"flag"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -50,27 +48,6 @@ func TestViews(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-// picture writes what is shown as ui-<name>.png: into docs/images what the documentation shows, into MACPOOL_PICTURES the rest, if it is set.
-func (p *tab) picture(name string) {
-	p.t.Helper()
-	directory := os.Getenv("MACPOOL_PICTURES")
-	switch name {
-	case "empty", "busy", "conflict", "large", "past", "busy-dark":
-		directory = filepath.Join("..", "..", "..", "docs", "images")
-	}
-	if directory == "" {
-		return
-	}
-	p.settle()
-	png, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(directory, "ui-"+name+".png"), png, 0o600); err != nil {
-		p.t.Fatal(err)
 	}
 }
 
