@@ -5,7 +5,6 @@ package ui
 import (
 	"bytes"
 	"cmp"
-	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
@@ -14,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/chromedp/chromedp"
 )
@@ -42,22 +40,34 @@ func (p *tab) picture(name string) {
 	}
 }
 
-// small is a picture in the 256 colours that it has most of, which is a third of the size: the rest are shades at the edges of letters.
+// small is a picture in 256 colours, those that it has most of, which is a third of the size: the rest are shades at the edges of letters.
 func (p *tab) small(shot []byte) []byte {
 	p.t.Helper()
 	full, err := png.Decode(bytes.NewReader(shot))
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	counts := map[color.Color]int{}
+	counts := map[color.RGBA]int{}
 	bounds := full.Bounds()
 	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
 		for x := bounds.Min.X; x < bounds.Max.X; x++ {
-			counts[full.At(x, y)]++
+			counts[color.RGBAModel.Convert(full.At(x, y)).(color.RGBA)]++ //nolint:errcheck,forcetypeassert // what the model converts to
 		}
 	}
-	colours := slices.SortedFunc(maps.Keys(counts), func(a, b color.Color) int { return cmp.Or(counts[b]-counts[a], strings.Compare(text(a), text(b))) })
-	small := image.NewPaletted(bounds, color.Palette(colours[:min(len(colours), 256)]))
+	// Of colours that are nearly one, the one that there is most of.
+	alike := map[color.RGBA]color.RGBA{}
+	for c, n := range counts {
+		near := color.RGBA{c.R >> 4, c.G >> 4, c.B >> 4, 0}
+		if best, ok := alike[near]; !ok || n > counts[best] || n == counts[best] && value24(c) < value24(best) {
+			alike[near] = c
+		}
+	}
+	colours := slices.SortedFunc(maps.Values(alike), func(a, b color.RGBA) int { return cmp.Or(counts[b]-counts[a], cmp.Compare(value24(a), value24(b))) })
+	palette := color.Palette{}
+	for _, c := range colours[:min(len(colours), 256)] {
+		palette = append(palette, c)
+	}
+	small := image.NewPaletted(bounds, palette)
 	draw.Draw(small, bounds, full, bounds.Min, draw.Src)
 	var b bytes.Buffer
 	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, small); err != nil {
@@ -66,7 +76,4 @@ func (p *tab) small(shot []byte) []byte {
 	return b.Bytes()
 }
 
-func text(c color.Color) string {
-	r, g, b, _ := c.RGBA()
-	return fmt.Sprint(r, g, b)
-}
+func value24(c color.RGBA) int { return int(c.R)<<16 | int(c.G)<<8 | int(c.B) }

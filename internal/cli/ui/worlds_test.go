@@ -14,9 +14,6 @@ import (
 	"github.com/macpool/macpool/internal/binding"
 )
 
-// markup is what somebody writes where the page shows it.
-const markup = `<img src="x" onerror="document.title='broken into'">`
-
 // house is a small cluster with all that can be seen: a busy /24 with everything, a conflict, an empty pool, a /16, a pool of MACs alone, and
 // a claim that waits.
 func house(t *testing.T) *seed {
@@ -69,7 +66,6 @@ func (s *seed) iot() {
 	s.claim(s.lease(&iot, 245, "media", "jellyfin-0", 60*24*time.Hour, nil), "net1")
 	s.lease(&iot, 77, "lab", "probe-3", 3*24*time.Hour, func(l *v1alpha1.MacLease) {
 		s.released(l, 20*time.Hour, true)
-		l.Spec.History[0].Evidence = markup
 		l.Spec.Conflict = &v1alpha1.Conflict{MAC: "d8:3a:dd:41:08:9f", NodeName: "node-2", SeenAt: s.before(54 * time.Minute)}
 	})
 	waiting := v1alpha1.MacClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "lab", Name: "scanner", UID: "scanner", CreationTimestamp: s.before(5 * time.Minute)}}

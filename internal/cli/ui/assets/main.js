@@ -86,6 +86,7 @@ function show(now) {
   const asTable = now.view === 'table';
   byId('as-map').setAttribute('aria-pressed', String(!asTable));
   byId('as-table').setAttribute('aria-pressed', String(asTable));
+  byId('readout').hidden = asTable;
   grid.root.hidden = asTable;
   table.root.hidden = !asTable;
   drawPools();
@@ -122,7 +123,7 @@ function put(map, again = false) {
   grid.show(model);
   const open = model.index(now.open);
   grid.mark(open);
-  if (open >= 0 && !again) grid.goTo(open);
+  if (open >= 0 && !grid.root.contains(document.activeElement)) grid.goTo(open);
   table.show(model, now);
   legend.show(model.counts);
   look(grid.cells.index);
