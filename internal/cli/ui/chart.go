@@ -123,7 +123,9 @@ type delta struct {
 }
 
 // same tells whether two charts are of the same cells.
-func (c *chart) same(other *chart) bool { return c.Prefix == other.Prefix && len(c.States) == len(other.States) }
+func (c *chart) same(other *chart) bool {
+	return c.Prefix == other.Prefix && len(c.States) == len(other.States)
+}
 
 // delta is what to change for next; nil if that is nothing.
 func (c *chart) delta(next *chart) *delta {

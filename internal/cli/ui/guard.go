@@ -25,7 +25,9 @@ func newGuard(listener net.Addr, next http.Handler) *guard {
 }
 
 // address is what the person opens.
-func (g *guard) address() string { return "http://" + net.JoinHostPort("127.0.0.1", g.port) + "/?token=" + g.token }
+func (g *guard) address() string {
+	return "http://" + net.JoinHostPort("127.0.0.1", g.port) + "/?token=" + g.token
+}
 
 func (g *guard) cookie() string { return "macpool-" + g.port }
 
@@ -64,4 +66,6 @@ func (g *guard) knows(r *http.Request) bool {
 	return err == nil && g.matches(cookie.Value)
 }
 
-func (g *guard) matches(token string) bool { return subtle.ConstantTimeCompare([]byte(token), []byte(g.token)) == 1 }
+func (g *guard) matches(token string) bool {
+	return subtle.ConstantTimeCompare([]byte(token), []byte(g.token)) == 1
+}

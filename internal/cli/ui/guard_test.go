@@ -74,4 +74,3 @@ func TestCookie(t *testing.T) {
 		t.Errorf("cookies %v", cookies)
 	}
 }
-

@@ -35,7 +35,7 @@ func (p *tab) picture(name string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(directory, "ui-"+name+".png"), p.small(shot), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(directory, "ui-"+name+".png"), p.small(shot), 0o644); err != nil {
 		p.t.Fatal(err)
 	}
 }

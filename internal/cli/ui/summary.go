@@ -18,7 +18,7 @@ type summary struct {
 	// Namespaces and Workloads are who has most.
 	Namespaces []share `json:"namespaces"`
 	Workloads  []share `json:"workloads"`
-	Nodes      string      `json:"nodes,omitempty"`
+	Nodes      string  `json:"nodes,omitempty"`
 }
 
 type share struct {
