@@ -4,6 +4,7 @@ package controllers_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,12 +19,14 @@ import (
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	testclock "k8s.io/utils/clock/testing"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/docs"
+	"github.com/macpool/macpool/internal/cli/root"
 )
 
 // lines are what was written, a line each. Safe for concurrent use.
@@ -208,6 +211,7 @@ func TestHistoryPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
+		"pod home/db-0 on node node-1", "not known: the record goes back to", "camera.iot.net1", string(h.pod.UID),
 		"db-0.iot.net1", "home/camera.iot.net1  camera  node-1  AgentReport: ", "vlan-50.192.168.50.8", "db-0  " + string(h.pod.UID) + "  node-1",
 		"vlan-50.192.168.50.9", "home/db-0.iot.net1  pod db-0",
 	}
@@ -241,6 +245,17 @@ func (w *world) shell(command string) (string, error) {
 	file := filepath.Join(w.t.TempDir(), "kubeconfig")
 	if err := clientcmd.WriteToFile(*config, file); err != nil {
 		return "", err
+	}
+	if args, ok := strings.CutPrefix(command, "kubectl macpool "); ok { // kubectl would look for the program on the path
+		var out strings.Builder
+		streams := genericiooptions.IOStreams{In: strings.NewReader(""), Out: &out, ErrOut: &out}
+		plugin := root.New(streams)
+		plugin.SetArgs(append([]string{"--kubeconfig", file}, strings.Fields(args)...))
+		plugin.SetContext(w.t.Context())
+		if status := root.Execute(plugin, streams); status != 0 {
+			return out.String(), fmt.Errorf("exit status %d", status)
+		}
+		return out.String(), nil
 	}
 	cmd := exec.CommandContext(w.t.Context(), "sh", "-c", command)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+file, "PATH="+os.Getenv("KUBEBUILDER_ASSETS")+":"+os.Getenv("PATH"))

@@ -3,16 +3,13 @@
 package controllers
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"strings"
 
-	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
-	nadutils "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/utils"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/macpool/macpool/internal/networks"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -37,16 +34,9 @@ type selection struct {
 // counted over all elements, unless it says otherwise. What may be wrong is BadAnnotation: Multus starts such a pod without
 // the interface, and nobody else tells its owner.
 func selectionsOf(pod *corev1.Pod) ([]selection, *problem.Error) {
-	annotation := pod.Annotations[nadv1.NetworkAttachmentAnnot]
-	if annotation == "" {
-		return nil, nil
-	}
-	if i, ok := firstNull(annotation); ok {
-		return nil, problem.BadAnnotation.New(fmt.Sprintf("element %d is null", i+1))
-	}
-	elements, err := nadutils.ParseNetworkAnnotation(annotation, pod.Namespace)
-	if err != nil {
-		return nil, problem.BadAnnotation.New(strings.TrimPrefix(err.Error(), "parsePodNetworkAnnotation: ")).WithCause(err)
+	elements, wrong := networks.Selected(pod)
+	if wrong != nil || elements == nil {
+		return nil, wrong
 	}
 	selections := make([]selection, 0, len(elements))
 	interfaces := map[string]bool{}
@@ -69,6 +59,7 @@ func selectionsOf(pod *corev1.Pod) ([]selection, *problem.Error) {
 		}
 		interfaces[s.Interface] = true
 		if element.CNIArgs != nil {
+			var err error
 			if s.Args, err = wishOfArgs(*element.CNIArgs); err != nil {
 				return nil, problem.BadAnnotation.New(fmt.Sprintf("cni-args of element %d: %s", i+1, err)).WithCause(err)
 			}
@@ -76,20 +67,6 @@ func selectionsOf(pod *corev1.Pod) ([]selection, *problem.Error) {
 		selections = append(selections, s)
 	}
 	return selections, nil
-}
-
-// firstNull finds a null in a list of networks, at which the library's parser panics.
-func firstNull(annotation string) (int, bool) {
-	var elements []json.RawMessage
-	if json.Unmarshal([]byte(annotation), &elements) != nil {
-		return 0, false
-	}
-	for i, element := range elements {
-		if bytes.Equal(bytes.TrimSpace(element), []byte("null")) {
-			return i, true
-		}
-	}
-	return 0, false
 }
 
 // wishOfArgs reads what macpool knows of cni-args, which may hold anything.

@@ -20,12 +20,34 @@ build() { # build OUT
     bin/release sbom -o "$out/$name-$version.cdx.json" "$out/$name-$version.oci.tar"
   done
   for arch in amd64 arm64; do
-    # Root's, of one time and in one order, so that the same programs make the same archive.
-    tar -C "bin/linux-$arch" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --mode=go=rX,u+rw -c \
-      manager agent installer macpool -C "$PWD" LICENSE | gzip -n9 >"$out/macpool-$version-linux-$arch.tar.gz"
+    archive "$out/macpool-$version-linux-$arch.tar.gz" "bin/linux-$arch" manager agent installer macpool
   done
+  kubectl_plugin "$out" "$version"
   (cd "$out" && find . -maxdepth 1 -type f ! -name SHA256SUMS -printf '%P\0' | sort -z | xargs -0 sha256sum >SHA256SUMS)
   (cd "$out" && du -ch -- $(cut -c67- SHA256SUMS))
+}
+
+archive() { # archive FILE DIR PROGRAM...: root's, of one time and in one order, so that the same programs make the same archive
+  tar -C "$2" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --mode=go=rX,u+rw -c "${@:3}" -C "$PWD" LICENSE | gzip -n9 >"$1"
+}
+
+# What runs on the machines of people, and how krew, the manager of kubectl's plugins, finds it: https://krew.sigs.k8s.io.
+kubectl_plugin() { # kubectl_plugin OUT VERSION
+  local platform program file
+  sed "s/@VERSION@/$2/" hack/release/krew.yaml.in >"$1/krew.yaml"
+  for platform in linux-amd64 linux-arm64 darwin-amd64 darwin-arm64 windows-amd64; do
+    program=kubectl-macpool file=kubectl-macpool-$2-$platform.tar.gz
+    [ "${platform%-*}" != windows ] || program+=.exe
+    GOOS=${platform%-*} GOARCH=${platform#*-} CGO_ENABLED=0 GOFLAGS=-buildvcs=true GOEXPERIMENT= GOAMD64=v1 GOARM64=v8.0 \
+      go build -mod=readonly -trimpath -ldflags "-s -w" -o "bin/$platform/" ./cmd/kubectl-macpool
+    archive "$1/$file" "bin/$platform" "$program"
+    cat >>"$1/krew.yaml" <<EOF
+    - selector: {matchLabels: {os: ${platform%-*}, arch: ${platform#*-}}}
+      uri: https://github.com/macpool/macpool/releases/download/$2/$file
+      sha256: $(sha256sum "$1/$file" | cut -c1-64)
+      bin: $program
+EOF
+  done
 }
 
 verify() {

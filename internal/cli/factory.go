@@ -4,6 +4,7 @@ package cli
 
 import (
 	"fmt"
+	"time"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -26,6 +27,8 @@ type Factory struct {
 	Config *genericclioptions.ConfigFlags
 	// Clock is what "now" and ages are measured by.
 	Clock clock.PassiveClock
+	// Zone is that in which times are read and shown; nil is the machine's.
+	Zone *time.Location
 }
 
 // NewFactory is a factory on the person's own kubeconfig and clock.

@@ -94,3 +94,15 @@ func (p *Pool) object() *v1alpha1.MacPool {
 	}
 	return p.MacPool
 }
+
+// ClaimsIn are the claims of a namespace, in the order of their names.
+func (s *Snapshot) ClaimsIn(namespace string) []*v1alpha1.MacClaim {
+	var claims []*v1alpha1.MacClaim
+	for key, c := range s.claims {
+		if key.Namespace == namespace {
+			claims = append(claims, c)
+		}
+	}
+	slices.SortFunc(claims, func(a, b *v1alpha1.MacClaim) int { return cmp.Compare(a.Name, b.Name) })
+	return claims
+}

@@ -51,7 +51,9 @@ type Tenure struct {
 func (t Tenure) Lasts() bool { return t.To.IsZero() }
 
 // covers tells whether at lies in it. The end belongs to what comes then.
-func (t Tenure) covers(at time.Time) bool { return !at.Before(t.From) && (t.Lasts() || at.Before(t.To)) }
+func (t Tenure) covers(at time.Time) bool {
+	return !at.Before(t.From) && (t.Lasts() || at.Before(t.To))
+}
 
 // Tenures are all that is recorded of who had the address, newest first. Nothing is said twice: where the pods of a claim are known they stand
 // for the claim, and the rest of its time is Unheld or ClaimOnly.
@@ -218,4 +220,14 @@ func fill(whole Tenure, holds []Tenure, complete bool) []Tenure {
 		gap(whole.From, ClaimOnly)
 	}
 	return all
+}
+
+// ClaimAt is the claim that had a lease at a time, by what the lease alone says; false if none had.
+func ClaimAt(l *v1alpha1.MacLease, at time.Time) (Tenure, bool) {
+	for _, span := range spansOf(l) {
+		if span.covers(at) {
+			return span.Tenure, true
+		}
+	}
+	return Tenure{}, false
 }

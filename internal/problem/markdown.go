@@ -40,6 +40,11 @@ beside the code.
 	return b.String()
 }
 
+// Page is where the entry is explained.
+func (k *Kind) Page() string {
+	return "https://github.com/macpool/macpool/blob/main/docs/errors.md#" + k.anchor()
+}
+
 func (k *Kind) anchor() string { return strings.ToLower(k.Code) }
 
 func (k *Kind) triedAgain() string {

@@ -12,7 +12,11 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/macpool/macpool/internal/cli"
+	"github.com/macpool/macpool/internal/cli/chart"
+	"github.com/macpool/macpool/internal/cli/explain"
+	"github.com/macpool/macpool/internal/cli/history"
 	"github.com/macpool/macpool/internal/cli/ui"
+	"github.com/macpool/macpool/internal/cli/who"
 )
 
 // New is the command kubectl macpool.
@@ -34,9 +38,8 @@ Everything is read with your own kubeconfig; nothing needs to be deployed for it
 	c.SetOut(f.Out)
 	c.SetErr(f.ErrOut)
 	f.Config.AddFlags(c.PersistentFlags())
-	c.AddCommand(
-		ui.New(f),
-	)
+	_ = c.RegisterFlagCompletionFunc("namespace", f.CompleteNamespaces) // the flag is there
+	c.AddCommand(chart.New(f), explain.New(f), history.New(f), ui.New(f), who.New(f))
 	return c
 }
 
