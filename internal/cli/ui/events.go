@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -73,15 +72,12 @@ type link struct {
 
 var code = regexp.MustCompile(`\bMP[0-9]{3}\b`)
 
-// catalogue is where the codes are explained.
-const catalogue = "https://github.com/macpool/macpool/blob/main/docs/errors.md"
-
 // linkOf is that of the code in a message, else of the entry with the reason; none if there is neither.
 func linkOf(message, reason string) link {
 	named := code.FindString(message)
 	for _, kind := range problem.Kinds() {
 		if kind.Code == named || named == "" && kind.Reason == reason {
-			return link{Code: kind.Code, Page: catalogue + "#" + strings.ToLower(kind.Code)}
+			return link{Code: kind.Code, Page: kind.Page()}
 		}
 	}
 	return link{}
