@@ -69,9 +69,10 @@ dist-verify: ## Make a release of the last commit twice, and compare; compiles e
 # Three packages at a time, however few cores there are: most of the time the tests wait. More API servers on two cores keep each other waiting too.
 .PHONY: test
 test: need-root ## Run all tests but e2e, with the race detector (needs root and a C compiler)
-	@$(test_env) && MACPOOL_HELM_BIN="$$(hack/helm.sh)" && export MACPOOL_HELM_BIN && set -x && go test -race -p 3 -timeout 20m ./...
+	@$(test_env) && MACPOOL_HELM_BIN="$$(hack/helm.sh)" && MACPOOL_AXE="$$(hack/axe.sh)" && export MACPOOL_HELM_BIN MACPOOL_AXE && set -x && go test -race -p 3 -timeout 20m ./...
 	CGO_ENABLED=0 go test -C hack/release ./...
 	CGO_ENABLED=0 go test -trimpath ./internal/model ./internal/allocator
+	CGO_ENABLED=0 go test -trimpath -run TestLarge ./internal/cli/ui
 
 .PHONY: e2e
 e2e: build ## Run the tests that start several processes (needs root or user namespaces, and a C compiler)
@@ -143,6 +144,7 @@ controlplane: ## Get etcd, kube-apiserver and kubectl, and print where they are
 tools: $(CONTROLLER_GEN) $(GOLANGCI_LINT) controlplane ## Get everything that the other targets use
 	@hack/cniplugins.sh
 	@hack/helm.sh
+	@hack/axe.sh
 
 .PHONY: clean
 clean: ## Remove what was built in the tree; the cache outside of it stays

@@ -19,6 +19,7 @@ import (
 	"github.com/macpool/macpool/internal/cli/export"
 	"github.com/macpool/macpool/internal/cli/gc"
 	"github.com/macpool/macpool/internal/cli/history"
+	"github.com/macpool/macpool/internal/cli/ui"
 	"github.com/macpool/macpool/internal/cli/who"
 )
 
@@ -50,6 +51,7 @@ Everything is read with your own kubeconfig; nothing needs to be deployed for it
 		export.New(f),
 		gc.New(f),
 		history.New(f),
+		ui.New(f),
 		who.New(f),
 	)
 	return c
