@@ -5,6 +5,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -32,6 +33,14 @@ func endedByWord(lease *v1alpha1.MacLease) bool {
 	return len(past) == 0 || !past[0].To.Equal(lease.Spec.ReleasedAt) || past[0].Reason.Attested()
 }
 
+// cooldownOf is for how long a released lease cools in a pool with this cooldown.
+func cooldownOf(lease *v1alpha1.MacLease, cooldown time.Duration) time.Duration {
+	if endedByWord(lease) {
+		return cooldown
+	}
+	return max(unattestedFactor*cooldown, unattestedCooldown)
+}
+
 // cool is cases 7 to 9: it takes a released lease one step on its way.
 func (r *LeaseReconciler) cool(ctx context.Context, lease *v1alpha1.MacLease) (ctrl.Result, error) {
 	cooldown, history, err := r.times(ctx, lease.Spec.PoolName)
@@ -39,9 +48,7 @@ func (r *LeaseReconciler) cool(ctx context.Context, lease *v1alpha1.MacLease) (c
 		return ctrl.Result{}, err
 	}
 	now := r.Clock.Now()
-	if !endedByWord(lease) {
-		cooldown = max(unattestedFactor*cooldown, unattestedCooldown)
-	}
+	cooldown = cooldownOf(lease, cooldown)
 	if lease.Spec.ReusableAt == nil {
 		// The clock of who released it says nothing here, and neither does that of this process before it restarted: the
 		// cooldown is what this process has seen of it (R-G8).
@@ -164,6 +171,13 @@ func (o *observations) first(name string, what observation, now time.Time) time.
 	}
 	o.seen[name] = observed{what, now}
 	return now
+}
+
+// all is a copy of what has been seen.
+func (o *observations) all() map[string]observed {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return maps.Clone(o.seen)
 }
 
 func (o *observations) forget(name string) {

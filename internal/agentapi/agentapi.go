@@ -80,6 +80,14 @@ type Request struct {
 	Wish Wish   `json:"wish,omitzero"`
 	// Valid are the attachments that the runtime calls valid (GC).
 	Valid []Attachment `json:"valid,omitempty"`
+	// Trace is the caller's place in a trace; empty if the runtime has told none.
+	Trace Trace `json:"trace,omitzero"`
+}
+
+// Trace is what W3C's Trace Context calls traceparent and tracestate.
+type Trace struct {
+	Parent string `json:"parent,omitempty"`
+	State  string `json:"state,omitempty"`
 }
 
 // Pod is the pod as the runtime names it.
