@@ -125,7 +125,7 @@ manifests: $(CONTROLLER_GEN) ## Write the CRDs, the manager's role, docs/errors.
 	go run ./hack/errordocs docs/errors.md
 	go run ./hack/metricdocs docs/metrics.md
 	go run ./hack/requirements docs/requirements.md
-	"$$(hack/controlplane.sh)"/kubectl kustomize config/default | go run ./hack/chart -version "$$(cat VERSION)" config/default/kustomization.yaml config/cleanup/kustomization.yaml
+	kubectl="$$(hack/controlplane.sh)/kubectl"; { $$kubectl kustomize config/default; echo ---; $$kubectl kustomize config/prometheus; } | go run ./hack/chart -version "$$(cat VERSION)" config/default/kustomization.yaml config/cleanup/kustomization.yaml
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## Format the Go files

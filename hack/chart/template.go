@@ -47,6 +47,13 @@ func templates(rendered string) (map[string]string, error) {
 			}
 			text = before + "\n  annotations:\n" + keep + after
 		}
+		if setting := metrics(&object); setting != "" {
+			before, after, ok := strings.Cut(text, "\n  labels:\n")
+			if !ok {
+				return nil, fmt.Errorf("%s without labels has no place for others", object.Kind)
+			}
+			text = before + "\n  labels:\n    {{- with " + setting + ".labels }}\n    {{- toYaml . | nindent 4 }}\n    {{- end }}\n" + after
+		}
 		text = "---\n" + text
 		if condition != "" {
 			text = "{{- if " + condition + " }}\n" + text + "{{- end }}\n"
@@ -59,12 +66,26 @@ func templates(rendered string) (map[string]string, error) {
 	return files, nil
 }
 
+// metrics is the setting of what there is for Prometheus and Grafana; empty for anything else.
+func metrics(object *metav1.PartialObjectMetadata) string {
+	switch {
+	case object.Kind == "PrometheusRule":
+		return ".Values.metrics.rules"
+	case object.Kind == "ConfigMap" && object.Name == "macpool-dashboard":
+		return ".Values.metrics.dashboard"
+	default:
+		return ""
+	}
+}
+
 // place returns the file that an object goes into, and on what it depends; no file for what is not generated.
 func place(object *metav1.PartialObjectMetadata) (file, condition string) {
 	group := object.GroupVersionKind().Group
 	switch kind := object.Kind; {
 	case kind == "Namespace": // Helm makes it before it looks at the chart
-	case kind == "Deployment", kind == "DaemonSet": // by hand
+	case kind == "Deployment", kind == "DaemonSet", kind == "PodMonitor": // by hand
+	case metrics(object) != "":
+		return "monitoring.yaml", metrics(object) + ".enabled"
 	case kind == "CustomResourceDefinition":
 		return "crds.yaml", ".Values.crds.enabled"
 	case group == "admissionregistration.k8s.io" && object.Name == "macpool-mac-annotation":

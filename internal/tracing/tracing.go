@@ -54,6 +54,9 @@ func (t *Tracer) Shutdown(ctx context.Context) error {
 	return t.provider.Shutdown(ctx)
 }
 
+// Flush sends what there is.
+func (t *Tracer) Flush(ctx context.Context) error { return t.provider.ForceFlush(ctx) }
+
 // Span is a time in a trace. The zero value records nothing.
 type Span struct{ span trace.Span }
 
