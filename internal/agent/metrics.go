@@ -32,10 +32,18 @@ type metrics struct {
 }
 
 func newMetrics(a *Agent) *metrics {
-	return &metrics{
+	m := &metrics{
 		agent: a, requests: metric.Requests.Counts(), duration: metric.RequestDuration.Times(), phases: metric.PhaseDuration.Times(),
 		undone: metric.AddsUndone.Counts(), retries: metric.APIRetries.Counts(), leases: metric.NewLeases(a.knownPools),
 	}
+	// What has not happened yet is 0: a rate over the first time would miss it otherwise.
+	for _, cause := range metric.AddsUndone.Labels[0].Values {
+		m.undone.WithLabelValues(cause)
+	}
+	for _, cause := range metric.APIRetries.Labels[0].Values {
+		m.retries.WithLabelValues(cause)
+	}
+	return m
 }
 
 func (m *metrics) register(registry prometheus.Registerer) error {
