@@ -124,13 +124,14 @@ generate: $(CONTROLLER_GEN) ## Write the deep copies of the API types
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 
 .PHONY: manifests
-manifests: $(CONTROLLER_GEN) ## Write the CRDs, the manager's role, docs/api.md, docs/errors.md, docs/requirements.md, schemas for editors, and what the chart shares with config
+manifests: $(CONTROLLER_GEN) ## Write the CRDs, the manager's role, docs/api.md, docs/errors.md, docs/metrics.md, docs/requirements.md, schemas for editors, and what the chart shares with config
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=macpool-manager paths=./controllers/... output:rbac:artifacts:config=config/rbac
 	go run ./hack/apidocs .
 	go run ./hack/errordocs docs/errors.md
+	go run ./hack/metricdocs docs/metrics.md
 	go run ./hack/requirements docs/requirements.md
-	"$$(hack/controlplane.sh)"/kubectl kustomize config/default | go run ./hack/chart -version "$$(cat VERSION)" config/default/kustomization.yaml config/cleanup/kustomization.yaml
+	kubectl="$$(hack/controlplane.sh)/kubectl"; { $$kubectl kustomize config/default; echo ---; $$kubectl kustomize config/prometheus; } | go run ./hack/chart -version "$$(cat VERSION)" config/default/kustomization.yaml config/cleanup/kustomization.yaml
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## Format the Go files

@@ -52,6 +52,25 @@ func TestSameAsKustomize(t *testing.T) {
 	}
 }
 
+// TestMonitoringSameAsKustomize compares what there is for Prometheus and Grafana, when it is wanted, with config/prometheus.
+func TestMonitoringSameAsKustomize(t *testing.T) {
+	want, without := objects(t, kustomize(t, "prometheus")), objects(t, template(t))
+	got := objects(t, template(t, "metrics.podMonitor.enabled=true", "metrics.rules.enabled=true", "metrics.dashboard.enabled=true"))
+	for key := range want {
+		if without[key] != nil {
+			t.Errorf("%s is there although nobody wants it", key)
+		}
+		if got[key] == nil {
+			t.Errorf("only kustomize has %s", key)
+		} else if diff := cmp.Diff(want[key].Object, got[key].Object); diff != "" {
+			t.Errorf("%s differs between kustomize (-) and the chart (+):\n%s", key, diff)
+		}
+	}
+	if len(got) != len(without)+len(want) || len(want) != 3 {
+		t.Errorf("the chart renders %d objects for monitoring, kustomize %d", len(got)-len(without), len(want))
+	}
+}
+
 // TestNamespace renders for another namespace: nothing may name the one of config/.
 func TestNamespace(t *testing.T) {
 	rendered := mustHelm(t, "template", "macpool", chart, "--namespace", "elsewhere", "--set", "platform=openshift")
@@ -92,7 +111,7 @@ func TestValues(t *testing.T) {
 	}{
 		"defaults": {
 			want: []string{"kind: CustomResourceDefinition", "name: macpool-mac-annotation", "helm.sh/resource-policy: keep"},
-			not:  []string{"PodMonitor", "imagePullPolicy", "imagePullSecrets", "\n      nodeSelector:", "system:openshift"},
+			not:  []string{"PodMonitor", "PrometheusRule", "macpool-dashboard", "OTEL_", "imagePullPolicy", "imagePullSecrets", "\n      nodeSelector:", "system:openshift"},
 		},
 		"image": {
 			values: []string{`image={"registry":"reg.lan:5000/x","tag":"v9","pullPolicy":"Always","pullSecrets":[{"name":"s1"}]}`},
@@ -138,6 +157,15 @@ func TestValues(t *testing.T) {
 			values: []string{`metrics.podMonitor={"enabled":true,"interval":"30s","labels":{"release":"prom"}}`},
 			want:   []string{"kind: PodMonitor", "interval: 30s", "release: prom"},
 		},
+		"alerts and dashboard": {
+			values: []string{`metrics.rules={"enabled":true,"labels":{"release":"prom"}}`, `metrics.dashboard={"enabled":true,"labels":{"folder":"net"}}`},
+			want:   []string{"kind: PrometheusRule", "release: prom", `grafana_dashboard: "1"`, "folder: net", "{{ $labels.pool }}"},
+			not:    []string{"PodMonitor"},
+		},
+		"traces": {
+			values: []string{`tracing.endpoint="http://collector:4318"`},
+			want:   []string{"- name: OTEL_EXPORTER_OTLP_ENDPOINT\n          value: \"http://collector:4318\""},
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -182,6 +210,8 @@ func TestSchemaRefuses(t *testing.T) {
 		`crds.enabled="yes"`:                        "crds/enabled",
 		`policies.all=true`:                         "policies",
 		`metrics.podMonitor.interval="often"`:       "interval",
+		`metrics.rules.enabled="yes"`:               "rules/enabled",
+		`tracing.endpoint="collector:4318"`:         "tracing/endpoint",
 	}
 	for value, want := range tests {
 		t.Run(value, func(t *testing.T) {

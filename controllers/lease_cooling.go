@@ -5,6 +5,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -141,6 +142,13 @@ func (o *observations) first(name string, what observation, now time.Time) time.
 	}
 	o.seen[name] = observed{what, now}
 	return now
+}
+
+// all is a copy of what has been seen.
+func (o *observations) all() map[string]observed {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return maps.Clone(o.seen)
 }
 
 func (o *observations) forget(name string) {

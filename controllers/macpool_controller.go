@@ -52,7 +52,7 @@ type MacPoolReconciler struct {
 	Brake *Brake
 	// Recovery says which pools are paused; nil for none ever.
 	Recovery *Recovery
-	// Metrics gets the collector of address counts, if it is set.
+	// Metrics gets the collector of what is counted of pools, if it is set.
 	Metrics prometheus.Registerer
 
 	networks verdicts
@@ -88,7 +88,7 @@ func (r *MacPoolReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manag
 			claims, err := r.suspectsOf(ctx, pool)
 			return len(claims), err
 		}
-		if err := r.Metrics.Register(collector{r.Feed, suspects, r.Brake}); err != nil {
+		if err := r.Metrics.Register(collector{r.Feed, r.Client, suspects, r.Brake}); err != nil {
 			return fmt.Errorf("registering metrics: %w", err)
 		}
 	}

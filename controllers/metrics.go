@@ -3,46 +3,34 @@
 package controllers
 
 import (
+	"context"
+
 	"github.com/prometheus/client_golang/prometheus"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/metric"
+	"github.com/macpool/macpool/internal/retention"
 	"github.com/macpool/macpool/internal/view"
-)
-
-// addresses is how many addresses of a pool are in which state.
-var addresses = prometheus.NewDesc(
-	"macpool_pool_addresses",
-	"Addresses of a pool by state: leased, cooling, conflicted, kept for claims that ask for them, or available to any. "+
-		"Those are its capacity. Leases that an edit of the pool left outside are out_of_range.",
-	[]string{"pool", "state"}, nil,
-)
-
-// suspectHolders is how many holders may be gone.
-var suspectHolders = prometheus.NewDesc(
-	"macpool_suspect_holders",
-	"Claims of a pool whose pod is gone from the API while its node does not say that its interface is: their addresses are kept.",
-	[]string{"pool"}, nil,
-)
-
-// releasesHeld is how many releases the brake holds back.
-var releasesHeld = prometheus.NewDesc(
-	"macpool_releases_held",
-	"Releases of a pool that are held back because too many are due at once without a node's word (condition ReleasesPaused).",
-	[]string{"pool"}, nil,
 )
 
 // collector counts when it is asked. A gauge that is pushed is wrong after a restart, and for a pool that is gone.
 type collector struct {
-	feed *view.Feed
+	feed  *view.Feed
+	cache client.Reader
 	// suspects counts the suspect claims of a pool.
 	suspects func(pool string) (int, error)
 	brake    *Brake
 }
 
 // Describe implements prometheus.Collector.
-func (c collector) Describe(descriptions chan<- *prometheus.Desc) {
-	descriptions <- addresses
-	descriptions <- suspectHolders
-	descriptions <- releasesHeld
+func (collector) Describe(descriptions chan<- *prometheus.Desc) {
+	for _, m := range []*metric.Metric{
+		metric.PoolAddresses, metric.PoolCondition, metric.PoolTimeline, metric.SuspectHolders, metric.ReleasesHeld,
+	} {
+		descriptions <- m.Desc()
+	}
 }
 
 // Collect implements prometheus.Collector.
@@ -57,18 +45,90 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 			"available":    count.Available,
 			"out_of_range": count.OutOfRange,
 		} {
-			metrics <- prometheus.MustNewConstMetric(addresses, prometheus.GaugeValue, float64(n), pool, state)
+			metrics <- metric.PoolAddresses.At(float64(n), pool, state)
 		}
 		due, _, held := c.brake.state(pool)
 		if !held {
 			due = 0
 		}
-		metrics <- prometheus.MustNewConstMetric(releasesHeld, prometheus.GaugeValue, float64(due), pool)
-		n, err := c.suspects(pool)
-		if err != nil {
-			metrics <- prometheus.NewInvalidMetric(suspectHolders, err)
+		metrics <- metric.ReleasesHeld.At(float64(due), pool)
+		if n, err := c.suspects(pool); err != nil {
+			metrics <- prometheus.NewInvalidMetric(metric.SuspectHolders.Desc(), err)
+		} else {
+			metrics <- metric.SuspectHolders.At(float64(n), pool)
+		}
+	}
+	c.collectStatus(metrics)
+}
+
+// collectStatus is what the status of the pools says.
+func (c collector) collectStatus(metrics chan<- prometheus.Metric) {
+	var pools v1alpha1.MacPoolList
+	//nolint:forbidigo // a Collector is given no context, and reads a cache
+	if err := c.cache.List(context.Background(), &pools, client.UnsafeDisableDeepCopy); err != nil {
+		metrics <- prometheus.NewInvalidMetric(metric.PoolCondition.Desc(), err)
+		return
+	}
+	for i := range pools.Items {
+		pool := &pools.Items[i]
+		metrics <- metric.PoolTimeline.At(float64(pool.Status.Timeline), pool.Name)
+		for _, of := range metric.PoolConditions {
+			value := 0.0
+			if apimeta.IsStatusConditionTrue(pool.Status.Conditions, of) {
+				value = 1
+			}
+			metrics <- metric.PoolCondition.At(value, pool.Name, of)
+		}
+	}
+}
+
+// leaseCollector counts what the LeaseReconciler waits for. It has seen nothing where it does not work: in a replica that stands by.
+type leaseCollector struct{ *LeaseReconciler }
+
+// Describe implements prometheus.Collector.
+func (leaseCollector) Describe(descriptions chan<- *prometheus.Desc) {
+	descriptions <- metric.ReleaseCandidates.Desc()
+	descriptions <- metric.CoolingOverdue.Desc()
+}
+
+// candidateReasons are the kinds of observations after which a lease is released, as the metric calls them.
+var candidateReasons = map[observationKind]string{claimless: "claimless", orphaned: "orphaned", unpaired: "unpaired"}
+
+// Collect implements prometheus.Collector.
+func (c leaseCollector) Collect(metrics chan<- prometheus.Metric) {
+	ctx := context.Background() //nolint:forbidigo // a Collector is given no context, and reads caches
+	var pools v1alpha1.MacPoolList
+	if err := c.Client.List(ctx, &pools, client.UnsafeDisableDeepCopy); err != nil {
+		metrics <- prometheus.NewInvalidMetric(metric.CoolingOverdue.Desc(), err)
+		return
+	}
+	type key struct {
+		pool string
+		kind observationKind
+	}
+	candidates, overdue := map[key]int{}, map[string]float64{}
+	now := c.Clock.Now()
+	for name, seen := range c.observed.all() {
+		lease := &v1alpha1.MacLease{}
+		if c.Client.Get(ctx, client.ObjectKey{Name: name}, lease) != nil || lease.UID != seen.what.uid {
 			continue
 		}
-		metrics <- prometheus.MustNewConstMetric(suspectHolders, prometheus.GaugeValue, float64(n), pool)
+		pool := lease.Spec.PoolName
+		switch released := lease.Spec.ReleasedAt; {
+		case lease.Spec.Conflict != nil:
+		case seen.what.kind == cooling && released != nil && released.Time.Equal(seen.what.stamp) && lease.Spec.ReusableAt == nil:
+			if of, err := poolOf(ctx, c.Client, pool); err == nil {
+				overdue[pool] = max(overdue[pool], (now.Sub(seen.since) - retention.Cooldown(lease, of)).Seconds())
+			}
+		case candidateReasons[seen.what.kind] != "" && released == nil && lease.Spec.LeasedAt.Time.Equal(seen.what.stamp):
+			candidates[key{pool, seen.what.kind}]++
+		}
+	}
+	for i := range pools.Items {
+		pool := pools.Items[i].Name
+		metrics <- metric.CoolingOverdue.At(overdue[pool], pool)
+		for kind, reason := range candidateReasons {
+			metrics <- metric.ReleaseCandidates.At(float64(candidates[key{pool, kind}]), pool, reason)
+		}
 	}
 }

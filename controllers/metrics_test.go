@@ -3,6 +3,7 @@
 package controllers_test
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -11,8 +12,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/metric"
+	"github.com/macpool/macpool/internal/metrictest"
 )
 
+// TestAddressesAreCountedWhenAsked proves R-O1 for the manager: leases by state, what is to be released and what was, and nothing of
+// a pool that is gone.
 func TestAddressesAreCountedWhenAsked(t *testing.T) {
 	w := newWorld(t)
 	registry := prometheus.NewRegistry()
@@ -39,18 +44,32 @@ func TestAddressesAreCountedWhenAsked(t *testing.T) {
 				for _, l := range m.GetLabel() {
 					key = append(key, l.GetName()+"="+l.GetValue())
 				}
-				values[strings.Join(key, " ")] = m.GetGauge().GetValue()
+				values[strings.Join(key, " ")] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
 			}
 		}
 		return values
 	}
 	prefix := "macpool_pool_addresses pool=" + pool.Name + " state="
+	event := func(what, reason string) string {
+		return "macpool_lease_events_total event=" + what + " pool=" + pool.Name + " reason=" + reason
+	}
 	w.eventually(func(g gomega.Gomega) {
-		g.Expect(cmp.Diff(map[string]float64{
+		want := map[string]float64{
+			"macpool_pool_condition pool=" + pool.Name + " type=Ready": 1, "macpool_pool_condition pool=" + pool.Name + " type=Exhausted": 0,
+			"macpool_cooling_overdue_seconds pool=" + pool.Name: 0, "macpool_release_candidates pool=" + pool.Name + " reason=orphaned": 0,
+			event("leased", ""): 2, event("released", string(v1alpha1.EndNeverAttached)): 1,
 			prefix + "leased": 1, prefix + "cooling": 1, prefix + "conflicted": 0, prefix + "kept": 2, prefix + "available": 3, prefix + "out_of_range": 0,
 			"macpool_suspect_holders pool=" + pool.Name: 0, "macpool_releases_held pool=" + pool.Name: 0,
-		}, scrape(g))).To(gomega.BeEmpty())
+		}
+		got := scrape(g)
+		maps.DeleteFunc(got, func(name string, _ float64) bool {
+			_, wanted := want[name]
+			return !wanted
+		})
+		g.Expect(cmp.Diff(want, got)).To(gomega.BeEmpty())
 	})
+	metrictest.Check(t, registry, metric.Manager, metric.PoolAddresses, metric.PoolCondition, metric.PoolTimeline, metric.SuspectHolders,
+		metric.ReleasesHeld, metric.ReleaseCandidates, metric.CoolingOverdue, metric.LeaseEvents, metric.BindDuration)
 	w.remove(w.claimNow(ns, "a")) // a pool that has leases stays
 	w.eventually(func(g gomega.Gomega) { g.Expect(w.Delete(t.Context(), pool)).To(gomega.Succeed()) })
 	w.eventually(func(g gomega.Gomega) { g.Expect(scrape(g)).To(gomega.BeEmpty()) })

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -57,6 +58,8 @@ type LeaseReconciler struct {
 	Brake *Brake
 	// Gate keeps from doing anything while the API server may be behind.
 	Gate Gate
+	// Metrics gets the collector of what is waited for, if it is set.
+	Metrics prometheus.Registerer
 
 	observed observations
 	endings  endings
@@ -74,6 +77,11 @@ func (r *LeaseReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager
 	}
 	if err := register(ctx, mgr, claimsByLease, releasedByPool); err != nil {
 		return err
+	}
+	if r.Metrics != nil {
+		if err := r.Metrics.Register(leaseCollector{r}); err != nil {
+			return fmt.Errorf("registering metrics: %w", err)
+		}
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("maclease").

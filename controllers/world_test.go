@@ -32,6 +32,7 @@ import (
 	"github.com/macpool/macpool/controllers"
 	"github.com/macpool/macpool/internal/audit"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/metric"
 	"github.com/macpool/macpool/internal/timeline"
 	"github.com/macpool/macpool/internal/view"
 )
@@ -175,6 +176,11 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 	if o.audit != nil {
 		binder.Audit = audit.New(o.audit)
 	}
+	if o.metrics != nil {
+		leases := metric.NewLeases(func() ([]string, bool) { return feed.Pools(), feed.Synced() == nil })
+		o.metrics.MustRegister(leases)
+		binder.Audit, binder.Meter = binder.Audit.With(leases.Recorded), leases
+	}
 	apiReader, cached := mgr.GetAPIReader(), mgr.GetClient()
 	if o.live != nil {
 		apiReader = o.live(apiReader)
@@ -201,7 +207,7 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 		claims,
 		pods,
 		&controllers.IPAMClaimReconciler{Client: cached, Pods: pods, Claims: claims, Clock: clock.RealClock{}, Every: time.Second},
-		&controllers.LeaseReconciler{Client: cached, APIReader: apiReader, Binder: binder, Clock: o.clock, Wake: wake, OrphanAfter: o.orphanAfter, Brake: brake, Gate: gate, RestoreGrace: o.restoreGrace},
+		&controllers.LeaseReconciler{Client: cached, APIReader: apiReader, Binder: binder, Clock: o.clock, Wake: wake, OrphanAfter: o.orphanAfter, Brake: brake, Gate: gate, RestoreGrace: o.restoreGrace, Metrics: o.metrics},
 		&controllers.HolderReconciler{
 			Client: cached, APIReader: apiReader, Binder: binder, Recorder: recorder, Clock: o.clock,
 			Grace: cmp.Or(o.grace, holdGrace), Patience: cmp.Or(o.patience, time.Hour), Gate: gate,

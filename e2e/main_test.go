@@ -34,6 +34,8 @@ const (
 	vlanOldSandbox
 	vlanWrapper
 	vlanMACsAlone
+	vlanMonitoring
+	vlanMonitoringFull
 	vlanBenchProbe
 	vlanBenchOff
 	vlanEnd

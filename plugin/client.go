@@ -32,6 +32,8 @@ func (p *Plugin) askLease(ctx context.Context, req *agentapi.Request) (*agentapi
 // directions meanwhile and ends with the process: by that the agent knows that nobody waits any more.
 func (p *Plugin) ask(ctx context.Context, req *agentapi.Request) (*agentapi.Lease, error) {
 	var resp agentapi.Response
+	// The runtime's trace is handed on, and the agent records the spans: what this process linked for it, every call would pay.
+	req.Trace = agentapi.Trace{Parent: p.Getenv("TRACEPARENT"), State: p.Getenv("TRACESTATE")}
 	if err := agentapi.Exchange(ctx, p.socket(), req, &resp); err != nil {
 		return nil, problem.AgentUnreachable.New(p.socket(), inWords(ctx, err)).WithCause(err)
 	}

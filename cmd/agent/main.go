@@ -5,6 +5,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -22,6 +23,7 @@ import (
 	"github.com/macpool/macpool/internal/agent"
 	"github.com/macpool/macpool/internal/agentapi"
 	"github.com/macpool/macpool/internal/audit"
+	"github.com/macpool/macpool/internal/tracing"
 )
 
 func main() {
@@ -64,16 +66,31 @@ func run() error {
 	}
 	config.QPS = -1 // the API server's own fairness is the limit
 	config.UserAgent = "macpool-agent"
+	ctx := ctrl.SetupSignalHandler()
+	// Where there is nothing to trace to, pods get their addresses all the same.
+	if options.Tracer, err = tracing.FromEnv(ctx, os.Getenv, options.NodeName, options.Version, func(err error) {
+		options.Log.Info("Spans are lost, or arrive again", "error", fmt.Sprint(err))
+	}); err != nil {
+		options.Log.Error(err, "ADDs are not traced")
+	}
 	a, err := agent.New(config, options)
 	if err != nil {
 		return err
 	}
+	defer shutDown(ctx, options.Tracer)
 
-	group, ctx := errgroup.WithContext(ctrl.SetupSignalHandler())
+	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.Run(ctx) })
 	group.Go(func() error { return serveProbes(ctx, *probeAddress, a) })
 	group.Go(func() error { return serveMetrics(ctx, *metricsAddress, config) })
 	return group.Wait()
+}
+
+// shutDown sends the last spans, and does not wait long for it.
+func shutDown(ctx context.Context, tracer *tracing.Tracer) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	_ = tracer.Shutdown(ctx) // who does not get them was told of already
 }
 
 // version is what the program was built from, as far as that is known: the release, or the commit.

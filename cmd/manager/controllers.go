@@ -24,6 +24,7 @@ import (
 	"github.com/macpool/macpool/controllers"
 	"github.com/macpool/macpool/internal/audit"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/metric"
 	"github.com/macpool/macpool/internal/timeline"
 	"github.com/macpool/macpool/internal/view"
 )
@@ -58,7 +59,13 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, link *timeline.Link, 
 	}
 	gate := timeline.New(live, clk, timeline.Times{})
 	link.Broken, link.Back = func() { gate.Doubt() }, func() { gate.Doubt() }
-	binder := &binding.Binder{Client: live, Index: feed.Index, Clock: clk, Audit: audit.New(os.Stdout), Gate: gate.Check}
+	leases := metric.NewLeases(func() ([]string, bool) { return feed.Pools(), feed.Synced() == nil })
+	if err := metrics.Registry.Register(leases); err != nil {
+		return nil, fmt.Errorf("registering metrics: %w", err)
+	}
+	binder := &binding.Binder{
+		Client: live, Index: feed.Index, Clock: clk, Audit: audit.New(os.Stdout).With(leases.Recorded), Meter: leases, Gate: gate.Check,
+	}
 	recovery := &controllers.Recovery{
 		Client: mgr.GetClient(), Reader: live, Binder: binder, Gate: gate, Recorder: recorder, Clock: clk, Grace: o.recoveryGrace,
 	}
@@ -84,7 +91,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, link *timeline.Link, 
 		&controllers.IPAMClaimReconciler{Client: mgr.GetClient(), Pods: pods, Claims: claims, Clock: clk},
 		&controllers.LeaseReconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Clock: clk, Wake: wake, Brake: brake,
-			Gate: gate.Check, RestoreGrace: o.restoreGrace,
+			Gate: gate.Check, RestoreGrace: o.restoreGrace, Metrics: metrics.Registry,
 		},
 		&controllers.HolderReconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Binder: binder, Recorder: recorder, Clock: clk, Gate: gate.Check,

@@ -79,6 +79,8 @@ type Lab struct {
 	Nodes []*Node
 	// Manager is the manager's process, nil before StartManager.
 	Manager *Process
+	// ManagerMetrics is where the manager serves its metrics.
+	ManagerMetrics string
 	// Witness is told what the nodes' container runtimes do; nil for nobody.
 	Witness Witness
 
@@ -113,9 +115,12 @@ func (l *Lab) StartManager(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if l.ManagerMetrics, err = freeAddress(ctx); err != nil {
+		return err
+	}
 	l.Manager, err = l.start(command{
 		name: "manager", path: filepath.Join(l.opts.Bin, "manager"),
-		args: []string{"--kubeconfig=" + kubeconfig, "--health-probe-bind-address=" + health, "--metrics-bind-address=0", "--leader-elect=false"},
+		args: []string{"--kubeconfig=" + kubeconfig, "--health-probe-bind-address=" + health, "--metrics-bind-address=" + l.ManagerMetrics, "--leader-elect=false"},
 	})
 	if err != nil {
 		return err

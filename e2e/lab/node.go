@@ -20,6 +20,9 @@ const (
 
 	// agentHealth is where an agent answers health probes; each has a loopback of its own.
 	agentHealth = "127.0.0.1:8081"
+
+	// agentMetrics is where it serves metrics.
+	agentMetrics = "127.0.0.1:8082"
 )
 
 // Node is a machine of the cluster, played by a network namespace, with macpool's agent on it.
@@ -144,7 +147,7 @@ func (n *Node) RunAgent(ctx context.Context) error {
 		name: "agent of " + n.Name, path: filepath.Join(n.lab.opts.Bin, "agent"), netns: n.ns,
 		args: []string{
 			"--node-name=" + n.Name, "--socket=" + n.Socket(), "--state-dir=" + n.StateDir(), "--kubeconfig=" + n.kubeconfig(),
-			"--health-probe-bind-address=" + agentHealth, "--metrics-bind-address=0",
+			"--health-probe-bind-address=" + agentHealth, "--metrics-bind-address=" + agentMetrics,
 		},
 	})
 	if err != nil {

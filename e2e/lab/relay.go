@@ -14,11 +14,11 @@ import (
 	"github.com/containernetworking/plugins/pkg/ns"
 )
 
-// Relay is a node's way to the API server: a port that the node reaches and whose connections end at the API server, which it
-// does not. It can be cut and healed.
+// Relay is a way between two network namespaces: a port in the one whose connections end in the other, such as a node's way to the API
+// server. It can be cut and healed.
 type Relay struct {
 	listener net.Listener
-	target   string
+	dial     func(ctx context.Context) (net.Conn, error)
 
 	mu    sync.Mutex
 	cut   bool
@@ -27,17 +27,40 @@ type Relay struct {
 
 // newRelay listens on an address of the namespace. The relay ends with ctx.
 func newRelay(ctx context.Context, n ns.NetNS, address netip.Addr, target string) (*Relay, error) {
-	r := &Relay{target: target, conns: map[net.Conn]struct{}{}}
-	var err error
-	if r.listener, err = listenWithin(ctx, n, address); err != nil {
+	listener, err := listenWithin(ctx, n, address)
+	if err != nil {
 		return nil, fmt.Errorf("listening for the API server's relay: %w", err)
 	}
+	return startRelay(ctx, listener, func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp4", target)
+	}), nil
+}
+
+// Metrics is an address in the control plane's namespace at which the node's agent serves its metrics. It ends with ctx.
+func (n *Node) Metrics(ctx context.Context) (string, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("listening for the metrics of %s: %w", n.Name, err)
+	}
+	startRelay(ctx, listener, func(ctx context.Context) (conn net.Conn, err error) {
+		err = within(n.ns, func() error {
+			conn, err = (&net.Dialer{}).DialContext(ctx, "tcp4", agentMetrics)
+			return err
+		})
+		return conn, err
+	})
+	return listener.Addr().String(), nil
+}
+
+// startRelay takes connections to the listener to where dial leads, until ctx ends.
+func startRelay(ctx context.Context, listener net.Listener, dial func(context.Context) (net.Conn, error)) *Relay {
+	r := &Relay{listener: listener, dial: dial, conns: map[net.Conn]struct{}{}}
 	context.AfterFunc(ctx, func() {
 		_ = r.listener.Close()
 		r.Cut()
 	})
 	go r.serve(ctx)
-	return r, nil
+	return r
 }
 
 // listenWithin listens on a free port; a socket stays in the namespace in which it was made.
@@ -95,7 +118,7 @@ func (r *Relay) relay(ctx context.Context, in net.Conn) {
 	if !r.keep(in) {
 		return
 	}
-	out, err := (&net.Dialer{}).DialContext(ctx, "tcp4", r.target)
+	out, err := r.dial(ctx)
 	if err != nil {
 		return
 	}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command chart writes what the Helm chart shares with config/: it reads what kustomize renders of config/default, and writes
+// Command chart writes what the Helm chart shares with config/: it reads what kustomize renders of config/default and
+// config/prometheus, and writes
 // all of it but the namespace and the two workloads as templates of the chart. It writes the version too, wherever one has to
 // stand. The workloads, which have settings, are templates by hand; a test in charts compares everything with kustomize.
 package main

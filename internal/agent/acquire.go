@@ -15,6 +15,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/metric"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -26,6 +27,8 @@ const takeoverRounds = 3
 
 // acquire returns the claim, bound and held by the pod. mine: this ADD made the pod its holder. The claim's lock is held.
 func (t *addition) acquire(ctx context.Context) (claim *v1alpha1.MacClaim, mine bool, err error) {
+	ctx, phase := t.phase(ctx, metric.PhaseBind)
+	defer func() { phase.end(err) }()
 	if claim := t.prebound(ctx); claim != nil {
 		return claim, false, nil
 	}

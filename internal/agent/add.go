@@ -12,6 +12,7 @@ import (
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/agentapi"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/metric"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -55,10 +56,7 @@ func (a *Agent) add(ctx context.Context, req *agentapi.Request) (*given, error) 
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	if err := a.awaitReady(ctx); err != nil {
-		return nil, err
-	}
-	if err := a.awaitJudged(ctx); err != nil {
+	if err := t.ready(ctx); err != nil {
 		return nil, err
 	}
 	if known, ok := a.journal.get(t.key); ok {
@@ -76,20 +74,35 @@ func (a *Agent) add(ctx context.Context, req *agentapi.Request) (*given, error) 
 		// What is waited for needs the claim's lock, which once has given back.
 		switch {
 		case errors.Is(err, errUnjudged):
-			if err := a.awaitJudged(ctx); err != nil {
+			if err := t.ready(ctx); err != nil {
 				return nil, err
 			}
 		case errors.Is(err, errRenamed):
 		case errors.Is(err, errWaitForHolder) && !a.clock.Now().After(t.waitUntil):
+			_, waiting := a.phase(ctx, metric.PhaseWait)
 			a.clears.await(ctx, 250*time.Millisecond)
+			waiting.end(nil)
 		case errors.Is(err, errWaitForLink):
-			if err := a.pause(ctx, oldLinkPoll); err != nil {
+			_, waiting := a.phase(ctx, metric.PhaseWait)
+			err := a.pause(ctx, oldLinkPoll)
+			waiting.end(err)
+			if err != nil {
 				return nil, t.over(err)
 			}
 		default:
 			return g, err
 		}
 	}
+}
+
+// ready waits until the agent has read the cluster, and has compared what is attached here with it.
+func (t *addition) ready(ctx context.Context) (err error) {
+	ctx, phase := t.phase(ctx, metric.PhaseReady)
+	defer func() { phase.end(err) }()
+	if err := t.awaitReady(ctx); err != nil {
+		return err
+	}
+	return t.awaitJudged(ctx)
 }
 
 // check refuses what needs no look at anything.
@@ -148,8 +161,9 @@ func (a *Agent) awaitJudged(ctx context.Context) error {
 }
 
 // prepare looks up pool and pod and reads the wish.
-func (t *addition) prepare(ctx context.Context) error {
-	var err error
+func (t *addition) prepare(ctx context.Context) (err error) {
+	ctx, phase := t.phase(ctx, metric.PhaseLookup)
+	defer func() { phase.end(err) }()
 	if t.pool, err = t.findPool(ctx, t.req.Pool); err != nil {
 		return err
 	}
@@ -181,9 +195,9 @@ func (t *addition) agrees() error {
 
 // once tries to attach, under the claim's lock. On success the lock is kept until the answer is sent.
 func (t *addition) once(ctx context.Context) (g *given, err error) {
-	unlock, err := t.locks.Lock(ctx, t.claim)
+	unlock, err := t.lock(ctx, t.claim)
 	if err != nil {
-		return nil, t.over(err)
+		return nil, err
 	}
 	defer func() {
 		if g == nil {
@@ -205,12 +219,12 @@ func (t *addition) once(ctx context.Context) (g *given, err error) {
 			claim, mine, err = t.unopposed(ctx, claim, mine)
 		}
 		if err != nil && errors.Is(context.Cause(ctx), errHungUp) {
-			return nil, errors.Join(err, t.abandon(claim, mine))
+			return nil, errors.Join(err, t.abandon(claim, mine, undoneHungUp))
 		}
 	}
 	if err != nil {
 		if errors.Is(context.Cause(ctx), errHungUp) {
-			return nil, errors.Join(err, t.abandon(nil, false))
+			return nil, errors.Join(err, t.abandon(nil, false, undoneHungUp))
 		}
 		if earlier := t.earlier(); earlier != nil && problem.AllocationPaused.Is(err) {
 			return t.reattach(ctx, earlier, err, unlock)
@@ -223,7 +237,17 @@ func (t *addition) once(ctx context.Context) (g *given, err error) {
 	if err := t.enter(ctx, claim, mine, silence); err != nil {
 		return nil, err
 	}
-	return t.give(unlock, func() error { return t.abandon(claim, mine) })
+	return t.give(unlock, func() error { return t.abandon(claim, mine, undoneHungUp) })
+}
+
+// lock waits until whatever else is done for the claim is over.
+func (t *addition) lock(ctx context.Context, claim agentapi.ClaimRef) (unlock func(), err error) {
+	ctx, phase := t.phase(ctx, metric.PhaseQueue)
+	defer func() { phase.end(err) }()
+	if unlock, err = t.locks.Lock(ctx, claim); err != nil {
+		return nil, t.over(err)
+	}
+	return unlock, nil
 }
 
 // give answers with what the journal has. unlock gives the claim's lock back when the answer is sent, or undone. A DEL may have come
@@ -269,7 +293,7 @@ func (t *addition) enter(ctx context.Context, claim *v1alpha1.MacClaim, mine boo
 	entry.Lease = leaseOf(claim, t.pool)
 	entry.Lease.Parent = t.parent
 	entry.Lease.Quiet = t.isAlternate(claim)
-	undo := func() error { return t.abandon(claim, mine) }
+	undo := func(why string) error { return t.abandon(claim, mine, why) }
 	if err := t.write(ctx, entry, undo); err != nil {
 		return err
 	}
@@ -277,7 +301,7 @@ func (t *addition) enter(ctx context.Context, claim *v1alpha1.MacClaim, mine boo
 		// Nothing of it was answered: it begins again once what is attached here was compared. An API server that ends a watch early, as
 		// busy ones do, must not cost each ADD of the node its sandbox.
 		if err := t.journal.withdraw(t.key); err != nil {
-			return errors.Join(problem.JournalFailed.New(err).WithCause(err), undo())
+			return errors.Join(problem.JournalFailed.New(err).WithCause(err), undo(undoneJournal))
 		}
 		return errUnjudged
 	}
@@ -285,31 +309,33 @@ func (t *addition) enter(ctx context.Context, claim *v1alpha1.MacClaim, mine boo
 }
 
 // write writes the journal, while the caller is there.
-func (t *addition) write(ctx context.Context, entry attempt, undo func() error) error {
+func (t *addition) write(ctx context.Context, entry attempt, undo func(why string) error) (err error) {
 	if ctx.Err() != nil {
-		return errors.Join(t.over(context.Cause(ctx)), undo())
+		return errors.Join(t.over(context.Cause(ctx)), undo(undoneLate(ctx)))
 	}
-	_, err := t.journal.attach(entry)
+	_, phase := t.phase(ctx, metric.PhaseJournal)
+	_, err = t.journal.attach(entry)
+	phase.end(err)
 	switch {
 	case errors.Is(err, errTombstone):
 		// Its DEL overtook it (R-C9). The tombstone stays; the holder that this ADD set goes the way of a DEL.
-		return errors.Join(problem.ContainerDeleted.New(t.req.ContainerID), undo())
+		return errors.Join(problem.ContainerDeleted.New(t.req.ContainerID), undo("deleted"))
 	case err != nil:
 		// If the disk is back already, the holder goes as after a DEL. Otherwise it stays with the pod, which is tried again:
 		// a clear that no journal remembers might meet a later ADD of it.
-		return errors.Join(problem.JournalFailed.New(err).WithCause(err), undo())
+		return errors.Join(problem.JournalFailed.New(err).WithCause(err), undo(undoneJournal))
 	}
 	if ctx.Err() != nil {
-		return errors.Join(t.over(context.Cause(ctx)), undo())
+		return errors.Join(t.over(context.Cause(ctx)), undo(undoneLate(ctx)))
 	}
 	return nil
 }
 
 // again answers an ADD that was answered already, if its claim is still its own.
 func (t *addition) again(ctx context.Context, claim agentapi.ClaimRef) (*given, error) {
-	unlock, err := t.locks.Lock(ctx, claim)
+	unlock, err := t.lock(ctx, claim)
 	if err != nil {
-		return nil, t.over(err)
+		return nil, err
 	}
 	defer unlock()
 	entry, ok := t.journal.get(t.key)
@@ -345,9 +371,24 @@ func (t *addition) attempt(claim *v1alpha1.MacClaim) attempt {
 	}
 }
 
+// Why an ADD is undone, as the metric calls it.
+const (
+	undoneHungUp  = "hung_up"
+	undoneJournal = "journal"
+)
+
+// undoneLate is why an ADD is undone whose context has ended.
+func undoneLate(ctx context.Context) string {
+	if errors.Is(context.Cause(ctx), errHungUp) {
+		return undoneHungUp
+	}
+	return "late"
+}
+
 // abandon leaves a tombstone for an ADD that is not answered. A holder that it made itself is cleared; one that the manager
 // made ahead stays the pod's.
-func (t *addition) abandon(claim *v1alpha1.MacClaim, mine bool) error {
+func (t *addition) abandon(claim *v1alpha1.MacClaim, mine bool, why string) error {
+	t.metrics.undone.WithLabelValues(why).Inc()
 	entry := attempt{ContainerID: t.req.ContainerID, Interface: t.req.Interface, Pod: t.req.Pod, Claim: t.claim}
 	if mine {
 		entry = t.attempt(claim)

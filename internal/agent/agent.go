@@ -128,8 +128,10 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 	}
 	a.cluster.cache.watch, a.cluster.cache.log = a.watch, a.log
 	a.recovery = newRecovery(a, options.Times.Gate)
+	a.metrics = newMetrics(a)
 	a.holders = &binding.Binder{
-		Client: a.cluster, Index: binding.NewIndex(), Clock: a.clock, Gate: a.recovery.mayGive, Audit: a.options.Audit,
+		Client: a.cluster, Index: binding.NewIndex(), Clock: a.clock, Gate: a.recovery.mayGive,
+		Audit: a.options.Audit.With(a.metrics.leases.Recorded), Meter: a.metrics.leases,
 	}
 	a.views = newViews(a.cluster, a.clock, a.times)
 	a.clears = newClearWorker(a)
@@ -148,10 +150,7 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 		a.fence.kick()
 		a.reporter.kick()
 	}
-	if a.metrics, err = newMetrics(a, options.Metrics); err != nil {
-		return nil, err
-	}
-	return a, nil
+	return a, a.metrics.register(options.Metrics)
 }
 
 // Run serves until ctx ends; then it lets the requests that are being served end, and returns.

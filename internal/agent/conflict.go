@@ -14,6 +14,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/metric"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -74,6 +75,8 @@ func (t *addition) hasAttached(claim *v1alpha1.MacClaim) bool {
 
 // whoUses asks the VLAN, if this network can be asked.
 func (t *addition) whoUses(ctx context.Context, q *inquiry) (by string, err error) {
+	ctx, phase := t.phase(ctx, metric.PhaseProbe)
+	defer func() { phase.end(err) }()
 	if q.link == "" {
 		t.verdicts.unasked.Add(1)
 		return "", fmt.Errorf("network %s names no link of node %s", t.req.Network, t.nodeName)

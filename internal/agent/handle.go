@@ -9,11 +9,16 @@ import (
 
 	"github.com/macpool/macpool/internal/agentapi"
 	"github.com/macpool/macpool/internal/problem"
+	"github.com/macpool/macpool/internal/tracing"
 )
 
 // serve answers a request. It is the one place where errors become answers, are logged and are counted.
 func (a *Agent) serve(ctx context.Context, req *agentapi.Request) outcome {
 	start := a.clock.Now()
+	var span tracing.Span
+	if req.Command == agentapi.Add || req.Trace.Parent != "" { // runtimes ask for STATUS all the time
+		ctx, span = a.options.Tracer.Begin(ctx, req)
+	}
 	var lease *agentapi.Lease
 	var listed agentapi.Response
 	var settle func(bool)
@@ -54,7 +59,12 @@ func (a *Agent) serve(ctx context.Context, req *agentapi.Request) outcome {
 		}
 		code, out.response.Error = e.Code, e
 	}
-	a.metrics.observe(req.Command, code, a.clock.Since(start))
+	a.metrics.observe(ctx, req, code, a.clock.Since(start))
+	span.Set("macpool.code", code)
+	if lease != nil {
+		span.Set("macpool.lease", lease.Name)
+	}
+	span.End(err)
 	a.report(req, lease, err)
 	return out
 }

@@ -36,6 +36,7 @@ func (a *Agent) retry(ctx context.Context, call func(context.Context) error) err
 		if err == nil || !transient(err) {
 			return err
 		}
+		a.metrics.retries.WithLabelValues(retryCause(err)).Inc()
 		// Full jitter: agents that lost the API together come back apart.
 		if a.pause(ctx, a.jitter(backoff)+backoff/2) != nil {
 			var u *timeline.Unsettled
@@ -63,6 +64,28 @@ func transient(err error) bool {
 		return true
 	default:
 		return code >= http.StatusInternalServerError
+	}
+}
+
+// retryCause is why a call is made again, as the metric calls it.
+func retryCause(err error) string {
+	var u *timeline.Unsettled
+	if errors.As(err, &u) {
+		return "doubted"
+	}
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return "unreachable"
+	}
+	switch status.Status().Code {
+	case http.StatusConflict:
+		return "conflict"
+	case http.StatusTooManyRequests:
+		return "busy"
+	case http.StatusUnauthorized:
+		return "unauthorized"
+	default:
+		return "failed"
 	}
 }
 

@@ -16,10 +16,12 @@ import (
 	"github.com/macpool/macpool/internal/problem"
 )
 
+func poolKey(name string) types.NamespacedName { return types.NamespacedName{Name: name} }
+
 // findPool reads a pool from the cache, or live if it may have been made since.
 func (a *Agent) findPool(ctx context.Context, name string) (*v1alpha1.MacPool, error) {
 	pool := &v1alpha1.MacPool{}
-	key := types.NamespacedName{Name: name}
+	key := poolKey(name)
 	if a.contact.cachesHold() && a.cluster.cache.Get(ctx, key, pool) == nil {
 		return pool, nil
 	}

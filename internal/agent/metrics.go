@@ -3,13 +3,16 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/metric"
 )
 
 // metrics counts requests as they come; what can be counted when somebody looks is counted then.
@@ -17,102 +20,139 @@ type metrics struct {
 	agent    *Agent
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	phases   *prometheus.HistogramVec
+	undone   *prometheus.CounterVec
+	retries  *prometheus.CounterVec
+	// leases is told what this agent does with leases.
+	leases *metric.Leases
 	// astray is how many attached containers were not their claim's holder when the agent started.
 	astray atomic.Int64
 	// lingering is how many containers are attached for long whose pod is gone.
 	lingering atomic.Int64
 }
 
-var (
-	descAttached = prometheus.NewDesc("macpool_agent_attachments", "Containers that are attached on this node.", nil, nil)
-	descClears   = prometheus.NewDesc("macpool_agent_pending_clears", "Holders that are to be cleared when the API answers.", nil, nil)
-	descSpooled  = prometheus.NewDesc("macpool_agent_spooled_requests", "DELs in the spool that are not in the journal yet.", nil, nil)
-	descAstray   = prometheus.NewDesc("macpool_agent_astray_attachments",
-		"Attached containers that were not their claim's holder when the agent started.", nil, nil)
-	descFenced = prometheus.NewDesc("macpool_agent_fenced_total",
-		"Interfaces that were removed because their address has moved on.", nil, nil)
-	descLingering = prometheus.NewDesc("macpool_agent_lingering",
-		"Interfaces that are still attached although their pod has been gone from the API for ten minutes.", nil, nil)
-	descProbes = prometheus.NewDesc("macpool_agent_address_probes_total",
-		"Addresses that the VLAN was asked for before a pod got them: nobody answered (silent), somebody did (answered), "+
-			"or it could not be asked (unasked).", []string{"result"}, nil)
-	descStrangers = prometheus.NewDesc("macpool_agent_strangers",
-		"Addresses attached on this node that somebody else on the VLAN was heard to use within the last ten minutes.", nil, nil)
-	descStrangersHeard = prometheus.NewDesc("macpool_agent_strangers_total",
-		"How often somebody else on the VLAN was heard to use an address attached on this node, once a minute each.", nil, nil)
-	descAnnounced = prometheus.NewDesc("macpool_agent_announcements_total",
-		"Announcements of addresses (gratuitous ARP, unsolicited neighbour advertisements) that were sent.", nil, nil)
-	descContact = prometheus.NewDesc("macpool_agent_api_contact", "1 while the API has answered within the fencing window.", nil, nil)
-)
-
-func newMetrics(a *Agent, registry prometheus.Registerer) (*metrics, error) {
+func newMetrics(a *Agent) *metrics {
 	m := &metrics{
-		agent: a,
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "macpool_cni_requests_total", Help: "Requests of the CNI plugin, by command and code of the error catalogue.",
-		}, []string{"command", "code"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "macpool_cni_duration_seconds", Help: "Time that requests of the CNI plugin took.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-		}, []string{"command"}),
+		agent: a, requests: metric.Requests.Counts(), duration: metric.RequestDuration.Times(), phases: metric.PhaseDuration.Times(),
+		undone: metric.AddsUndone.Counts(), retries: metric.APIRetries.Counts(), leases: metric.NewLeases(a.knownPools),
 	}
-	if registry == nil {
-		return m, nil
+	// What has not happened yet is 0: a rate over the first time would miss it otherwise.
+	for _, cause := range metric.AddsUndone.Labels[0].Values {
+		m.undone.WithLabelValues(cause)
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m} {
-		if err := registry.Register(c); err != nil {
-			return nil, fmt.Errorf("registering metrics: %w", err)
-		}
+	for _, cause := range metric.APIRetries.Labels[0].Values {
+		m.retries.WithLabelValues(cause)
 	}
-	return m, nil
+	return m
 }
 
-// observe counts a request. A command that does not exist is not a label of its own: anybody could make up any number.
-func (m *metrics) observe(command agentapi.Command, code string, took time.Duration) {
+func (m *metrics) register(registry prometheus.Registerer) error {
+	if registry == nil {
+		return nil
+	}
+	for _, c := range []prometheus.Collector{m.duration, m.phases, m.undone, m.retries, m.leases, metric.OfPools(m.agent.knownPools, m.requests), m} {
+		if err := registry.Register(c); err != nil {
+			return fmt.Errorf("registering metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+// knownPools are the pools that the caches show, once they are filled.
+func (a *Agent) knownPools() (names []string, ok bool) {
+	select {
+	case <-a.ready:
+	default:
+		return nil, false
+	}
+	var pools v1alpha1.MacPoolList
+	//nolint:forbidigo // a Collector is given no context, and reads a cache
+	if err := a.cluster.cache.List(context.Background(), &pools); err != nil {
+		return nil, false
+	}
+	for i := range pools.Items {
+		names = append(names, pools.Items[i].Name)
+	}
+	return names, true
+}
+
+// observe counts a request. A command that does not exist is not a label of its own, and neither is a pool: anybody could make up any number.
+func (m *metrics) observe(ctx context.Context, req *agentapi.Request, code string, took time.Duration) {
+	command, pool := req.Command, req.Pool
 	switch command {
 	case agentapi.Add, agentapi.Lookup, agentapi.Del, agentapi.Check, agentapi.Status, agentapi.GC, agentapi.Attachments:
 	default:
 		command = "other"
 	}
-	m.requests.WithLabelValues(string(command), code).Inc()
+	if m.agent.cluster.cache.Get(ctx, poolKey(pool), &v1alpha1.MacPool{}) != nil {
+		pool = ""
+	}
+	m.requests.WithLabelValues(string(command), code, pool).Inc()
 	m.duration.WithLabelValues(string(command)).Observe(took.Seconds())
 }
 
 // Describe is prometheus.Collector's.
 func (m *metrics) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{
-		descAttached, descClears, descSpooled, descAstray, descFenced, descLingering, descContact,
-		descProbes, descStrangers, descStrangersHeard, descAnnounced,
+	for _, d := range []*metric.Metric{
+		metric.Attachments, metric.PendingClears, metric.ClearAge, metric.Spooled, metric.SpoolAge, metric.Astray, metric.Fenced,
+		metric.Lingering, metric.Probes, metric.Strangers, metric.StrangersHeard, metric.Announced, metric.Parent, metric.Contact,
+		metric.Epoch, metric.Timeline, metric.WentBack,
 	} {
-		descs <- d
+		descs <- d.Desc()
 	}
 }
 
 // Collect is prometheus.Collector's.
 func (m *metrics) Collect(values chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, value float64) {
-		values <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value)
+	give := func(of *metric.Metric, value float64, labels ...string) { values <- of.At(value, labels...) }
+	a := m.agent
+	now := a.clock.Now()
+	if a.listening.Load() { // the journal is open
+		give(metric.Attachments, float64(len(a.journal.in(attached))))
+		pending := a.journal.in(detached)
+		give(metric.PendingClears, float64(len(pending)))
+		oldest := time.Time{}
+		for _, entry := range pending {
+			oldest = earliest(oldest, entry.At)
+		}
+		give(metric.ClearAge, metric.Seconds(now, oldest))
+		if known, ok := a.recovery.marks.get(); ok {
+			give(metric.Epoch, float64(known.Epoch))
+			give(metric.Timeline, float64(known.Timeline))
+		}
 	}
-	if m.agent.listening.Load() { // the journal is open
-		gauge(descAttached, float64(len(m.agent.journal.in(attached))))
-		gauge(descClears, float64(len(m.agent.journal.in(detached))))
+	spooled, oldest := a.spoolDepth()
+	give(metric.Spooled, float64(spooled))
+	give(metric.SpoolAge, metric.Seconds(now, oldest))
+	give(metric.Fenced, float64(a.fence.total.Load()))
+	give(metric.Lingering, float64(m.lingering.Load()))
+	give(metric.Astray, float64(m.astray.Load()))
+	give(metric.Probes, float64(a.verdicts.clean.Load()), "silent")
+	give(metric.Probes, float64(a.verdicts.foreign.Load()), "answered")
+	give(metric.Probes, float64(a.verdicts.unasked.Load()), "unasked")
+	give(metric.StrangersHeard, float64(a.watcher.total.Load()))
+	give(metric.Announced, float64(a.announcer.total.Load()))
+	give(metric.Strangers, float64(len(a.watcher.strangers())))
+	give(metric.WentBack, float64(a.recovery.total.Load()))
+	for _, p := range a.parents.report() {
+		for _, state := range []v1alpha1.ParentState{v1alpha1.ParentMissing, v1alpha1.ParentDown, v1alpha1.ParentSilent, v1alpha1.ParentReady} {
+			give(metric.Parent, one(p.State == state), p.PoolName, p.Link, string(state))
+		}
 	}
-	gauge(descSpooled, float64(len(m.agent.spooled())))
-	values <- prometheus.MustNewConstMetric(descFenced, prometheus.CounterValue, float64(m.agent.fence.total.Load()))
-	gauge(descLingering, float64(m.lingering.Load()))
-	gauge(descAstray, float64(m.astray.Load()))
-	counter := func(d *prometheus.Desc, value int64, labels ...string) {
-		values <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
+	give(metric.Contact, one(a.contact.inside()))
+}
+
+func one(is bool) float64 {
+	if is {
+		return 1
 	}
-	counter(descProbes, m.agent.verdicts.clean.Load(), "silent")
-	counter(descProbes, m.agent.verdicts.foreign.Load(), "answered")
-	counter(descProbes, m.agent.verdicts.unasked.Load(), "unasked")
-	counter(descStrangersHeard, m.agent.watcher.total.Load())
-	counter(descAnnounced, m.agent.announcer.total.Load())
-	gauge(descStrangers, float64(len(m.agent.watcher.strangers())))
-	contact := 0.0
-	if m.agent.contact.inside() {
-		contact = 1
+	return 0
+}
+
+// earliest is the earlier of two times, of which the zero one is none.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
 	}
-	gauge(descContact, contact)
+	return a
 }

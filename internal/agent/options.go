@@ -14,6 +14,7 @@ import (
 	"github.com/macpool/macpool/internal/agentapi"
 	"github.com/macpool/macpool/internal/audit"
 	"github.com/macpool/macpool/internal/timeline"
+	"github.com/macpool/macpool/internal/tracing"
 )
 
 // Options configure an Agent. NodeName must be set; the zero value of all others means the default.
@@ -36,6 +37,8 @@ type Options struct {
 	Log logr.Logger
 	// Metrics registers the agent's metrics; nil for none.
 	Metrics prometheus.Registerer
+	// Tracer records what ADDs spend their time on; nil for nobody.
+	Tracer *tracing.Tracer
 	// Audit gets a record of each address that the agent gives out, and of each hold that it begins or ends; nil for none.
 	Audit *audit.Log
 	// Times are the agent's pace.

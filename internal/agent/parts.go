@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/internal/links"
+	"github.com/macpool/macpool/internal/tracing"
 	"github.com/macpool/macpool/internal/wire"
 )
 
@@ -70,6 +71,9 @@ func NewOn(config *rest.Config, parts Parts, options Options) (*Agent, error) {
 	return newAgent(options, parts, func(contact *contact, nodeName string) (*cluster, error) {
 		config := rest.CopyConfig(config)
 		config.Wrap(contact.Wrap)
+		if options.Tracer != nil {
+			config.Wrap(tracing.Wrap)
+		}
 		return newCluster(config, nodeName)
 	})
 }

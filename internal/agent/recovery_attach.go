@@ -44,14 +44,14 @@ func (t *addition) reattach(ctx context.Context, earlier *attempt, why error, un
 	lease := *earlier.Lease
 	lease.Parent = t.parent
 	entry.Lease = &lease
-	undo := func() error { return t.abandon(nil, false) }
+	undo := func(why string) error { return t.abandon(nil, false, why) }
 	if err := t.write(ctx, entry, undo); err != nil {
 		return nil, err
 	}
 	if known, ok := t.journal.get(earlier.key()); !ok || known.State != attached || !t.netnsAlive(earlier.NetNS) {
-		return nil, errors.Join(why, undo())
+		return nil, errors.Join(why, undo("deleted"))
 	}
 	t.log.Info("Attached a pod again with the address that it had, without asking the API", "container", entry.ContainerID,
 		"pod", entry.Pod, "claim", entry.Claim, "lease", entry.Lease.Name)
-	return t.give(unlock, undo)
+	return t.give(unlock, func() error { return undo(undoneHungUp) })
 }

@@ -46,6 +46,17 @@ func (a *Agent) spooled() []string {
 	return names
 }
 
+// spoolDepth is how many files are spooled, and since when the oldest.
+func (a *Agent) spoolDepth() (depth int, oldest time.Time) {
+	for _, name := range a.spooled() {
+		if info, err := os.Stat(a.spoolPath(name)); err == nil { // else it was applied just now
+			depth++
+			oldest = earliest(oldest, info.ModTime())
+		}
+	}
+	return depth, oldest
+}
+
 func (a *Agent) spoolPath(name string) string {
 	return filepath.Join(a.options.StateDir, agentapi.SpoolDir, name)
 }

@@ -85,6 +85,14 @@ type Request struct {
 	Valid []Attachment `json:"valid,omitempty"`
 	// After is the last attachment of the answer before: the next ones are wanted (ATTACHMENTS).
 	After Attachment `json:"after,omitzero"`
+	// Trace is the caller's place in a trace; empty if the runtime has told none.
+	Trace Trace `json:"trace,omitzero"`
+}
+
+// Trace is what W3C's Trace Context calls traceparent and tracestate.
+type Trace struct {
+	Parent string `json:"parent,omitempty"`
+	State  string `json:"state,omitempty"`
 }
 
 // Pod is the pod as the runtime names it.

@@ -9,6 +9,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/macpool/macpool/api/v1alpha1"
@@ -54,11 +55,22 @@ type Record struct {
 }
 
 // Log takes records. The zero value drops them; make one that writes with New. Safe for concurrent use.
-type Log struct{ out *slog.Logger }
+type Log struct {
+	out  *slog.Logger
+	told []func(Record)
+}
 
 // New writes to w, one Write a line.
 func New(w io.Writer) *Log {
-	return &Log{slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: noLevel}))}
+	return &Log{out: slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: noLevel}))}
+}
+
+// With is l, or a log that writes nothing if it is nil, of which somebody else is told each record too.
+func (l *Log) With(tell func(Record)) *Log {
+	if l == nil {
+		l = &Log{}
+	}
+	return &Log{out: l.out, told: append(slices.Clone(l.told), tell)}
 }
 
 // noLevel: a fact has none.
@@ -71,7 +83,13 @@ func noLevel(groups []string, a slog.Attr) slog.Attr {
 
 // Write writes a record, dated now. A nil Log drops it.
 func (l *Log) Write(ctx context.Context, r Record) {
-	if l == nil || l.out == nil {
+	if l == nil {
+		return
+	}
+	for _, tell := range l.told {
+		tell(r)
+	}
+	if l.out == nil {
 		return
 	}
 	var attrs []slog.Attr

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -34,10 +35,33 @@ type Binder struct {
 	Gate func(ctx context.Context, pool string) error
 	// Audit gets a record of each write that succeeded; nil for none.
 	Audit *audit.Log
+	// Meter is told how binds go; nil for nobody.
+	Meter Meter
 
 	// turns are those of the binds that count what a namespace has. leader, if set, is the binder whose turns count.
 	turns  keylock.Locks[string]
 	leader *Binder
+}
+
+// Meter measures binds.
+type Meter interface {
+	// Bound is told how long it took to give a claim a lease.
+	Bound(pool string, took time.Duration)
+	// Retried is told of a write that did not succeed at once, and why.
+	Retried(pool, cause string)
+}
+
+// retried tells the meter of a write that did not succeed at once.
+func (b *Binder) retried(pool string, err error) {
+	switch {
+	case b.Meter == nil:
+	case apierrors.IsAlreadyExists(err):
+		b.Meter.Retried(pool, "exists")
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		b.Meter.Retried(pool, "overtaken")
+	default:
+		b.Meter.Retried(pool, "unknown")
+	}
 }
 
 // WithIndex is b with another index. Their binds take turns with each other, as those of one binder do.
@@ -46,7 +70,7 @@ func (b *Binder) WithIndex(index *Index) *Binder {
 	if b.leader != nil {
 		leader = b.leader
 	}
-	return &Binder{Client: b.Client, Index: index, Clock: b.Clock, Gate: b.Gate, Audit: b.Audit, leader: leader}
+	return &Binder{Client: b.Client, Index: index, Clock: b.Clock, Gate: b.Gate, Audit: b.Audit, Meter: b.Meter, leader: leader}
 }
 
 // turn waits until no other bind of this process counts what namespace has in pool.
@@ -86,7 +110,7 @@ func (b *Binder) Bind(
 	if err != nil {
 		return nil, problem.PoolNotReady.New(pool.Name, err)
 	}
-	known := claim.Status.Generation
+	known, began := claim.Status.Generation, b.Clock.Now()
 	for range maxRounds {
 		if !claim.DeletionTimestamp.IsZero() {
 			return nil, problem.ClaimDeleting.New(claim.Namespace, claim.Name)
@@ -106,7 +130,7 @@ func (b *Binder) Bind(
 		if err != nil {
 			return nil, err
 		}
-		if claim, err = b.record(ctx, claim, pool, lease, holder); err != nil {
+		if claim, err = b.record(ctx, claim, pool, lease, holder, began); err != nil {
 			return nil, err
 		}
 	}
@@ -116,7 +140,7 @@ func (b *Binder) Bind(
 // record writes the lease into the claim, and returns the claim as it is afterwards: with this lease, with another one that
 // was recorded first, or still with none, if only something else in it had changed. A lease that lost is given back.
 func (b *Binder) record(
-	ctx context.Context, claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool, lease *acquired, holder *v1alpha1.Holder,
+	ctx context.Context, claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool, lease *acquired, holder *v1alpha1.Holder, began time.Time,
 ) (*v1alpha1.MacClaim, error) {
 	updated := claim.DeepCopy()
 	status := &updated.Status
@@ -141,6 +165,7 @@ func (b *Binder) record(
 	}
 	writeErr := b.Client.Status().Update(ctx, updated)
 	if writeErr == nil {
+		b.bound(pool.Name, began)
 		if holder != nil && HolderOf(claim, holder.PodUID) == nil {
 			b.Audit.Write(ctx, audit.OfHolder(audit.Held, updated, HolderOf(updated, holder.PodUID)))
 		}
@@ -148,6 +173,7 @@ func (b *Binder) record(
 	}
 
 	// Somebody wrote the claim since it was read, or nobody knows whether this write was made. The claim itself says.
+	b.retried(pool.Name, writeErr)
 	live := &v1alpha1.MacClaim{}
 	err := b.Client.Get(ctx, client.ObjectKeyFromObject(claim), live)
 	switch {
@@ -168,6 +194,13 @@ func (b *Binder) record(
 		return live, nil // next round finds the lease again, by the claim's UID
 	default:
 		return nil, fmt.Errorf("recording lease %s in claim %s: %w", lease.Name, client.ObjectKeyFromObject(claim), writeErr)
+	}
+}
+
+// bound tells the meter that a bind has ended with a lease.
+func (b *Binder) bound(pool string, began time.Time) {
+	if b.Meter != nil {
+		b.Meter.Bound(pool, b.Clock.Since(began))
 	}
 }
 

@@ -187,6 +187,7 @@ func (t *taker) create(ctx context.Context, address allocator.Address) (*acquire
 		if isRefusal(createErr) {
 			return nil, fmt.Errorf("creating lease %s: %w", address.Name, createErr)
 		}
+		t.retried(t.pool.Name, createErr)
 		// It exists, or the answer was lost and nobody knows: what is under the name now decides (R-A4).
 		live, err := t.read(ctx, address.Name)
 		switch {
@@ -231,6 +232,7 @@ func (t *taker) take(ctx context.Context, record *v1alpha1.MacLease, address all
 		if isRefusal(updateErr) {
 			return nil, fmt.Errorf("taking lease %s: %w", address.Name, updateErr)
 		}
+		t.retried(t.pool.Name, updateErr)
 		live, err := t.read(ctx, address.Name)
 		switch {
 		case err != nil:

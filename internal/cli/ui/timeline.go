@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/macpool/macpool/api/v1alpha1"
-	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/retention"
 )
 
 // timeline is what changed in a pool when: for the slider, and to step from change to change.
@@ -40,7 +40,7 @@ func (s *server) timeline(r *http.Request) (any, error) {
 	if a.pool == nil {
 		return nil, &refusal{http.StatusBadRequest, "no pool is named"}
 	}
-	return timelineOf(a, binding.History(a.pool.MacPool)), nil
+	return timelineOf(a, retention.History(a.pool.MacPool)), nil
 }
 
 // timelineOf begins where the record does: what was released before is forgotten, and what was leased before still is.
