@@ -12,6 +12,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/macpool/macpool/internal/cli"
+	"github.com/macpool/macpool/internal/cli/doctor"
 )
 
 // New is the command kubectl macpool.
@@ -33,7 +34,7 @@ Everything is read with your own kubeconfig; nothing needs to be deployed for it
 	c.SetOut(f.Out)
 	c.SetErr(f.ErrOut)
 	f.Config.AddFlags(c.PersistentFlags())
-	c.AddCommand()
+	c.AddCommand(doctor.New(f))
 	return c
 }
 
