@@ -28,7 +28,7 @@ func agents(s *state) []Finding {
 		timeline = max(timeline, s.pools.Items[i].Status.Timeline)
 	}
 	for _, name := range sorted(reporting) {
-		if n := reporting[name]; n.Status.Timeline < timeline && s.silence(n) < silentFor {
+		if n := reporting[name]; n.Status.Timeline < timeline && s.inContact(n) {
 			findings = append(findings, found(Hint, "It does so by itself while its agent is in contact with the API.",
 				"the API server has gone back in time, and node %s has not confirmed yet that it knows all that is attached there", name).on(name).about("macnode.macpool.dev", n))
 		}
@@ -38,7 +38,7 @@ func agents(s *state) []Finding {
 
 // agentOf is what is wrong with the agent of a node.
 func (s *state) agentOf(node *corev1.Node, pod *corev1.Pod, report *v1alpha1.MacNode) (Finding, bool) {
-	contact := report != nil && s.silence(report) < silentFor
+	contact := report != nil && s.inContact(report)
 	switch {
 	case pod == nil && contact:
 		return found(Unchecked, "", "node %s reports, but by no pod of macpool's DaemonSet: whether its agent is ready, and what is installed there", node.Name), true
@@ -59,7 +59,7 @@ func (s *state) agentOf(node *corev1.Node, pod *corev1.Pod, report *v1alpha1.Mac
 		return found(Fault, logs, "the agent of node %s has never reported: there is no MacNode of that name", node.Name).about("pod", pod), true
 	case !contact:
 		return found(Fault, "See that the node is up and reaches the API server. Its pods keep their addresses; new ones do not start.",
-			"the agent of node %s has been silent for %s", node.Name, s.silence(report).Round(time.Second)).about("macnode.macpool.dev", report), true
+			"the agent of node %s is silent: its last report is %s old, and none came while it was watched", node.Name, s.silent[node.Name].Round(time.Second)).about("macnode.macpool.dev", report), true
 	}
 	return Finding{}, false
 }
@@ -68,29 +68,4 @@ func (s *state) agentOf(node *corev1.Node, pod *corev1.Pod, report *v1alpha1.Mac
 func (s *state) leftOut(node *corev1.Node) bool {
 	i := slices.IndexFunc(s.daemonSets.Items, func(d appsv1.DaemonSet) bool { return isOurs(&d, "agent") })
 	return i >= 0 && !labels.SelectorFromSet(s.daemonSets.Items[i].Spec.Template.Spec.NodeSelector).Matches(labels.Set(node.Labels))
-}
-
-// clockLimit is how far a node's clock may be from the API server's. Nothing is decided by the difference, but times are shown.
-const clockLimit = 10 * time.Second
-
-// clocks compares the time that an agent wrote with the time at which the API server took it.
-func clocks(s *state) []Finding {
-	var findings []Finding
-	reporting := s.reporting()
-	for _, name := range sorted(reporting) {
-		n := reporting[name]
-		last := written(n)
-		if last.IsZero() || n.Status.RenewTime.IsZero() {
-			continue
-		}
-		if off := n.Status.RenewTime.Sub(last); off.Abs() > clockLimit {
-			way := "ahead of"
-			if off < 0 {
-				way = "behind"
-			}
-			findings = append(findings, found(Hint, "Let the node synchronize its clock (NTP). No address depends on it, but the times in history and logs do.",
-				"the clock of node %s is %s %s that of the API server", name, off.Abs().Round(time.Second), way).on(name).about("macnode.macpool.dev", n))
-		}
-	}
-	return findings
 }

@@ -41,11 +41,14 @@ const examples = `  # All of the cluster
 type options struct {
 	output cli.Output
 	node   string
+	times  watching
 }
 
 // New is the command.
-func New(f *cli.Factory) *cobra.Command {
-	o := &options{}
+func New(f *cli.Factory) *cobra.Command { return command(f, patiently) }
+
+func command(f *cli.Factory, times watching) *cobra.Command {
+	o := &options{times: times}
 	c := &cobra.Command{
 		Use:     "doctor [--node NODE]",
 		Short:   "Say what is wrong with macpool in the cluster, and what to do",
@@ -107,6 +110,9 @@ func (o *options) gather(ctx context.Context, f *cli.Factory, config *rest.Confi
 	if o.node != "" && s.unread["nodes"] == nil && !slices.ContainsFunc(s.nodes.Items, func(n corev1.Node) bool { return n.Name == o.node }) {
 		return nil, fmt.Errorf("there is no node %q: kubectl get nodes lists those that exist", o.node)
 	}
+	if err := s.watch(ctx, c, &date, o.times, func(text string) { o.tell(f, text) }); err != nil {
+		return nil, err
+	}
 	if s.unread["nodes"] == nil && s.unread["pods"] == nil {
 		s.inspect(ctx, exec, o.progress(f))
 	}
@@ -120,9 +126,16 @@ const patience = 2 * time.Second
 func (o *options) progress(f *cli.Factory) func(asked, all int) {
 	last := f.Clock.Now()
 	return func(asked, all int) {
-		if now := f.Clock.Now(); o.output.ForPeople() && now.Sub(last) >= patience && asked < all {
+		if now := f.Clock.Now(); now.Sub(last) >= patience && asked < all {
 			last = now
-			_, _ = fmt.Fprintf(f.ErrOut, "asked %d of %d nodes\n", asked, all) // there is nobody else to tell
+			o.tell(f, fmt.Sprintf("asked %d of %d nodes", asked, all))
 		}
+	}
+}
+
+// tell tells a person why it takes a while.
+func (o *options) tell(f *cli.Factory, text string) {
+	if o.output.ForPeople() {
+		_, _ = fmt.Fprintln(f.ErrOut, text) // there is nobody else to tell
 	}
 }

@@ -8,9 +8,10 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/macpool/macpool/api/v1alpha1"
@@ -25,7 +26,7 @@ const (
 // kinds compares the CustomResourceDefinitions with those of this program.
 func kinds(s *state) []Finding {
 	var findings []Finding
-	for _, want := range manifests[apiextensionsv1.CustomResourceDefinition](config.Kinds) {
+	for _, want := range ownKinds() {
 		i := slices.IndexFunc(s.customKinds.Items, func(k apiextensionsv1.CustomResourceDefinition) bool { return k.Name == want.Name })
 		if i < 0 {
 			findings = append(findings, found(Fault, installAgain, "there is no kind %s: CustomResourceDefinition %s is missing", want.Spec.Names.Kind, want.Name))
@@ -121,24 +122,27 @@ func some(all []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(all[:maxNamed], ", "), len(all)-maxNamed)
 }
 
-// manifests are the objects of one kind among files that were built into this program.
-func manifests[T any](files fs.FS) []T {
-	var objects []T
-	var kind metav1.TypeMeta
-	names, err := fs.Glob(files, "*/*.yaml")
-	if deeper, errDeeper := fs.Glob(files, "*/*/*.yaml"); err == nil && errDeeper == nil {
-		names = append(names, deeper...)
-	}
-	want := strings.TrimPrefix(fmt.Sprintf("%T", *new(T)), "v1.")
-	for _, name := range names {
-		content, err := fs.ReadFile(files, name)
-		if err != nil {
-			continue // it was built in
+// manifests are the objects of files that were built into this program, read when they are first asked for. They are not to be changed.
+func manifests[T any](files fs.FS, pattern string) func() []T {
+	return sync.OnceValue(func() []T {
+		names, _ := fs.Glob(files, pattern) // the pattern is ours
+		objects := make([]T, len(names))
+		for i, name := range names {
+			content, err := fs.ReadFile(files, name)
+			if err == nil {
+				err = yaml.Unmarshal(content, &objects[i])
+			}
+			if err != nil {
+				panic(fmt.Sprintf("reading %s, which was built in: %v", name, err)) // each test of this package reads them
+			}
 		}
-		var object T
-		if yaml.Unmarshal(content, &kind) == nil && kind.Kind == want && yaml.Unmarshal(content, &object) == nil {
-			objects = append(objects, object)
-		}
-	}
-	return objects
+		return objects
+	})
 }
+
+// What this program was built with.
+var (
+	ownKinds    = manifests[apiextensionsv1.CustomResourceDefinition](config.Kinds, "crd/bases/*.yaml")
+	ownPolicies = manifests[admissionv1.ValidatingAdmissionPolicy](config.Policies, "policy/*_policy.yaml")
+	ownBindings = manifests[admissionv1.ValidatingAdmissionPolicyBinding](config.Policies, "policy/*_binding.yaml")
+)

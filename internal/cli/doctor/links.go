@@ -25,7 +25,7 @@ func links(s *state) []Finding {
 	}
 	for _, node := range sorted(reporting) {
 		n := reporting[node]
-		if s.silence(n) >= silentFor {
+		if !s.inContact(n) {
 			continue // what it said last may not be so any more
 		}
 		for _, parent := range n.Status.Parents {

@@ -51,7 +51,7 @@ func manager(s *state) []Finding {
 // withoutManager is for a cluster that has no Deployment of it: where agents report, macpool may be run by other means.
 func withoutManager(s *state) []Finding {
 	for _, node := range s.reporting() {
-		if s.silence(node) < silentFor {
+		if s.inContact(node) {
 			return []Finding{found(Unchecked, "", "there is no Deployment with the labels %s=macpool, %s=manager: a manager that is run by other means cannot be seen", labelName, labelComponent)}
 		}
 	}

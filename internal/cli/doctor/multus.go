@@ -17,8 +17,10 @@ const multusFix = "Install Multus, and see that its configuration is the first b
 // multus looks for what makes second interfaces: the kind of networks, its pods, and on each node its configuration, which Cilium renames
 // away if it is told to be alone.
 func multus(s *state) []Finding {
-	var findings []Finding
-	kind := slices.ContainsFunc(s.customKinds.Items, func(k apiextensionsv1.CustomResourceDefinition) bool { return k.Name == networkResource+".k8s.cni.cncf.io" })
+	findings := s.unasked("how Multus is configured on")
+	kind := slices.ContainsFunc(s.customKinds.Items, func(k apiextensionsv1.CustomResourceDefinition) bool {
+		return k.Name == networkResource+".k8s.cni.cncf.io"
+	})
 	if s.unread["customresourcedefinitions"] == nil && !kind {
 		findings = append(findings, found(Fault, multusFix, "the cluster has no NetworkAttachmentDefinitions, and so no Multus"))
 	}
@@ -38,7 +40,8 @@ func multus(s *state) []Finding {
 	for _, node := range sorted(s.installers) {
 		i := s.installers[node]
 		if i.err != nil {
-			continue // which plugins says
+			findings = append(findings, found(Unchecked, "", "how Multus is configured on node %s: %v", node, i.err).on(node))
+			continue
 		}
 		for _, file := range i.Renamed {
 			if strings.Contains(file, "multus") {

@@ -26,7 +26,7 @@ func plugins(s *state) []Finding {
 			}
 		}
 	}
-	var findings []Finding
+	findings := s.unasked("what is installed on")
 	for _, node := range sorted(s.installers) {
 		i := s.installers[node]
 		if i.err != nil {
@@ -38,6 +38,20 @@ func plugins(s *state) []Finding {
 		}
 	}
 	return findings
+}
+
+// unasked says which nodes no installer has answered for, since there is none.
+func (s *state) unasked(what string) []Finding {
+	var nodes []string
+	for _, node := range s.workers() {
+		if _, asked := s.installers[node.Name]; !asked {
+			nodes = append(nodes, node.Name)
+		}
+	}
+	if len(nodes) == 0 {
+		return nil
+	}
+	return []Finding{found(Unchecked, "", "%s %s: no agent's pod with a container %s runs there", what, some(nodes), installerContainer)}
 }
 
 // ownPlugin is what is wrong with macpool's own plugin on a node.

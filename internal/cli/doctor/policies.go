@@ -9,7 +9,6 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 
-	"github.com/macpool/macpool/config"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -19,9 +18,11 @@ const multicastPolicy = "macpool-mac-annotation"
 // policies compares the admission policies and their bindings with those of this program, and asks whether they are in force.
 func policies(s *state) []Finding {
 	var findings []Finding
-	for _, want := range manifests[admissionv1.ValidatingAdmissionPolicy](config.Policies) {
+	for _, want := range ownPolicies() {
 		i := slices.IndexFunc(s.policies.Items, func(p admissionv1.ValidatingAdmissionPolicy) bool { return p.Name == want.Name })
-		about := func(f Finding) { findings = append(findings, f.about("validatingadmissionpolicy.admissionregistration.k8s.io", &want)) }
+		about := func(f Finding) {
+			findings = append(findings, f.about("validatingadmissionpolicy.admissionregistration.k8s.io", &want))
+		}
 		if i < 0 {
 			about(found(Fault, installAgain, "there is no ValidatingAdmissionPolicy %s", want.Name))
 			continue
@@ -34,7 +35,7 @@ func policies(s *state) []Finding {
 			about(found(Fault, installAgain, "ValidatingAdmissionPolicy %s has other rules than this program's", want.Name))
 		}
 	}
-	for _, want := range manifests[admissionv1.ValidatingAdmissionPolicyBinding](config.Policies) {
+	for _, want := range ownBindings() {
 		bound := slices.ContainsFunc(s.bindings.Items, func(b admissionv1.ValidatingAdmissionPolicyBinding) bool {
 			return b.Spec.PolicyName == want.Spec.PolicyName && slices.Contains(b.Spec.ValidationActions, admissionv1.Deny)
 		})

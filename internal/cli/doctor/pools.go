@@ -26,6 +26,17 @@ func pools(s *state) []Finding {
 	return findings
 }
 
+// abnormalConditions are those that only a pool in trouble has, with the entry of the catalogue that tells what to do.
+var abnormalConditions = []struct {
+	kind  string
+	entry *problem.Kind
+}{
+	{v1alpha1.PoolExhausted, problem.PoolExhausted},
+	{v1alpha1.PoolAllocationPaused, problem.AllocationPaused},
+	{v1alpha1.PoolReleasesPaused, problem.ReleasesPaused},
+	{v1alpha1.PoolAddressesInConflict, problem.AddressConflict},
+}
+
 func poolTrouble(p *v1alpha1.MacPool) []Finding {
 	var findings []Finding
 	add := func(f Finding) { findings = append(findings, f) }
@@ -35,11 +46,12 @@ func poolTrouble(p *v1alpha1.MacPool) []Finding {
 	case condition(p.Status.Conditions, v1alpha1.PoolReady, metav1.ConditionTrue) == nil:
 		add(found(Fault, "See that a manager runs.", "pool %s is not Ready: no manager has looked at it yet", p.Name))
 	}
-	for _, kind := range []string{v1alpha1.PoolExhausted, v1alpha1.PoolAllocationPaused, v1alpha1.PoolReleasesPaused, v1alpha1.PoolAddressesInConflict} {
-		if c := condition(p.Status.Conditions, kind, metav1.ConditionTrue); c != nil {
+	for _, abnormal := range abnormalConditions {
+		if c := condition(p.Status.Conditions, abnormal.kind, metav1.ConditionTrue); c != nil {
 			f := said(Fault, c.Message, "")
 			if f.Code == "" {
-				f.What = fmt.Sprintf("pool %s has the condition %s: %s", p.Name, kind, f.What)
+				f.Code, f.Fix, f.Page = abnormal.entry.Code, abnormal.entry.Fix, pageOf(abnormal.entry.Code)
+				f.What = fmt.Sprintf("pool %s has the condition %s: %s", p.Name, abnormal.kind, f.What)
 			}
 			add(f)
 		}

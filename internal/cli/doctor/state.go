@@ -55,6 +55,10 @@ type state struct {
 	astray []astray
 	// refusal is what a dry run of a pod with a multicast MAC was answered.
 	refusal error
+	// silent : node -> how old its agent's last report is, if none came while it was watched.
+	silent map[string]time.Duration
+	// offsets : node -> how far its clock is ahead of the API server's, of those that seemed silent and were not.
+	offsets map[string]time.Duration
 	// installers : node -> what its installer reports.
 	installers map[string]inspection
 }
@@ -127,28 +131,6 @@ func (s *state) reporting() map[string]*v1alpha1.MacNode {
 	}
 	return nodes
 }
-
-// written is when the API server took the last report of an agent, by its own clock, to the second; zero if that cannot be known.
-func written(node *v1alpha1.MacNode) time.Time {
-	var last time.Time
-	for _, entry := range node.ManagedFields {
-		if entry.Subresource == "status" && entry.Time != nil && entry.Time.After(last) {
-			last = entry.Time.Time
-		}
-	}
-	return last
-}
-
-// silence is for how long an agent has written nothing, both ends by the API server's clock. What was written without a trace counts as of now.
-func (s *state) silence(node *v1alpha1.MacNode) time.Duration {
-	if last := written(node); !last.IsZero() {
-		return s.now.Sub(last)
-	}
-	return 0
-}
-
-// silentFor is the time after which others take a node for silent: twice its fencing window.
-const silentFor = 40 * time.Second
 
 func (s *state) poolsByName() map[string]*v1alpha1.MacPool {
 	pools := map[string]*v1alpha1.MacPool{}
