@@ -7,6 +7,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -46,6 +47,10 @@ func run(args []string) error {
 	binDirs := flags.String("bin-dir", os.Getenv("MACPOOL_BIN_DIR"), "directories of the node to install into and no others, separated by commas; default $MACPOOL_BIN_DIR")
 	plugins := flags.String("reference-plugins", os.Getenv("MACPOOL_REFERENCE_PLUGINS"),
 		"reference plugins to install where they are missing, separated by commas; default $MACPOOL_REFERENCE_PLUGINS")
+	var asJSON bool
+	if verb == "check" {
+		flags.BoolVar(&asJSON, "json", false, "print what there is on the node as JSON, whether everything is in place or not")
+	}
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -64,6 +69,9 @@ func run(args []string) error {
 		return nil
 	case do == nil:
 		return fmt.Errorf("%q is no command\n%s", verb, usage)
+	case asJSON:
+		do = printReport
+		options.Log = slog.New(slog.DiscardHandler)
 	case verb == "check": // its output becomes an event of the pod
 		options.Log = slog.New(slog.DiscardHandler)
 	}
@@ -72,6 +80,14 @@ func run(args []string) error {
 		return err
 	}
 	return errors.Join(do(i), i.Close())
+}
+
+func printReport(i *installer.Installer) error {
+	report, err := i.Report()
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(report)
 }
 
 func list(s string) []string {

@@ -184,11 +184,18 @@ type multusConfig struct {
 	Plugins []multusConfig `json:"plugins"`
 }
 
+func (c multusConfig) isMultus() bool { return strings.HasPrefix(c.Type, "multus") }
+
+// isConfiguration tells whether runtimes read a file for CNI configuration.
+func isConfiguration(file string) bool {
+	return slices.Contains([]string{".conf", ".conflist", ".json"}, path.Ext(file))
+}
+
 // readMultus reads the configuration of Multus in the directory of CNI configurations dir: it looks for the plugins of second
 // interfaces in a directory of its own besides those of the runtime.
 func (h *host) readMultus(dir string, f *findings) {
 	for _, file := range h.files(dir) {
-		if !slices.Contains([]string{".conf", ".conflist", ".json"}, path.Ext(file)) {
+		if !isConfiguration(file) {
 			continue
 		}
 		content, err := h.readFile(file)
@@ -202,7 +209,7 @@ func (h *host) readMultus(dir string, f *findings) {
 		}
 		for _, plugin := range append(config.Plugins, config) {
 			switch {
-			case !strings.HasPrefix(plugin.Type, "multus"):
+			case !plugin.isMultus():
 			case plugin.BinDir != "":
 				f.addBin(plugin.BinDir, file, false)
 			case h.isDir(defaultBinDir):

@@ -64,6 +64,8 @@ type present struct {
 	mode fs.FileMode
 	// main is the package of its main function, by the build information; empty if there is none.
 	main string
+	// version is that of its main module, by the same information.
+	version string
 }
 
 // inspect looks at what stands at name in dir, without following a link.
@@ -83,7 +85,7 @@ func inspect(dir *os.Root, name string) (present, error) {
 		return present{}, err
 	}
 	if build, err := buildinfo.Read(file); err == nil {
-		p.main = build.Path
+		p.main, p.version = build.Path, build.Main.Version
 	}
 	return p, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/macpool/macpool/internal/cli/adopt"
 	"github.com/macpool/macpool/internal/cli/chart"
 	"github.com/macpool/macpool/internal/cli/check"
+	"github.com/macpool/macpool/internal/cli/doctor"
 	"github.com/macpool/macpool/internal/cli/explain"
 	"github.com/macpool/macpool/internal/cli/export"
 	"github.com/macpool/macpool/internal/cli/gc"
@@ -47,6 +48,7 @@ Everything is read with your own kubeconfig; nothing needs to be deployed for it
 		adopt.New(f),
 		chart.New(f),
 		check.New(f),
+		doctor.New(f),
 		explain.New(f),
 		export.New(f),
 		gc.New(f),
