@@ -14,7 +14,6 @@ import (
 )
 
 var (
-	quoted    = regexp.MustCompile(`"(\\.|[^"\\])*"`)
 	selector  = regexp.MustCompile(`([a-z][a-z0-9_:]*)(\{([^}]*)\})?`)
 	matcher   = regexp.MustCompile(`([a-z_]+)\s*(=~|!~|!=|=)\s*("(?:\\.|[^"\\])*")`)
 	grouping  = regexp.MustCompile(`\b(?:by|on|without|ignoring)\s*\(([^)]*)\)`)
@@ -100,7 +99,7 @@ func wrongMatchers(name, matchers string, known map[string][]string) []string {
 	return wrong
 }
 
-// withoutDurations takes out what stands in brackets, and what matchers do not need of strings: nothing in them is a metric.
+// withoutDurations takes out what stands in brackets: no metric does.
 func withoutDurations(expression string) string {
 	return regexp.MustCompile(`\[[^\]]*\]`).ReplaceAllString(expression, "")
 }

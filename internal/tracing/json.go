@@ -86,7 +86,7 @@ func nanoseconds(t time.Time) string { return strconv.FormatInt(t.UnixNano(), 10
 func encodeAttributes(all []attribute.KeyValue) []keyValue {
 	var encoded []keyValue
 	for _, a := range all {
-		value := map[string]any{"stringValue": a.Value.Emit()}
+		value := map[string]any{"stringValue": a.Value.String()}
 		if a.Value.Type() == attribute.INT64 {
 			value = map[string]any{"intValue": strconv.FormatInt(a.Value.AsInt64(), 10)}
 		}
