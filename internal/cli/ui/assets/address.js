@@ -32,8 +32,8 @@ const v6 = {
     const [head, tail] = text.split('::');
     const left = head ? head.split(':') : [];
     const right = tail ? tail.split(':') : [];
-    const groups = tail === undefined ? left : [...left, ...Array(8 - left.length - right.length).fill('0'), ...right];
-    return groups.reduce((sum, group) => sum * 65536n + BigInt(`0x${group}`), 0n);
+    const groups = tail === undefined ? left : [...left, ...Array(Math.max(0, 8 - left.length - right.length)).fill('0'), ...right];
+    return groups.reduce((sum, group) => sum * 65536n + BigInt(`0x${group || 0}`), 0n);
   },
   // write is the canonical form (RFC 5952): the longest run of zeros becomes ::, the first of several.
   write(n) {
