@@ -67,7 +67,7 @@ func (s *server) claim(r *http.Request) (any, error) {
 	namespace, name := r.FormValue("namespace"), r.FormValue("name")
 	c := a.Claim(namespace, name)
 	if c == nil {
-		return nil, &refusal{http.StatusNotFound, fmt.Sprintf("there is no claim %s/%s any more: its addresses' history says who had them", namespace, name)}
+		return nil, &refusal{http.StatusNotFound, fmt.Sprintf("there is no claim %s/%s: if there was, the history of its address says who had it", namespace, name)}
 	}
 	answer := claim{
 		Namespace: c.Namespace, Name: c.Name, Pool: c.Spec.PoolRef.Name, Created: c.CreationTimestamp.Time,

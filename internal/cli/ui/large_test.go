@@ -4,7 +4,11 @@ package ui
 
 import (
 	"fmt"
+	"os"
+	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +20,20 @@ import (
 
 // timed tells whether the times are judged: not with the race detector and beside other tests. make test runs this test without both, too.
 var timed = true
+
+// overloaded tells whether so much else runs on the machine that a time says nothing: four tasks wait for each core.
+func overloaded(t *testing.T) bool {
+	t.Helper()
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	load, err := strconv.ParseFloat(strings.Fields(string(text))[0], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return load > float64(4*runtime.NumCPU())
+}
 
 // TestLarge: over 100,000 leases the map of a pool of 65,536 addresses stands within 2 s once the cluster is read, and scrolls without a task
 // of over 100 ms in the page's main thread. The cluster is one in memory, in place of the mirror's cache: a real API server needs minutes
@@ -41,6 +59,8 @@ func TestLarge(t *testing.T) {
 		}
 	}
 	p := openTab(t, "about:blank", "light") // the browser's own start is not the page's
+	judged := timed && !overloaded(t)
+	t.Logf("the times are judged: %v", judged)
 	// What is late because the machine does something else is not late each time. Each time it is another server, which begins anew.
 	var took []time.Duration
 	for len(took) < 3 {
@@ -54,7 +74,7 @@ func TestLarge(t *testing.T) {
 		}
 	}
 	t.Logf("over %d leases the map stood after %v", len(s.Leases), took)
-	if timed && slices.Min(took) > 2*time.Second {
+	if judged && slices.Min(took) > 2*time.Second {
 		t.Errorf("the map stood after %v, want 2 s at most", took)
 	}
 
@@ -73,7 +93,7 @@ func TestLarge(t *testing.T) {
 		}
 	}
 	t.Logf("longest tasks while scrolling: %v ms", worst)
-	if timed && slices.Min(worst) > 100 {
+	if judged && slices.Min(worst) > 100 {
 		t.Errorf("the longest tasks of the page while it scrolls take %v ms, want 100 at most", worst)
 	}
 }

@@ -29,7 +29,7 @@ func TestViews(t *testing.T) {
 		{name: "large", place: "pool=plant", shows: "10.20.0.0/16"},
 		{name: "past", place: "pool=iot&at=" + past, shows: "Back to now"},
 		{name: "table", place: "pool=iot&view=table", shows: "home-assistant-0"},
-		{name: "waiting", place: "pool=iot&open=claim:lab/scanner", shows: "What MP207 means"},
+		{name: "waiting", place: "pool=iot&open=claim:lab/scanner.iot.net1", shows: "What MP207 means"},
 		{name: "macs", place: "pool=dhcp", shows: "02:46:00"},
 		{name: "search", place: "pool=iot", shows: "frigate-1", do: []chromedp.Action[chromedp.Void]{chromedp.SendKeys("#query", "frigate")}},
 	}

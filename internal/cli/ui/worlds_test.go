@@ -68,7 +68,7 @@ func (s *seed) iot() {
 		s.released(l, 20*time.Hour, true)
 		l.Spec.Conflict = &v1alpha1.Conflict{MAC: "d8:3a:dd:41:08:9f", NodeName: "node-2", SeenAt: s.before(54 * time.Minute)}
 	})
-	waiting := v1alpha1.MacClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "lab", Name: "scanner", UID: "scanner", CreationTimestamp: s.before(5 * time.Minute)}}
+	waiting := v1alpha1.MacClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "lab", Name: "scanner.iot.net1", UID: "scanner", CreationTimestamp: s.before(5 * time.Minute)}}
 	waiting.Spec.PoolRef.Name = "iot"
 	waiting.Spec.IPs = []v1alpha1.IPAddress{"192.168.50.77"}
 	waiting.Status.Conditions = []metav1.Condition{{

@@ -2,13 +2,14 @@
 
 // Addresses as numbers, so that the address of a cell is its index added to the first one. IPv6 needs BigInt, and so all have it.
 
-// A form is how addresses of one kind are written: that of the text.
+// A form is how addresses of one kind are written: that of an address.
 export function formOf(text) {
   if (text.includes('.')) return v4;
-  return /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(text) ? mac : v6;
+  return mac.valid.test(text) ? mac : v6;
 }
 
 const v4 = {
+  valid: /^\d{1,3}(\.\d{1,3}){3}$/,
   parse: (text) => text.split('.').reduce((sum, octet) => sum * 256n + BigInt(octet), 0n),
   write: (n) => [24n, 16n, 8n, 0n].map((shift) => (n >> shift) & 255n).join('.'),
   // tail is what is left of an address where its row says the rest.
@@ -17,6 +18,7 @@ const v4 = {
 };
 
 const mac = {
+  valid: /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/,
   parse: (text) => BigInt(`0x${text.replaceAll(':', '')}`),
   write: (n) => n.toString(16).padStart(12, '0').match(/../g).join(':'),
   tail: (n) => `:${(n & 255n).toString(16).padStart(2, '0')}`,
@@ -24,12 +26,14 @@ const mac = {
 };
 
 const v6 = {
+  // Canonical ones, or near enough: what is parsed here has groups of digits, and at most one gap.
+  valid: /^(?=.*:)(?!.*:::)(?!.*::.*::)(::)?[0-9a-f]{0,4}(::?[0-9a-f]{1,4})*(::)?$/,
   parse(text) {
     const [head, tail] = text.split('::');
     const left = head ? head.split(':') : [];
     const right = tail ? tail.split(':') : [];
-    const groups = tail === undefined ? left : [...left, ...Array(8 - left.length - right.length).fill('0'), ...right];
-    return groups.reduce((sum, group) => sum * 65536n + BigInt(`0x${group}`), 0n);
+    const groups = tail === undefined ? left : [...left, ...Array(Math.max(0, 8 - left.length - right.length)).fill('0'), ...right];
+    return groups.reduce((sum, group) => sum * 65536n + BigInt(`0x${group || 0}`), 0n);
   },
   // write is the canonical form (RFC 5952): the longest run of zeros becomes ::, the first of several.
   write(n) {

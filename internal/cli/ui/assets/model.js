@@ -37,8 +37,9 @@ export class Model {
     return `${this.address(index)}/${this.form.bits - this.step}`;
   }
 
+  // index is the cell of an address; -1 if it has none, or the text is no address: the page's own address is anybody's to write.
   index(address) {
-    if (!address || formOf(address) !== this.form) return -1;
+    if (!this.form.valid.test(address)) return -1;
     const index = (this.form.parse(address) - this.start) >> BigInt(this.step);
     return index >= 0n && index < BigInt(this.size) ? Number(index) : -1;
   }
