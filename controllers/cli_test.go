@@ -19,7 +19,13 @@ import (
 // macpool is kubectl macpool, as an administrator types it.
 func (w *world) macpool(args ...string) (out, errOut string, status int) {
 	w.t.Helper()
-	user, err := w.api.AddUser(envtest.User{Name: "admin", Groups: []string{"system:masters"}}, nil)
+	return w.macpoolAs(envtest.User{Name: "admin", Groups: []string{"system:masters"}}, args...)
+}
+
+// macpoolAs is kubectl macpool of somebody.
+func (w *world) macpoolAs(who envtest.User, args ...string) (out, errOut string, status int) {
+	w.t.Helper()
+	user, err := w.api.AddUser(who, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ The steps of a migration are in docs/migrate.md.`,
   kubectl macpool adopt --dry-run
 
   # Make those of one network, in a pool that is there
-  kubectl macpool adopt demo/iot --pool iot --apply`,
+  kubectl macpool adopt network/iot-vlan --pool iot --apply`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := output.Check(); err != nil {
 				return err

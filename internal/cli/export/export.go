@@ -97,7 +97,7 @@ each has its namespace in it, too. What is left out is said on standard error.`,
   kubectl macpool export --format external-dns --domain iot.example.org | kubectl apply -f -
 
   # The claims of a namespace with their addresses, for Git
-  kubectl macpool export --format claims -n demo > claims.yaml`,
+  kubectl macpool export --format claims -n default > claims.yaml`,
 		RunE: func(c *cobra.Command, pools []string) error { return run(c.Context(), f, o, pools) },
 	}
 	c.Flags().StringVar(&o.format, "format", "", "What to write. One of: "+strings.Join(formatNames(), ", ")+".")
