@@ -7,17 +7,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -31,16 +27,15 @@ import (
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
 	"github.com/macpool/macpool/internal/cli"
+	"github.com/macpool/macpool/internal/cli/clitest"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // command is check with a clock that goes on by itself when it waits; meanwhile pauses is called.
 func command(t *testing.T, pauses func(), args ...string) (o *options, out, said *bytes.Buffer) {
 	t.Helper()
 	streams, _, out, said := genericiooptions.NewTestIOStreams()
 	f := cli.NewFactory(streams)
-	f.Config.KubeConfig = &kubeconfig
+	f.Config.KubeConfig = &api.Kubeconfig
 	clk := clocktesting.NewFakeClock(time.Now())
 	f.Clock = clk
 	o = &options{Factory: f, pause: func(_ context.Context, d time.Duration) error {
@@ -50,28 +45,8 @@ func command(t *testing.T, pauses func(), args ...string) (o *options, out, said
 	}}
 	c := &cobra.Command{}
 	o.addFlags(c)
-	must(t, c.ParseFlags(args))
+	clitest.Must(t, c.ParseFlags(args))
 	return o, out, said
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name+".golden")
-	if *update {
-		must(t, os.WriteFile(path, []byte(got), 0o600))
-	}
-	want, err := os.ReadFile(path)
-	must(t, err)
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got)\n%s", path, diff)
-	}
 }
 
 // world is a namespace whose pods get addresses as the manager and the agents give them.
@@ -84,8 +59,8 @@ type world struct {
 
 func newWorld(t *testing.T, namespace string) *world {
 	t.Helper()
-	must(t, api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}))
-	return &world{T: t, namespace: namespace, binder: &binding.Binder{Client: api, Index: binding.NewIndex(), Clock: clock.RealClock{}}}
+	clitest.Must(t, api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}))
+	return &world{T: t, namespace: namespace, binder: &binding.Binder{Client: &api, Index: binding.NewIndex(), Clock: clock.RealClock{}}}
 }
 
 // pool makes a pool with a segment of its own, and calls it ready.
@@ -97,13 +72,13 @@ func (w *world) pool(name string, change ...func(*v1alpha1.MacPoolSpec)) *v1alph
 	for _, c := range change {
 		c(&p.Spec)
 	}
-	must(w.T, api.Create(w.Context(), p))
+	clitest.Must(w.T, api.Create(w.Context(), p))
 	w.Cleanup(func() { _ = api.Delete(context.WithoutCancel(w.Context()), p) })
 	apimeta.SetStatusCondition(&p.Status.Conditions, metav1.Condition{
 		Type: v1alpha1.PoolReady, Status: metav1.ConditionTrue, Reason: v1alpha1.PoolReasonValid, ObservedGeneration: p.Generation,
 	})
-	must(w.T, api.Status().Update(w.Context(), p))
-	must(w.T, w.binder.Index.SetPool(p))
+	clitest.Must(w.T, api.Status().Update(w.Context(), p))
+	clitest.Must(w.T, w.binder.Index.SetPool(p))
 	return p
 }
 
@@ -111,7 +86,7 @@ func (w *world) pool(name string, change ...func(*v1alpha1.MacPoolSpec)) *v1alph
 func (w *world) attach(name string, pool *v1alpha1.MacPool) (*corev1.Pod, *v1alpha1.MacClaim) {
 	w.Helper()
 	pod, claim, err := w.tryAttach(name, pool)
-	must(w.T, err)
+	clitest.Must(w.T, err)
 	return pod, claim
 }
 
@@ -134,7 +109,7 @@ func (w *world) tryAttach(name string, pool *v1alpha1.MacPool) (*corev1.Pod, *v1
 func (w *world) lease(claim *v1alpha1.MacClaim) *v1alpha1.MacLease {
 	w.Helper()
 	l := &v1alpha1.MacLease{}
-	must(w.T, api.Get(w.Context(), client.ObjectKey{Name: claim.Status.LeaseName}, l))
+	clitest.Must(w.T, api.Get(w.Context(), client.ObjectKey{Name: claim.Status.LeaseName}, l))
 	return l
 }
 
@@ -173,26 +148,26 @@ func TestSeededViolations(t *testing.T) {
 	if err := o.run(t.Context()); err != nil {
 		t.Fatalf("in order: %v\n%s%s", err, out, said)
 	}
-	golden(t, "in-order", out.String())
+	clitest.Golden(t, "in-order", out.String())
 
 	set := func(name string, change func(*v1alpha1.MacLeaseSpec)) {
 		l := w.lease(claims[name])
 		change(&l.Spec)
-		must(t, api.Update(t.Context(), l))
+		clitest.Must(t, api.Update(t.Context(), l))
 	}
 	seed := func(name, pool, claim, mac string) {
 		l := &v1alpha1.MacLease{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: w.lease(claims[claim]).Spec}
 		l.Spec.IPs, l.Spec.MAC = []v1alpha1.IPAddress{v1alpha1.IPAddress(strings.TrimPrefix(name, pool+"."))}, v1alpha1.MACAddress(mac)
-		must(t, api.Create(t.Context(), l))
+		clitest.Must(t, api.Create(t.Context(), l))
 	}
 	set("i1-b", func(s *v1alpha1.MacLeaseSpec) { s.MAC = w.lease(claims["i1-a"]).Spec.MAC })
 	set("i2", func(s *v1alpha1.MacLeaseSpec) { s.ReleasedAt = ptr.To(metav1.Now()) })
 	claims["i3"].Status.Holder.NodeName = "n2"
-	must(t, api.Status().Update(t.Context(), claims["i3"]))
+	clitest.Must(t, api.Status().Update(t.Context(), claims["i3"]))
 	claims["i4"].Status.IPs = []string{"192.168.50.250"}
-	must(t, api.Status().Update(t.Context(), claims["i4"]))
-	must(t, api.Delete(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "i5"}}, client.GracePeriodSeconds(0)))
-	must(t, api.Delete(t.Context(), claims["i5"]))
+	clitest.Must(t, api.Status().Update(t.Context(), claims["i4"]))
+	clitest.Must(t, api.Delete(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "i5"}}, client.GracePeriodSeconds(0)))
+	clitest.Must(t, api.Delete(t.Context(), claims["i5"]))
 	set("i6", func(s *v1alpha1.MacLeaseSpec) {
 		to := metav1.Now()
 		s.LeasedAt = metav1.NewTime(to.Add(3 * time.Second))
@@ -206,7 +181,7 @@ func TestSeededViolations(t *testing.T) {
 	if err := o.run(t.Context()); !errors.Is(err, cli.Found) {
 		t.Errorf("the exit is %v, want %v", err, cli.Found)
 	}
-	golden(t, "seeded", out.String())
+	clitest.Golden(t, "seeded", out.String())
 	if looks < 2 || !strings.Contains(said.String(), "looking again in 5s, and for 1m20s at most") {
 		t.Errorf("looked again %d times, and said\n%s", looks, said)
 	}
@@ -216,7 +191,7 @@ func TestSeededViolations(t *testing.T) {
 		t.Errorf("as JSON the exit is %v", err)
 	}
 	var got answer
-	must(t, json.Unmarshal(out.Bytes(), &got))
+	clitest.Must(t, json.Unmarshal(out.Bytes(), &got))
 	ids := map[string]bool{}
 	for _, v := range got.Violations {
 		ids[v.Invariant] = true
@@ -233,10 +208,10 @@ func TestMended(t *testing.T) {
 	_, claim := w.attach("db-0", w.pool("mended"))
 	l := w.lease(claim)
 	l.Spec.ReleasedAt = ptr.To(metav1.Now())
-	must(t, api.Update(t.Context(), l))
+	clitest.Must(t, api.Update(t.Context(), l))
 	o, out, said := command(t, func() {
 		l.Spec.ReleasedAt = nil
-		must(t, api.Update(t.Context(), l))
+		clitest.Must(t, api.Update(t.Context(), l))
 	})
 	if err := o.run(t.Context()); err != nil {
 		t.Errorf("%v\n%s%s", err, out, said)
@@ -249,11 +224,11 @@ func TestMended(t *testing.T) {
 // R-O3: an agent that cannot be asked is said as not compared, and is an error for who wants that.
 func TestUnasked(t *testing.T) {
 	report := &v1alpha1.MacNode{ObjectMeta: metav1.ObjectMeta{Name: "n9"}}
-	must(t, api.Create(t.Context(), report))
+	clitest.Must(t, api.Create(t.Context(), report))
 	t.Cleanup(func() { _ = api.Delete(context.WithoutCancel(t.Context()), report) })
 	o, out, _ := command(t, func() {})
-	must(t, o.run(t.Context()))
-	golden(t, "unasked", out.String())
+	clitest.Must(t, o.run(t.Context()))
+	clitest.Golden(t, "unasked", out.String())
 	o, _, _ = command(t, func() {}, "--require-agents")
 	if err := o.run(t.Context()); err == nil || !strings.Contains(err.Error(), "1 agent could not be asked\nnode n9: no pod of the agent runs there") {
 		t.Errorf("with --require-agents: %v", err)
@@ -269,11 +244,11 @@ func TestUnasked(t *testing.T) {
 		},
 		Spec: corev1.PodSpec{NodeName: "n9", Containers: []corev1.Container{{Name: "agent", Image: "agent"}}},
 	}
-	must(t, api.Create(t.Context(), pod))
+	clitest.Must(t, api.Create(t.Context(), pod))
 	pod.Status.Phase = corev1.PodRunning
-	must(t, api.Status().Update(t.Context(), pod))
+	clitest.Must(t, api.Status().Update(t.Context(), pod))
 	o, out, _ = command(t, func() {})
-	must(t, o.run(t.Context()))
+	clitest.Must(t, o.run(t.Context()))
 	if !strings.Contains(out.String(), "agent of node n9: running /agent in pod unasked/macpool-agent-x: ") {
 		t.Errorf("it says\n%s", out)
 	}

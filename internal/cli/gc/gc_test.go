@@ -5,15 +5,11 @@ package gc
 import (
 	"bytes"
 	"context"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,9 +21,8 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/cli"
+	"github.com/macpool/macpool/internal/cli/clitest"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // now is the clock of the command: nothing here runs by itself.
 var now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
@@ -37,33 +32,13 @@ func command(t *testing.T, answer string, args ...string) (o *options, out, said
 	streams, in, out, said := genericiooptions.NewTestIOStreams()
 	in.WriteString(answer)
 	f := cli.NewFactory(streams)
-	f.Config.KubeConfig, f.Config.Namespace = &kubeconfig, ptr.To("gc")
+	f.Config.KubeConfig, f.Config.Namespace = &api.Kubeconfig, ptr.To("gc")
 	f.Clock = clocktesting.NewFakeClock(now)
 	o = &options{Factory: f}
 	c := &cobra.Command{}
 	o.addFlags(c)
-	must(t, c.ParseFlags(args))
+	clitest.Must(t, c.ParseFlags(args))
 	return o, out, said
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name+".golden")
-	if *update {
-		must(t, os.WriteFile(path, []byte(got), 0o600))
-	}
-	want, err := os.ReadFile(path)
-	must(t, err)
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got)\n%s", path, diff)
-	}
 }
 
 func ago(d time.Duration) metav1.Time { return metav1.NewTime(now.Add(-d)) }
@@ -79,11 +54,11 @@ func claim(t *testing.T, ordinal int32, ip, mac string, change func(*v1alpha1.Ma
 			Workload: &v1alpha1.Workload{Kind: v1alpha1.WorkloadStatefulSet, Name: "db", Ordinal: &ordinal, Interface: "net1"},
 		},
 	}
-	must(t, api.Create(t.Context(), c))
+	clitest.Must(t, api.Create(t.Context(), c))
 	lease(t, ip, mac, c, func(*v1alpha1.MacLeaseSpec) {})
 	c.Status = v1alpha1.MacClaimStatus{LeaseName: "vlan-50." + ip, MAC: mac, IPs: []string{ip}}
 	change(c)
-	must(t, api.Status().Update(t.Context(), c))
+	clitest.Must(t, api.Status().Update(t.Context(), c))
 	return c
 }
 
@@ -94,7 +69,7 @@ func lease(t *testing.T, ip, mac string, c *v1alpha1.MacClaim, change func(*v1al
 		ClaimRef: v1alpha1.ClaimRef{Namespace: c.Namespace, Name: c.Name, UID: c.UID},
 	}}
 	change(&l.Spec)
-	must(t, api.Create(t.Context(), l))
+	clitest.Must(t, api.Create(t.Context(), l))
 }
 
 func condition(kind, reason, message string, since metav1.Time) metav1.Condition {
@@ -105,14 +80,14 @@ func condition(kind, reason, message string, since metav1.Time) metav1.Condition
 // were shown. What is held or suspect is not touched (I2).
 func TestGC(t *testing.T) {
 	for _, ns := range []string{"gc", "elsewhere"} {
-		must(t, api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}))
+		clitest.Must(t, api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}))
 	}
 	pool := &v1alpha1.MacPool{ObjectMeta: metav1.ObjectMeta{Name: "iot"}, Spec: v1alpha1.MacPoolSpec{
 		VLAN: ptr.To[int32](50), Subnets: []v1alpha1.Subnet{{CIDR: "192.168.50.0/24"}},
 	}}
-	must(t, api.Create(t.Context(), pool))
+	clitest.Must(t, api.Create(t.Context(), pool))
 	pool.Status.Conditions = []metav1.Condition{condition(v1alpha1.PoolReleasesPaused, v1alpha1.PoolReasonTooMany, "12 releases are due at once", ago(time.Minute))}
-	must(t, api.Status().Update(t.Context(), pool))
+	clitest.Must(t, api.Status().Update(t.Context(), pool))
 
 	gone := condition(v1alpha1.ClaimEnded, v1alpha1.ClaimReasonWorkloadGone, "The workload is gone", ago(20*time.Minute))
 	done := claim(t, 0, "192.168.50.10", "02:32:00:a8:32:0a", func(c *v1alpha1.MacClaim) { c.Status.Conditions = []metav1.Condition{gone} })
@@ -125,7 +100,7 @@ func TestGC(t *testing.T) {
 	lives := claim(t, 3, "192.168.50.13", "02:32:00:a8:32:0d", func(*v1alpha1.MacClaim) {})
 	ofPerson := claim(t, 4, "192.168.50.14", "02:32:00:a8:32:0e", func(c *v1alpha1.MacClaim) { c.Status.Conditions = []metav1.Condition{gone} })
 	ofPerson.Labels = nil
-	must(t, api.Update(t.Context(), ofPerson))
+	clitest.Must(t, api.Update(t.Context(), ofPerson))
 	old := &v1alpha1.MacClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "gc", Name: "old", UID: "old"}}
 	lease(t, "192.168.50.20", "02:32:00:a8:32:14", old, func(s *v1alpha1.MacLeaseSpec) { s.ReleasedAt = ptr.To(ago(20 * time.Second)) })
 	lease(t, "192.168.50.21", "02:32:00:a8:32:15", old, func(s *v1alpha1.MacLeaseSpec) {
@@ -139,8 +114,8 @@ func TestGC(t *testing.T) {
 
 	for name, args := range map[string][]string{"all": {"--dry-run", "-A"}, "wide": {"--dry-run", "-o", "wide"}, "json": {"--dry-run", "-o", "json"}, "name": {"--dry-run", "-o", "name"}} {
 		o, out, said := command(t, "y\n", args...)
-		must(t, o.run(t.Context()))
-		golden(t, name, out.String())
+		clitest.Must(t, o.run(t.Context()))
+		clitest.Golden(t, name, out.String())
 		if said.Len() > 0 {
 			t.Errorf("%s says %s", name, said)
 		}
@@ -156,7 +131,7 @@ func TestGC(t *testing.T) {
 	all := []*v1alpha1.MacClaim{done, held, back, lives, ofPerson}
 	for _, answer := range []string{"", "n\n", "what\n"} {
 		o, _, said := command(t, answer)
-		must(t, o.run(t.Context()))
+		clitest.Must(t, o.run(t.Context()))
 		if !strings.Contains(said.String(), "Delete these 2 ended claims?") || !strings.Contains(said.String(), "Nothing was deleted") {
 			t.Errorf("on %q it says %s", answer, said)
 		}
@@ -169,11 +144,11 @@ func TestGC(t *testing.T) {
 	o, _, said := command(t, "")
 	o.In = &thinking{text: "yes\n", meanwhile: func() {
 		c := &v1alpha1.MacClaim{}
-		must(t, api.Get(t.Context(), client.ObjectKeyFromObject(back), c))
+		clitest.Must(t, api.Get(t.Context(), client.ObjectKeyFromObject(back), c))
 		c.Status.Holder, c.Status.Generation, c.Status.Conditions = holder, 1, nil
-		must(t, api.Status().Update(context.WithoutCancel(t.Context()), c))
+		clitest.Must(t, api.Status().Update(context.WithoutCancel(t.Context()), c))
 	}}
-	must(t, o.run(t.Context()))
+	clitest.Must(t, o.run(t.Context()))
 	for _, part := range []string{"claim gc/db-0.iot.net1 deleted", "claim gc/db-2.iot.net1 was written since, and is left alone"} {
 		if !strings.Contains(said.String(), part) {
 			t.Errorf("it says %s, want %q", said, part)
@@ -184,7 +159,7 @@ func TestGC(t *testing.T) {
 		exists(c, true)
 	}
 	o, _, said = command(t, "", "--yes")
-	must(t, o.run(t.Context()))
+	clitest.Must(t, o.run(t.Context()))
 	if got := said.String(); got != "There is no ended claim to delete.\n" {
 		t.Errorf("with nothing to delete it says %s", got)
 	}
