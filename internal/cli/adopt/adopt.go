@@ -96,7 +96,7 @@ func run(ctx context.Context, f *cli.Factory, output *cli.Output, pool string, a
 		}
 	}
 	if err == nil && p.conflicts() {
-		return cli.Found
+		return cli.ErrFound
 	}
 	return err
 }

@@ -94,7 +94,7 @@ func (o *options) run(ctx context.Context) error {
 		return err
 	}
 	if len(a.Violations) > 0 {
-		return cli.Found
+		return cli.ErrFound
 	}
 	return nil
 }

@@ -178,8 +178,8 @@ func TestSeededViolations(t *testing.T) {
 
 	looks := 0
 	o, out, said = command(t, func() { looks++ })
-	if err := o.run(t.Context()); !errors.Is(err, cli.Found) {
-		t.Errorf("the exit is %v, want %v", err, cli.Found)
+	if err := o.run(t.Context()); !errors.Is(err, cli.ErrFound) {
+		t.Errorf("the exit is %v, want %v", err, cli.ErrFound)
 	}
 	clitest.Golden(t, "seeded", out.String())
 	if looks < 2 || !strings.Contains(said.String(), "looking again in 5s, and for 1m20s at most") {
@@ -187,7 +187,7 @@ func TestSeededViolations(t *testing.T) {
 	}
 
 	o, out, _ = command(t, func() {}, "-o", "json")
-	if err := o.run(t.Context()); !errors.Is(err, cli.Found) {
+	if err := o.run(t.Context()); !errors.Is(err, cli.ErrFound) {
 		t.Errorf("as JSON the exit is %v", err)
 	}
 	var got answer

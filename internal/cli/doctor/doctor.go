@@ -88,7 +88,7 @@ func (o *options) run(ctx context.Context, f *cli.Factory, version string) error
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	if r.count(Fault) > 0 {
-		return cli.Found
+		return cli.ErrFound
 	}
 	return nil
 }

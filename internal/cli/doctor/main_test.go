@@ -127,7 +127,7 @@ func TestInstalledKinds(t *testing.T) {
 	g := gomega.NewWithT(t)
 	g.Eventually(func() []string { // the API server enforces policies some moments after they were made
 		r, err := admin(t)
-		if !errors.Is(err, cli.Found) {
+		if !errors.Is(err, cli.ErrFound) {
 			t.Errorf("the exit status is %v", err)
 		}
 		g.Expect(subject(r, "kinds")).To(gomega.BeEmpty())
@@ -154,7 +154,7 @@ func TestPolicyUnbound(t *testing.T) {
 		}
 	})
 	r, err := admin(t)
-	g.Expect(err).To(gomega.MatchError(cli.Found))
+	g.Expect(err).To(gomega.MatchError(cli.ErrFound))
 	g.Expect(subject(r, "policies")).To(gomega.ConsistOf(gomega.ContainSubstring("fault ValidatingAdmissionPolicy " + ownBindings()[0].Spec.PolicyName + " is not bound")))
 }
 
@@ -198,7 +198,7 @@ func TestNodeAndLease(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := admin(t)
-	g.Expect(err).To(gomega.MatchError(cli.Found))
+	g.Expect(err).To(gomega.MatchError(cli.ErrFound))
 	g.Expect(subject(r, "agents")).To(gomega.ConsistOf(gomega.ContainSubstring("fault node doctor-1 has no agent")))
 	g.Expect(subject(r, "leases")).To(gomega.ConsistOf(gomega.ContainSubstring("fault lease vlan-50.192.168.50.8 is stale")))
 
@@ -220,7 +220,7 @@ func TestNodeAndLease(t *testing.T) {
 	r, err = as(t, "admin", []string{"system:masters"}, watching{every: 50 * time.Millisecond, atMost: time.Minute}, "--node", node.Name)
 	close(stop)
 	g.Expect(<-done).To(gomega.Succeed())
-	g.Expect(err).To(gomega.MatchError(cli.Found)) // there is no Multus
+	g.Expect(err).To(gomega.MatchError(cli.ErrFound)) // there is no Multus
 	g.Expect(subject(r, "clocks")).To(gomega.ConsistOf(gomega.MatchRegexp("hint the clock of node doctor-1 is (1h|59m5).* ahead of")))
 	g.Expect(subject(r, "agents")).To(gomega.ConsistOf(gomega.ContainSubstring("unchecked node doctor-1 reports, but by no pod")))
 	if slices.ContainsFunc(r.Subjects, func(s Subject) bool { return s.Name == "leases" }) {

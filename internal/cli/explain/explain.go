@@ -55,7 +55,7 @@ what is wrong in the words of the catalogue (docs/errors.md). The exit status is
 				return err
 			}
 			if len(a.Findings) > 0 {
-				return cli.Found
+				return cli.ErrFound
 			}
 			return nil
 		},

@@ -62,7 +62,7 @@ Everything is read with your own kubeconfig; nothing needs to be deployed for it
 // Execute runs the program, and returns its exit status. What went wrong has been said then.
 func Execute(c *cobra.Command, streams genericiooptions.IOStreams) int {
 	err := c.Execute()
-	var exit cli.Exit
+	var exit cli.ExitError
 	switch {
 	case err == nil:
 		return 0
