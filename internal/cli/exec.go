@@ -7,16 +7,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/streaming/pkg/httpstream"
+
+	"github.com/macpool/macpool/internal/problem"
 )
 
-// maxOutput is how much a program in a container may say: some hundred bytes for each of a node's pods, many times over.
-const maxOutput = 16 << 20
+const (
+	// maxOutput is how much a program in a container may say: some hundred bytes for each of a node's pods, many times over.
+	maxOutput = 16 << 20
+
+	// maxComplaint is how much of what it says of its failure is passed on.
+	maxComplaint = 200
+)
 
 // Exec runs a program in a container with the person's own rights (pods/exec), as kubectl exec does, and returns what it writes. What it says
 // of its failure is in the error.
@@ -31,19 +41,33 @@ func (f *Factory) Exec(ctx context.Context, pod *corev1.Pod, container string, c
 	}
 	request := set.CoreV1().RESTClient().Post().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("exec").
 		VersionedParams(&corev1.PodExecOptions{Container: container, Command: command, Stdout: true, Stderr: true}, scheme.ParameterCodec)
-	// WebSockets by GET, which API servers have since 1.29.
-	executor, err := remotecommand.NewWebSocketExecutor(config, "GET", request.URL().String())
+	executor, err := newExecutor(config, request.URL())
 	if err != nil {
 		return nil, fmt.Errorf("reaching pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	stdout, stderr := &bounded{}, &bounded{}
 	if err := executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: stdout, Stderr: stderr}); err != nil {
 		if said := strings.TrimSpace(stderr.buffer.String()); said != "" {
-			err = fmt.Errorf("%w: %s", err, said)
+			err = fmt.Errorf("%w: %s", err, problem.Cut(strings.ReplaceAll(said, "\n", " "), maxComplaint))
 		}
 		return nil, fmt.Errorf("running %s in pod %s/%s: %w", command[0], pod.Namespace, pod.Name, err)
 	}
 	return stdout.buffer.Bytes(), nil
+}
+
+// newExecutor is one in the order of kubectl: WebSockets, and SPDY for servers and proxies that do not know them.
+func newExecutor(config *rest.Config, at *url.URL) (remotecommand.Executor, error) {
+	spdy, err := remotecommand.NewSPDYExecutor(config, "POST", at)
+	if err != nil {
+		return nil, err
+	}
+	websocket, err := remotecommand.NewWebSocketExecutor(config, "GET", at.String())
+	if err != nil {
+		return nil, err
+	}
+	return remotecommand.NewFallbackExecutor(websocket, spdy, func(err error) bool {
+		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
+	})
 }
 
 var errTooMuch = errors.New("it says more than can be right")

@@ -70,15 +70,11 @@ func (o *options) run(ctx context.Context, f *cli.Factory, version string) error
 	if err != nil {
 		return err
 	}
-	exec, err := newExecutor(config)
-	if err != nil {
-		return err
-	}
 	namespace, err := f.Namespace()
 	if err != nil {
 		return err
 	}
-	s, err := o.gather(ctx, f, config, namespace, exec)
+	s, err := o.gather(ctx, f, config, namespace)
 	if err != nil {
 		return err
 	}
@@ -94,7 +90,7 @@ func (o *options) run(ctx context.Context, f *cli.Factory, version string) error
 }
 
 // gather reads the cluster and asks its nodes.
-func (o *options) gather(ctx context.Context, f *cli.Factory, config *rest.Config, namespace string, exec executor) (*state, error) {
+func (o *options) gather(ctx context.Context, f *cli.Factory, config *rest.Config, namespace string) (*state, error) {
 	var date lastDate
 	c, err := newClient(config, &date)
 	if err != nil {
@@ -114,7 +110,7 @@ func (o *options) gather(ctx context.Context, f *cli.Factory, config *rest.Confi
 		return nil, err
 	}
 	if s.unread["nodes"] == nil && s.unread["pods"] == nil {
-		s.inspect(ctx, exec, o.progress(f))
+		s.inspect(ctx, f.Exec, o.progress(f))
 	}
 	return s, nil
 }

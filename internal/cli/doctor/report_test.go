@@ -71,7 +71,7 @@ func TestOutput(t *testing.T) {
 func TestInspect(t *testing.T) {
 	s := healthy()
 	var asked int
-	s.inspect(t.Context(), func(_ context.Context, pod *corev1.Pod, container string, command []string) ([]byte, error) {
+	s.inspect(t.Context(), func(_ context.Context, pod *corev1.Pod, container string, command ...string) ([]byte, error) {
 		if container != "installer" || strings.Join(command, " ") != "/installer check -json" {
 			t.Errorf("%s: %v", container, command)
 		}
