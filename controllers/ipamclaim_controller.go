@@ -157,11 +157,11 @@ const (
 func (r *IPAMClaimReconciler) fill(ctx context.Context, ipam *unstructured.Unstructured, claim *v1alpha1.MacClaim) error {
 	if kindOf(claim) != ofIPAMClaim {
 		spec, ok := ipam.Object["spec"].(map[string]any)
-		network, isText := spec["network"].(string)
+		name, isText := spec["network"].(string)
 		if !ok || !isText {
 			return nil // of a form that is not known
 		}
-		if ours, err := r.isOurs(ctx, network, claim.Spec.PoolRef.Name); err != nil || !ours {
+		if ours, err := r.isOurs(ctx, name, claim.Spec.PoolRef.Name); err != nil || !ours {
 			return err
 		}
 	}

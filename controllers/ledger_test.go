@@ -9,11 +9,10 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
@@ -88,7 +87,7 @@ func TestWhoAtAcrossRestarts(t *testing.T) {
 	w.network(d.ns, "iot", d.pool.Name)
 	nodes := []*corev1.Node{w.node("node-1"), w.node("node-2")}
 	set := w.statefulSet(d.ns)
-	dice := rand.New(rand.NewPCG(6, 1)) //nolint:gosec // a test repeats itself
+	dice := rand.New(rand.NewPCG(6, 1))
 
 	const steps, step = 36, 10 * time.Minute
 	for i := range steps {

@@ -123,17 +123,17 @@ func (r *NADReconciler) poolOf(ctx context.Context, nad *nadv1.NetworkAttachment
 
 // missedBefore tells whether the network missed the same pool when it was last looked at, and remembers which it misses
 // now; empty for none.
-func (r *NADReconciler) missedBefore(network types.NamespacedName, pool string) bool {
+func (r *NADReconciler) missedBefore(key types.NamespacedName, pool string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	before := r.missed[network]
+	before := r.missed[key]
 	if pool == "" {
-		delete(r.missed, network)
+		delete(r.missed, key)
 		return false
 	}
 	if r.missed == nil {
 		r.missed = map[types.NamespacedName]string{}
 	}
-	r.missed[network] = pool
+	r.missed[key] = pool
 	return before == pool
 }

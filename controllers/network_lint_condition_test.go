@@ -25,10 +25,10 @@ func nadOf(name, config string) *nadv1.NetworkAttachmentDefinition {
 	}
 }
 
-// poolOn is pool iot on a VLAN.
-func poolOn(vlan int32) *v1alpha1.MacPool {
+// pool50 is pool iot on VLAN 50.
+func pool50() *v1alpha1.MacPool {
 	return &v1alpha1.MacPool{ObjectMeta: metav1.ObjectMeta{Name: "iot", Generation: 3}, Spec: v1alpha1.MacPoolSpec{
-		VLAN: new(vlan), Subnets: []v1alpha1.Subnet{{CIDR: "192.168.50.0/24"}},
+		VLAN: new(int32(50)), Subnets: []v1alpha1.Subnet{{CIDR: "192.168.50.0/24"}},
 	}}
 }
 
@@ -54,9 +54,9 @@ func TestNetworksCondition(t *testing.T) {
 	unchained := *nadOf("unchained", listed(leasing("macvlan", "")))
 	also := *nadOf("also", listed(leasing("macvlan", "")))
 	elsewhere := *nadOf("elsewhere", chain(leasing("macvlan", `"master": "eth0.60"`)))
-	says := func(nad *nadv1.NetworkAttachmentDefinition) string { return network.Lint(nad, poolOn(50))[0].Error() }
+	says := func(nad *nadv1.NetworkAttachmentDefinition) string { return network.Lint(nad, pool50())[0].Error() }
 
-	pool := poolOn(50)
+	pool := pool50()
 	var v verdicts
 	for i, step := range []struct {
 		networks        []nadv1.NetworkAttachmentDefinition
@@ -100,7 +100,7 @@ func TestNetworksConditionIsBounded(t *testing.T) {
 	for i := range n {
 		networks = append(networks, *nadOf(fmt.Sprintf("net-%03d", i), listed(leasing("ipvlan", `"master": "eth0.60"`))))
 	}
-	pool := poolOn(50)
+	pool := pool50()
 	var v verdicts
 	setNetworksCondition(pool, v.of(pool, networks))
 	message := apimeta.FindStatusCondition(pool.Status.Conditions, v1alpha1.PoolNetworksMisconfigured).Message
@@ -123,7 +123,7 @@ func BenchmarkNetworksCondition(b *testing.B) {
 	for i := range 500 {
 		networks = append(networks, *nadOf(fmt.Sprintf("net-%03d", i), chain(leasing("macvlan", `"master": "eth0.50"`))))
 	}
-	pool := poolOn(50)
+	pool := pool50()
 	var v verdicts
 	for b.Loop() {
 		setNetworksCondition(pool, v.of(pool, networks))

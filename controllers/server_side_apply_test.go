@@ -62,11 +62,11 @@ func TestServerSideApply(t *testing.T) {
 			}
 			writers++
 			var owned map[string]any
-			if err := json.Unmarshal(entry.FieldsV1.Raw, &owned); err != nil {
+			if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &owned); err != nil {
 				t.Fatal(err)
 			}
 			if _, spec := owned["f:spec"]; spec || entry.Subresource != "status" {
-				t.Errorf("%T: %s owns %s of subresource %q", object, entry.Manager, entry.FieldsV1.Raw, entry.Subresource)
+				t.Errorf("%T: %s owns %s of subresource %q", object, entry.Manager, entry.FieldsV1.GetRawString(), entry.Subresource)
 			}
 		}
 		if writers == 0 {
@@ -74,7 +74,7 @@ func TestServerSideApply(t *testing.T) {
 		}
 	}
 	if !slices.ContainsFunc(claim.ManagedFields, func(e metav1.ManagedFieldsEntry) bool {
-		return e.Manager == "kubectl" && strings.Contains(string(e.FieldsV1.Raw), "f:retain")
+		return e.Manager == "kubectl" && strings.Contains(e.FieldsV1.GetRawString(), "f:retain")
 	}) {
 		t.Error("kubectl does not own what it applied")
 	}

@@ -79,7 +79,7 @@ func calls(t *testing.T, b docs.Block) [][]string {
 		}
 	}
 	script := `command_not_found_handle() { printf '%s\x1f' "$@" >>calls; printf '\x1e' >>calls; }` + "\n" + b.Text
-	bash := exec.CommandContext(t.Context(), "bash", "-c", script) //nolint:gosec // G204: it is our documentation
+	bash := exec.CommandContext(t.Context(), "bash", "-c", script)
 	bash.Dir, bash.Env = dir, []string{"PATH=" + path}
 	out, err := bash.CombinedOutput()
 	if err != nil && len(out) > 0 {
@@ -200,7 +200,7 @@ func checkKubectl(t *testing.T, args []string) error {
 		end = i
 	}
 	args = slices.Concat(args[:end], more, args[end:])
-	out, err := exec.CommandContext(t.Context(), filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), args...).CombinedOutput() //nolint:gosec // G204: see calls
+	out, err := exec.CommandContext(t.Context(), filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), args...).CombinedOutput()
 	if err != nil && !absent.Match(out) {
 		return fmt.Errorf("%w: %s", err, out)
 	}

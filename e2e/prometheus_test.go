@@ -72,6 +72,7 @@ func TestMonitoring(t *testing.T) {
 
 // churn attaches and ends a pod, and has another refused, whose pool has no address left.
 func churn(ctx context.Context, t *testing.T, ns string, turn int) {
+	t.Helper()
 	node := cluster.Nodes[turn%2]
 	for _, network := range []string{"net", "monitoring-full"} {
 		pod := lab.NewPod(ns, fmt.Sprintf("%s-%d", network, turn), network)

@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "write the golden files")
 // kubectl runs the real one against the API server of the tests, and returns what it prints.
 func kubectl(t *testing.T, args ...string) string {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), append(args, "--kubeconfig", kubeconfig)...) //nolint:gosec // G204: the tests' arguments
+	command := exec.CommandContext(t.Context(), filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), append(args, "--kubeconfig", kubeconfig)...)
 	out, err := command.CombinedOutput()
 	if err != nil {
 		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)

@@ -65,7 +65,11 @@ func TestMetrics(t *testing.T) {
 	wantProblem(t, n.ask(t, f.addition("", first)), problem.BadRequest)
 	n.wire.set(refuse)
 	del(t, n, "c2")
-	metrictest.Check(t, n.options.Metrics.(*prometheus.Registry), metric.Agent, metric.Requests, metric.RequestDuration, metric.PhaseDuration,
+	served, ok := n.options.Metrics.(*prometheus.Registry)
+	if !ok {
+		t.Fatalf("metrics are registered in a %T", n.options.Metrics)
+	}
+	metrictest.Check(t, served, metric.Agent, metric.Requests, metric.RequestDuration, metric.PhaseDuration,
 		metric.LeaseEvents, metric.BindDuration)
 	want := map[string]float64{
 		"macpool_agent_attachments": 1, "macpool_agent_pending_clears": 1, "macpool_agent_astray_attachments": 0,

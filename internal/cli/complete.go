@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,6 +26,11 @@ func (f *Factory) CompletePool(c *cobra.Command, args []string, begun string) ([
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return f.names(c.Context(), begun, &v1alpha1.MacPoolList{}), cobra.ShellCompDirectiveNoFileComp
+}
+
+// CompletePools completes all arguments of a command with the pools.
+func (f *Factory) CompletePools(c *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	return f.CompletePool(c, nil, begun)
 }
 
 // CompleteHolder completes the first argument of a command with the pods and claims of the namespace.
@@ -48,7 +53,7 @@ func (f *Factory) names(ctx context.Context, begun string, list client.ObjectLis
 		return nil
 	}
 	var names []string
-	_ = meta.EachListItem(list, func(o runtime.Object) error {
+	_ = apimeta.EachListItem(list, func(o runtime.Object) error {
 		if object, ok := o.(client.Object); ok && strings.HasPrefix(object.GetName(), begun) {
 			names = append(names, object.GetName())
 		}

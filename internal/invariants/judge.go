@@ -119,7 +119,7 @@ func newJudge(w *World) *judge {
 		}
 	}
 	slices.SortFunc(j.attached, func(a, b attachment) int {
-		return cmp.Or(cmp.Compare(a.node, b.node), a.Attachment.Compare(b.Attachment))
+		return cmp.Or(cmp.Compare(a.node, b.node), a.Compare(b.Attachment))
 	})
 	for i := range j.attached {
 		j.byLease[j.attached[i].Lease] = append(j.byLease[j.attached[i].Lease], i)

@@ -100,19 +100,23 @@ func TestViolations(t *testing.T) {
 		"I2 a generation that did not rise": {func(w *invariants.World) {
 			claimOf(w, db0).Status.PreviousHolders[0].Generation = 3
 		}, []string{"I2 claim app/db-0.iot.net1: pod db-0 held it as generation 3, and who came after as 3"}},
-		"I3 another MAC": {func(w *invariants.World) { w.Agents["n1"][0].Kernel.MAC = "02:00:00:00:00:01" },
-			[]string{"I3 interface net1 of pod app/db-0 on node n1 has MAC 02:00:00:00:00:01, and was given 02:32:00:a8:32:0a"}},
-		"I3 its address is gone": {func(w *invariants.World) { w.Agents["n1"][0].Kernel.IPs = nil },
-			[]string{"I3 does not have its address 192.168.50.10, but none"}},
+		"I3 another MAC": {func(w *invariants.World) {
+			w.Agents["n1"][0].Kernel.MAC = "02:00:00:00:00:01"
+		}, []string{"I3 interface net1 of pod app/db-0 on node n1 has MAC 02:00:00:00:00:01, and was given 02:32:00:a8:32:0a"}},
+		"I3 its address is gone": {func(w *invariants.World) {
+			w.Agents["n1"][0].Kernel.IPs = nil
+		}, []string{"I3 does not have its address 192.168.50.10, but none"}},
 		"I3 the pod is on another node": {func(w *invariants.World) { w.Pods[0].Spec.NodeName = "n2" }, []string{"I3 pod app/db-0 holds claim db-0.iot.net1 on node n1, and runs on node n2"}},
 		"I3 one interface, two claims": {func(w *invariants.World) {
 			h := *claimOf(w, db0).Status.Holder
 			claimOf(w, "router").Status.Holder, claimOf(w, "router").Status.Generation = &h, 3
 		}, []string{"I3 interface net1 of pod app/db-0 holds claims db-0.iot.net1 and router"}},
-		"I3 a report that is wrong": {func(w *invariants.World) { *w.Reports[1].Status.Attached = 7 },
-			[]string{"I3 node n2 reports 7 attached interfaces, and its agent's journal has 2"}},
-		"I4 the claim says another address": {func(w *invariants.World) { claimOf(w, "router").Status.IPs = []string{"192.168.50.16"} },
-			[]string{"I4 claim app/router says 00:1b:21:00:00:01 and 192.168.50.16, and its lease vlan-50.192.168.50.14 has"}},
+		"I3 a report that is wrong": {func(w *invariants.World) {
+			*w.Reports[1].Status.Attached = 7
+		}, []string{"I3 node n2 reports 7 attached interfaces, and its agent's journal has 2"}},
+		"I4 the claim says another address": {func(w *invariants.World) {
+			claimOf(w, "router").Status.IPs = []string{"192.168.50.16"}
+		}, []string{"I4 claim app/router says 00:1b:21:00:00:01 and 192.168.50.16, and its lease vlan-50.192.168.50.14 has"}},
 		"I4 the claim has another lease than the interface": {func(w *invariants.World) {
 			addClaim(w, "new", "192.168.50.30", "02:32:00:a8:32:1e")
 			w.Claims = w.Claims[:len(w.Claims)-1]
@@ -125,8 +129,7 @@ func TestViolations(t *testing.T) {
 		}},
 		"I5 a lease without a claim": {func(w *invariants.World) {
 			w.Leases = append(w.Leases, lease("192.168.50.50", "02:32:00:a8:32:32", "nobody"))
-		},
-			[]string{"I5 lease vlan-50.192.168.50.50 is kept for nobody: its claim app/nobody does not exist"}},
+		}, []string{"I5 lease vlan-50.192.168.50.50 is kept for nobody: its claim app/nobody does not exist"}},
 		"I5 a lease of an earlier claim": {func(w *invariants.World) {
 			l := lease("192.168.50.50", "02:32:00:a8:32:32", "router")
 			l.Spec.ClaimRef.UID = "earlier"
@@ -140,12 +143,12 @@ func TestViolations(t *testing.T) {
 			w.Pods, w.Agents["n1"] = w.Pods[1:], w.Agents["n1"][1:]
 			count(w)
 		}, []string{"I5 claim app/db-0.iot.net1 is held by pod db-0, which is over, and node n1 has nothing of it attached"}},
-		"I5 a cooldown without end": {func(w *invariants.World) { w.Now = w.Now.Add(15 * time.Minute) },
-			[]string{"I5 lease vlan-50.192.168.50.12 cools down since 2026-01-02T11:59:50Z, and its cooldown is 1m0s"}},
+		"I5 a cooldown without end": {func(w *invariants.World) {
+			w.Now = w.Now.Add(15 * time.Minute)
+		}, []string{"I5 lease vlan-50.192.168.50.12 cools down since 2026-01-02T11:59:50Z, and its cooldown is 1m0s"}},
 		"I5 a lock without its lease": {func(w *invariants.World) {
 			leaseOf(w, "00-1b-21-00-00-01").Spec.IPs = []v1alpha1.IPAddress{"192.168.50.77"}
-		},
-			[]string{"I5 lease vlan-50.00-1b-21-00-00-01 locks MAC 00:1b:21:00:00:01 for a lease that does not have it"}},
+		}, []string{"I5 lease vlan-50.00-1b-21-00-00-01 locks MAC 00:1b:21:00:00:01 for a lease that does not have it"}},
 		"I6 given to another too soon": {func(w *invariants.World) {
 			leaseOf(w, "192.168.50.10").Spec.History = []v1alpha1.LeaseHistory{{
 				Namespace: "app", Claim: "old", From: poolMade, To: metav1.NewTime(claimMade.Add(-5 * time.Second)), Reason: v1alpha1.EndAgentReport,
@@ -156,19 +159,22 @@ func TestViolations(t *testing.T) {
 				Namespace: "app", Claim: "old", From: poolMade, To: metav1.NewTime(claimMade.Add(-5 * time.Minute)), Reason: v1alpha1.EndForced,
 			}}
 		}, []string{"I6 5m0s after claim app/old gave it back (Forced), and must cool down for 10m0s"}},
-		"I7 the gateway": {func(w *invariants.World) { addClaim(w, "x", "192.168.50.1", "02:32:00:a8:32:01") },
-			[]string{"I7 lease vlan-50.192.168.50.1 of claim app/x is the gateway"}},
+		"I7 the gateway": {func(w *invariants.World) {
+			addClaim(w, "x", "192.168.50.1", "02:32:00:a8:32:01")
+		}, []string{"I7 lease vlan-50.192.168.50.1 of claim app/x is the gateway"}},
 		"I7 the broadcast address": {func(w *invariants.World) { addClaim(w, "x", "192.168.50.255", "02:32:00:a8:32:ff") }, []string{"I7 is the broadcast address"}},
 		"I7 excluded":              {func(w *invariants.World) { addClaim(w, "x", "192.168.50.205", "02:32:00:a8:32:cd") }, []string{"I7 is excluded by the pool"}},
 		"I7 reserved":              {func(w *invariants.World) { addClaim(w, "x", "192.168.50.15", "02:32:00:a8:32:0f") }, []string{"I7 is reserved for another claim"}},
 		"I7 in no subnet":          {func(w *invariants.World) { addClaim(w, "x", "192.168.51.7", "02:32:00:a8:33:07") }, []string{"I7 lies in no subnet of its pool iot"}},
-		"I7 a multicast MAC": {func(w *invariants.World) { addClaim(w, "x", "192.168.50.60", "f1:fd:59:0b:bd:2b") },
-			[]string{"I7 lease vlan-50.192.168.50.60 has MAC f1:fd:59:0b:bd:2b, which no interface can carry"}},
+		"I7 a multicast MAC": {func(w *invariants.World) {
+			addClaim(w, "x", "192.168.50.60", "f1:fd:59:0b:bd:2b")
+		}, []string{"I7 lease vlan-50.192.168.50.60 has MAC f1:fd:59:0b:bd:2b, which no interface can carry"}},
 		"I8 a namespace that is not selected": {func(w *invariants.World) { w.Namespaces[0].Labels = nil }, []string{
 			"I8 namespace app has lease vlan-50.192.168.50.10, and pool iot does not select it", "I8 192.168.50.11", "I8 192.168.50.14", "I8 192.168.50.20",
 		}},
-		"I8 more than a namespace may have": {func(w *invariants.World) { *w.Pools[0].Spec.MaxPerNamespace = 4 },
-			[]string{"I8 namespace app has 5 addresses of pool iot, which gives it 4"}},
+		"I8 more than a namespace may have": {func(w *invariants.World) {
+			*w.Pools[0].Spec.MaxPerNamespace = 4
+		}, []string{"I8 namespace app has 5 addresses of pool iot, which gives it 4"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := healthy()

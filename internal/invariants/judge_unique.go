@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -60,10 +61,11 @@ func (j *judge) several(owners map[one][]client.Object, kind, fix string) {
 		if len(objects) < 2 {
 			continue
 		}
-		id := what.segment
+		names := []string{what.segment}
 		for _, o := range objects {
-			id += " " + o.GetNamespace() + "/" + o.GetName()
+			names = append(names, o.GetNamespace()+"/"+o.GetName())
 		}
+		id := strings.Join(names, " ")
 		if groups[id] == nil {
 			groups[id] = &group{objects: objects}
 		}

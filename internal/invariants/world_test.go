@@ -135,6 +135,6 @@ func migrate(w *invariants.World) {
 // count has the nodes report what is attached.
 func count(w *invariants.World) {
 	for i := range w.Reports {
-		w.Reports[i].Status.Attached = ptr.To(int32(len(w.Agents[w.Reports[i].Name]))) //nolint:gosec // few
+		w.Reports[i].Status.Attached = new(int32(len(w.Agents[w.Reports[i].Name]))) //nolint:gosec // few
 	}
 }

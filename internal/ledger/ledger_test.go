@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/allocator"
@@ -27,7 +26,7 @@ func hour(n float64) metav1.Time {
 
 func pool(name string, vlan int32, cidrs ...string) v1alpha1.MacPool {
 	p := v1alpha1.MacPool{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: hour(-1000)}}
-	p.Spec.VLAN = ptr.To(vlan)
+	p.Spec.VLAN = new(vlan)
 	for _, cidr := range cidrs {
 		p.Spec.Subnets = append(p.Spec.Subnets, v1alpha1.Subnet{CIDR: v1alpha1.CIDR(cidr)})
 	}
@@ -117,7 +116,7 @@ func TestTenures(t *testing.T) {
 		"a claim that is gone": {
 			lease: func() v1alpha1.MacLease {
 				l := base()
-				l.Spec.ReleasedAt = ptr.To(hour(6))
+				l.Spec.ReleasedAt = new(hour(6))
 				l.Spec.History = []v1alpha1.LeaseHistory{
 					{Namespace: "home", Claim: "db", PodName: "c", From: hour(0), To: hour(6)}, {Namespace: "home", Claim: "old", From: hour(-3), To: hour(-2)},
 				}
@@ -177,7 +176,7 @@ func TestAt(t *testing.T) {
 		full.Spec.History = append(full.Spec.History, v1alpha1.LeaseHistory{Namespace: "home", Claim: "db", From: hour(to - 1), To: hour(to)})
 	}
 	cools := lease("vlan-50.192.168.50.10", "02:32:00:a8:32:0a", "192.168.50.10")
-	cools.Spec.ReleasedAt = ptr.To(hour(9))
+	cools.Spec.ReleasedAt = new(hour(9))
 	cools.Spec.History = []v1alpha1.LeaseHistory{{Namespace: "home", Claim: "db", From: hour(0), To: hour(9), Reason: v1alpha1.EndNeverAttached}}
 	odd := lease("vlan-50.192.168.50.11", "02:32:00:a8:32:0b", "192.168.50.11")
 	odd.Spec.Conflict = &v1alpha1.Conflict{MAC: "00:11:22:33:44:55", NodeName: "node-1", SeenAt: hour(8)}
@@ -211,12 +210,12 @@ func TestAt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := s.At(the(t, s, test.ip), hour(test.at).Time)
-			by := ""
+			var by strings.Builder
 			for _, tenure := range m.Tenures {
-				by += tenure.Claim
+				by.WriteString(tenure.Claim)
 			}
-			if m.State != test.want || by != test.by {
-				t.Errorf("At(%s, %vh) = %s by %q, want %s by %q", test.ip, test.at, m.State, by, test.want, test.by)
+			if m.State != test.want || by.String() != test.by {
+				t.Errorf("At(%s, %vh) = %s by %q, want %s by %q", test.ip, test.at, m.State, by.String(), test.want, test.by)
 			}
 		})
 	}
@@ -292,7 +291,7 @@ func TestChart(t *testing.T) {
 	stray := lease("vlan-50.10.0.0.1", "02:32:00:00:00:01", "10.0.0.1")
 	leased := lease("vlan-50.192.168.50.8", "02:32:00:a8:32:08", "192.168.50.8")
 	reusable := lease("vlan-50.192.168.50.9", "02:32:00:a8:32:09", "192.168.50.9")
-	reusable.Spec.ReleasedAt, reusable.Spec.ReusableAt = ptr.To(hour(2)), ptr.To(hour(3))
+	reusable.Spec.ReleasedAt, reusable.Spec.ReusableAt = new(hour(2)), new(hour(3))
 	reusable.Spec.History = []v1alpha1.LeaseHistory{{Namespace: "home", Claim: "db", From: hour(0), To: hour(2)}}
 	s := ledger.New(ledger.Objects{Pools: []v1alpha1.MacPool{p}, Leases: []v1alpha1.MacLease{outside, stray, leased, reusable}}, hour(10).Time)
 	want := map[float64]ledger.Counts{

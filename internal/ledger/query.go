@@ -5,6 +5,7 @@ package ledger
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -53,10 +54,8 @@ func ParseQuery(text, namespace string) (Query, error) {
 	name := text
 	if before, after, found := strings.Cut(text, "/"); found {
 		namespace, name = before, after
-		for _, kind := range []string{"pod", "pods", "po", "macclaim", "macclaims", "mc"} {
-			if before == kind {
-				return Query{}, fmt.Errorf("%q names no namespace: write namespace/name, or -n namespace and the name", text)
-			}
+		if slices.Contains([]string{"pod", "pods", "po", "macclaim", "macclaims", "mc"}, before) {
+			return Query{}, fmt.Errorf("%q names no namespace: write namespace/name, or -n namespace and the name", text)
 		}
 	}
 	if len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {

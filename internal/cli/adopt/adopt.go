@@ -44,6 +44,7 @@ The steps of a migration are in docs/migrate.md.`,
 
   # Make those of one network, in a pool that is there
   kubectl macpool adopt network/iot-vlan --pool iot --apply`,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := output.Check(); err != nil {
 				return err

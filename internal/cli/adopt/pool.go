@@ -36,7 +36,7 @@ func (p *plan) aim(f *foreign) error {
 	switch {
 	case f.trouble != nil:
 		p.conflict("network "+f.key.String(), "%s", f.trouble)
-		return nil
+		return nil //nolint:nilerr // it is told with the plan
 	case len(f.subnets) == 0:
 		p.note("network "+f.key.String(), "nobody has an address on it from which its subnet could be told: name a pool by --pool to see its new ipam block")
 		return nil

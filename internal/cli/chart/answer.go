@@ -60,8 +60,8 @@ func newAnswer(f *cli.Factory, s *ledger.Snapshot, c *ledger.Chart, drawn area, 
 		Namespaces: c.Namespaces(shownShares), Workloads: s.Workloads(c, shownShares),
 		f: f, plan: plan, area: drawn, columns: columnsFor(width, len(prefixOf(plan, area{drawn.last(), 0}))),
 	}
-	order := 0 // of a cell: a hexadecimal digit more each time, so that rows begin at round addresses
-	for drawn.size()>>order > allocator.Slot(a.columns*maxRows) {
+	order := 0                                                    // of a cell: a hexadecimal digit more each time, so that rows begin at round addresses
+	for drawn.size()>>order > allocator.Slot(a.columns*maxRows) { //nolint:gosec // G115: not negative
 		order += 4
 	}
 	order = min(order, drawn.order)

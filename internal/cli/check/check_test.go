@@ -161,7 +161,7 @@ func TestSeededViolations(t *testing.T) {
 		clitest.Must(t, api.Create(t.Context(), l))
 	}
 	set("i1-b", func(s *v1alpha1.MacLeaseSpec) { s.MAC = w.lease(claims["i1-a"]).Spec.MAC })
-	set("i2", func(s *v1alpha1.MacLeaseSpec) { s.ReleasedAt = ptr.To(metav1.Now()) })
+	set("i2", func(s *v1alpha1.MacLeaseSpec) { s.ReleasedAt = new(metav1.Now()) })
 	claims["i3"].Status.Holder.NodeName = "n2"
 	clitest.Must(t, api.Status().Update(t.Context(), claims["i3"]))
 	claims["i4"].Status.IPs = []string{"192.168.50.250"}
@@ -207,7 +207,7 @@ func TestMended(t *testing.T) {
 	t.Cleanup(w.clear)
 	_, claim := w.attach("db-0", w.pool("mended"))
 	l := w.lease(claim)
-	l.Spec.ReleasedAt = ptr.To(metav1.Now())
+	l.Spec.ReleasedAt = new(metav1.Now())
 	clitest.Must(t, api.Update(t.Context(), l))
 	o, out, said := command(t, func() {
 		l.Spec.ReleasedAt = nil
@@ -267,7 +267,7 @@ func TestChurn(t *testing.T) {
 	for i := range 4 {
 		workers.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
-				if err := w.comeAndGo(fmt.Sprintf("pod-%d-%d", i, n), pool); err != nil {
+				if err := w.comeAndGo(fmt.Sprintf("pod-%d-%d", i, n), pool); err != nil { //nolint:contextcheck // it ends with the test
 					t.Error(err)
 					return
 				}

@@ -21,7 +21,7 @@ func claims(s *state) []Finding {
 		c := &s.claims.Items[i]
 		name := c.Namespace + "/" + c.Name
 		if bad := condition(c.Status.Conditions, v1alpha1.ClaimSuspect, metav1.ConditionTrue); bad != nil {
-			f := said(Fault, bad.Message, "").about("macclaim.macpool.dev", c)
+			f := said(bad.Message, "").about("macclaim.macpool.dev", c)
 			f.What = fmt.Sprintf("claim %s is suspect: %s", name, f.What)
 			if c.Status.Holder != nil {
 				f.Node = c.Status.Holder.NodeName
@@ -31,7 +31,7 @@ func claims(s *state) []Finding {
 		bad := condition(c.Status.Conditions, v1alpha1.ClaimReady, metav1.ConditionFalse)
 		switch {
 		case bad != nil && s.now.Sub(bad.LastTransitionTime.Time) > settling:
-			f := said(Fault, bad.Message, "kubectl describe macclaim -n "+c.Namespace+" "+c.Name+" shows more.")
+			f := said(bad.Message, "kubectl describe macclaim -n "+c.Namespace+" "+c.Name+" shows more.")
 			f.What = fmt.Sprintf("claim %s has no address: %s", name, f.What)
 			findings = append(findings, f.about("macclaim.macpool.dev", c))
 		case len(c.Status.Conditions) == 0 && s.now.Sub(c.CreationTimestamp.Time) > settling:

@@ -57,9 +57,9 @@ func found(severity Severity, fix, what string, args ...any) Finding {
 // coded is how messages that were written with their code begin.
 var coded = regexp.MustCompile(`^(MP[0-9]{3}): `)
 
-// said is a finding in the words of a condition.
-func said(severity Severity, message, fix string) Finding {
-	f := Finding{Severity: severity, What: message, Fix: fix}
+// said is a fault in the words of a condition.
+func said(message, fix string) Finding {
+	f := Finding{Severity: Fault, What: message, Fix: fix}
 	if match := coded.FindStringSubmatch(message); match != nil {
 		f.Code, f.What, f.Page = match[1], strings.TrimPrefix(message, match[0]), pageOf(match[1])
 	}

@@ -59,7 +59,7 @@ func ownPlugin(node string, r *report.Node) []Finding {
 	var findings []Finding
 	if r.Problem != "" {
 		text := strings.Join(strings.Fields(strings.ReplaceAll(r.Problem, "\n", "; ")), " ")
-		f := said(Fault, text, "See the log of container installer in the agent's pod on that node.")
+		f := said(text, "See the log of container installer in the agent's pod on that node.")
 		f.What = "macpool's plugin is not in place on node " + node + ": " + f.What
 		for _, d := range r.Directories {
 			if d.Own == report.Differs && d.Version != "" {

@@ -48,7 +48,7 @@ func poolTrouble(p *v1alpha1.MacPool) []Finding {
 	}
 	for _, abnormal := range abnormalConditions {
 		if c := condition(p.Status.Conditions, abnormal.kind, metav1.ConditionTrue); c != nil {
-			f := said(Fault, c.Message, "")
+			f := said(c.Message, "")
 			if f.Code == "" {
 				f.Code, f.Fix, f.Page = abnormal.entry.Code, abnormal.entry.Fix, pageOf(abnormal.entry.Code)
 				f.What = fmt.Sprintf("pool %s has the condition %s: %s", p.Name, abnormal.kind, f.What)

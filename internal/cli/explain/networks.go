@@ -21,7 +21,7 @@ import (
 func networksOf(ctx context.Context, c client.Reader, pod *corev1.Pod) ([]*problem.Error, error) {
 	selections, unreadable := network.SelectionsOf(pod)
 	if unreadable != nil {
-		return []*problem.Error{unreadable}, nil
+		return []*problem.Error{unreadable}, nil //nolint:nilerr // it is the answer
 	}
 	var wrong []*problem.Error
 	for _, selection := range selections {

@@ -98,7 +98,8 @@ each has its namespace in it, too. What is left out is said on standard error.`,
 
   # The claims of a namespace with their addresses, for Git
   kubectl macpool export --format claims -n default > claims.yaml`,
-		RunE: func(c *cobra.Command, pools []string) error { return run(c.Context(), f, o, pools) },
+		ValidArgsFunction: f.CompletePools,
+		RunE:              func(c *cobra.Command, pools []string) error { return run(c.Context(), f, o, pools) },
 	}
 	c.Flags().StringVar(&o.format, "format", "", "What to write. One of: "+strings.Join(formatNames(), ", ")+".")
 	c.Flags().StringVar(&o.domain, "domain", "", "The domain of the hosts' names. external-dns needs one.")

@@ -32,7 +32,7 @@ func command(t *testing.T, answer string, args ...string) (o *options, out, said
 	streams, in, out, said := genericiooptions.NewTestIOStreams()
 	in.WriteString(answer)
 	f := cli.NewFactory(streams)
-	f.Config.KubeConfig, f.Config.Namespace = &api.Kubeconfig, ptr.To("gc")
+	f.Config.KubeConfig, f.Config.Namespace = &api.Kubeconfig, new("gc")
 	f.Clock = clocktesting.NewFakeClock(now)
 	o = &options{Factory: f}
 	c := &cobra.Command{}
@@ -102,15 +102,15 @@ func TestGC(t *testing.T) {
 	ofPerson.Labels = nil
 	clitest.Must(t, api.Update(t.Context(), ofPerson))
 	old := &v1alpha1.MacClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "gc", Name: "old", UID: "old"}}
-	lease(t, "192.168.50.20", "02:32:00:a8:32:14", old, func(s *v1alpha1.MacLeaseSpec) { s.ReleasedAt = ptr.To(ago(20 * time.Second)) })
+	lease(t, "192.168.50.20", "02:32:00:a8:32:14", old, func(s *v1alpha1.MacLeaseSpec) { s.ReleasedAt = new(ago(20 * time.Second)) })
 	lease(t, "192.168.50.21", "02:32:00:a8:32:15", old, func(s *v1alpha1.MacLeaseSpec) {
-		s.ReleasedAt, s.ReusableAt = ptr.To(ago(24*time.Hour)), ptr.To(ago(23*time.Hour))
+		s.ReleasedAt, s.ReusableAt = new(ago(24*time.Hour)), new(ago(23*time.Hour))
 	})
 	lease(t, "192.168.50.22", "02:32:00:a8:32:16", old, func(s *v1alpha1.MacLeaseSpec) {
 		s.Conflict = &v1alpha1.Conflict{MAC: "00:11:22:33:44:55", NodeName: "n1", SeenAt: ago(4 * time.Minute)}
 	})
 	far := &v1alpha1.MacClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "elsewhere", Name: "far", UID: "far"}}
-	lease(t, "192.168.50.30", "02:32:00:a8:32:1e", far, func(s *v1alpha1.MacLeaseSpec) { s.ReleasedAt = ptr.To(ago(time.Hour)) })
+	lease(t, "192.168.50.30", "02:32:00:a8:32:1e", far, func(s *v1alpha1.MacLeaseSpec) { s.ReleasedAt = new(ago(time.Hour)) })
 
 	for name, args := range map[string][]string{"all": {"--dry-run", "-A"}, "wide": {"--dry-run", "-o", "wide"}, "json": {"--dry-run", "-o", "json"}, "name": {"--dry-run", "-o", "name"}} {
 		o, out, said := command(t, "y\n", args...)

@@ -26,20 +26,19 @@ func cluster(t *testing.T) {
 	t.Helper()
 	create := func(o client.Object) {
 		t.Helper()
-		status := o.DeepCopyObject()
-		if err := admin.Create(t.Context(), o); err != nil {
+		whole, ok := o.DeepCopyObject().(client.Object)
+		if !ok {
+			t.Fatalf("a copy of %T is no object", o)
+		}
+		if err := admin.Create(t.Context(), o); err != nil { // without its status, if that is a subresource
 			t.Fatal(err)
 		}
-		switch want := status.(type) {
-		case *v1alpha1.MacClaim:
-			o.(*v1alpha1.MacClaim).Status = want.Status
-		case *v1alpha1.MacNode:
-			o.(*v1alpha1.MacNode).Status = want.Status
-		default:
-			return
-		}
-		if err := admin.Status().Update(t.Context(), o); err != nil {
-			t.Fatal(err)
+		switch whole.(type) {
+		case *v1alpha1.MacClaim, *v1alpha1.MacNode:
+			whole.SetResourceVersion(o.GetResourceVersion())
+			if err := admin.Status().Update(t.Context(), whole); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "home"}})
@@ -98,7 +97,7 @@ func cluster(t *testing.T) {
 
 func pools() []v1alpha1.MacPool {
 	named := func(name string, vlan int32, subnets ...v1alpha1.Subnet) v1alpha1.MacPool {
-		return v1alpha1.MacPool{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.MacPoolSpec{VLAN: ptr.To(vlan), Subnets: subnets}}
+		return v1alpha1.MacPool{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.MacPoolSpec{VLAN: new(vlan), Subnets: subnets}}
 	}
 	iot := named("iot", 50, v1alpha1.Subnet{
 		CIDR: "192.168.50.0/26", Gateway: "192.168.50.1",
@@ -130,7 +129,7 @@ func leases(claim *v1alpha1.MacClaim) []v1alpha1.MacLease {
 		Reason: v1alpha1.EndOutOfService, Evidence: "node node-2 is out of service by its taint",
 	}}
 	cools := named("vlan-50.192.168.50.17", "02:32:00:a8:32:11", "192.168.50.17", "fd00:50::11")
-	cools.Spec.ReleasedAt = ptr.To(before(20 * time.Second))
+	cools.Spec.ReleasedAt = new(before(20 * time.Second))
 	cools.Spec.History = []v1alpha1.LeaseHistory{{
 		Namespace: "home", Claim: "gone", PodName: "gone", NodeName: "node-1", From: before(30 * time.Hour), To: before(20 * time.Second), Reason: v1alpha1.EndAgentReport,
 	}}

@@ -71,7 +71,7 @@ func (s *server) rows(r *http.Request) (any, error) {
 		if err != nil || i < 0 || i >= where.cells() || where.step() != 0 {
 			return nil, &refusal{http.StatusBadRequest, fmt.Sprintf("%s has no row %q", textOf(a.pool, where), text)}
 		}
-		one := a.address(record, where.first+allocator.Slot(i)) //nolint:gosec // it is not negative
+		one := a.address(record, where.first+allocator.Slot(i))
 		rows = append(rows, a.row(i, one, a.At(one, a.at)))
 	}
 	return map[string]any{"rows": rows}, nil

@@ -88,6 +88,7 @@ func openTab(t *testing.T, address, scheme string) *tab {
 
 // judge fails the test for what goes wrong in the page.
 func judge(t *testing.T, event any) {
+	t.Helper()
 	switch event := event.(type) {
 	case *cdpruntime.EventExceptionThrown:
 		said := event.ExceptionDetails.Text

@@ -60,7 +60,7 @@ func chartOf(a *asked, prefix string) (*chart, error) {
 	states := make([]byte, where.cells())
 	for i := range states {
 		if c.Step == 0 {
-			state, _ := record.State(where.first + allocator.Slot(i)) //nolint:gosec // an index is not negative
+			state, _ := record.State(where.first + allocator.Slot(i))
 			states[i] = letters[state]
 			continue
 		}
@@ -78,7 +78,7 @@ func (a *asked) section(prefix string) (*ledger.Chart, section, error) {
 	if a.pool == nil {
 		return nil, section{}, &refusal{http.StatusBadRequest, "no pool is named"}
 	}
-	record, ok := a.edition.chart(a.pool.Name, a.at)
+	record, ok := a.chart(a.pool.Name, a.at)
 	if !ok {
 		return nil, section{}, &refusal{http.StatusNotFound, "there is no pool " + a.pool.Name}
 	}

@@ -12,10 +12,15 @@ import (
 )
 
 // TestGuard: nobody is answered but who has the token, under the address that was printed, and only reads.
+// sent is a cookie as a browser sends it, which tells nothing but name and value.
+func sent(name, value string) *http.Cookie {
+	return &http.Cookie{Name: name, Value: value} //nolint:gosec // G124: its attributes are not sent
+}
+
 func TestGuard(t *testing.T) {
 	inside := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("secret")) })
 	g := newGuard(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4711}, inside)
-	good := &http.Cookie{Name: "macpool-4711", Value: g.token}
+	good := sent("macpool-4711", g.token)
 	for name, test := range map[string]struct {
 		method, host, target string
 		cookie               *http.Cookie
@@ -24,9 +29,9 @@ func TestGuard(t *testing.T) {
 		"with the cookie":               {cookie: good, want: http.StatusOK},
 		"as localhost":                  {host: "localhost:4711", cookie: good, want: http.StatusOK},
 		"without a cookie":              {want: http.StatusForbidden},
-		"with another's cookie":         {cookie: &http.Cookie{Name: "macpool-4711", Value: "x" + g.token[1:]}, want: http.StatusForbidden},
-		"with an empty cookie":          {cookie: &http.Cookie{Name: "macpool-4711"}, want: http.StatusForbidden},
-		"with a cookie of another port": {cookie: &http.Cookie{Name: "macpool-4712", Value: g.token}, want: http.StatusForbidden},
+		"with another's cookie":         {cookie: sent("macpool-4711", "x"+g.token[1:]), want: http.StatusForbidden},
+		"with an empty cookie":          {cookie: sent("macpool-4711", ""), want: http.StatusForbidden},
+		"with a cookie of another port": {cookie: sent("macpool-4712", g.token), want: http.StatusForbidden},
 		"with the token":                {target: "/?token=" + g.token, want: http.StatusSeeOther},
 		"with a wrong token":            {target: "/?token=x", want: http.StatusForbidden},
 		"by a name that leads here":     {host: "evil.example:4711", cookie: good, want: http.StatusMisdirectedRequest},

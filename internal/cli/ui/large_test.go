@@ -55,7 +55,7 @@ func TestLarge(t *testing.T) {
 			if k%20 == 7 {
 				s.released(l, time.Duration(k%500)*time.Second, k%2 == 0)
 			}
-			s.claim(l, "net1")
+			s.claim(l)
 		}
 	}
 	p := openTab(t, "about:blank", "light") // the browser's own start is not the page's

@@ -53,6 +53,6 @@ func TestViews(t *testing.T) {
 
 // quoted is text as JavaScript has it.
 func quoted(text string) string {
-	data, _ := json.Marshal(text) // a string
+	data, _ := json.Marshal(text) //nolint:errchkjson // a string
 	return string(data)
 }

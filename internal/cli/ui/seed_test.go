@@ -115,7 +115,7 @@ func (s *seed) leaseOf(plan *allocator.Plan, pool string, slot allocator.Slot, n
 }
 
 // claim makes the claim of a lease, held by a pod since it was leased, and by two others before.
-func (s *seed) claim(l *v1alpha1.MacLease, iface string) *v1alpha1.MacClaim {
+func (s *seed) claim(l *v1alpha1.MacLease) *v1alpha1.MacClaim {
 	ref := l.Spec.ClaimRef
 	c := v1alpha1.MacClaim{ObjectMeta: metav1.ObjectMeta{Namespace: ref.Namespace, Name: ref.Name, UID: ref.UID, CreationTimestamp: l.Spec.LeasedAt}}
 	c.Spec.PoolRef.Name = l.Spec.PoolName
@@ -126,7 +126,7 @@ func (s *seed) claim(l *v1alpha1.MacLease, iface string) *v1alpha1.MacClaim {
 	held := s.now.Sub(l.Spec.LeasedAt.Time) / 3
 	c.Status.Generation = 3
 	c.Status.Holder = &v1alpha1.Holder{
-		PodName: l.Spec.PodName, PodUID: types.UID(l.Spec.PodName), NodeName: l.Spec.NodeName, Interface: iface, Generation: 3, Since: s.before(held),
+		PodName: l.Spec.PodName, PodUID: types.UID(l.Spec.PodName), NodeName: l.Spec.NodeName, Interface: "net1", Generation: 3, Since: s.before(held),
 	}
 	for i := range 2 {
 		c.Status.PreviousHolders = append(c.Status.PreviousHolders, v1alpha1.PreviousHolder{
@@ -154,7 +154,10 @@ func (s *seed) released(l *v1alpha1.MacLease, ago time.Duration, reusable bool) 
 	}}
 }
 
-func number64(n int64) *int64 { return &n }
+// counting is a number as statuses have it.
+func counting(n uint64) *int64 {
+	return new(int64(n)) //nolint:gosec // G115: a count of addresses
+}
 
 // counted sets the numbers of a pool's status, as the manager would.
 func (s *seed) counted() {
@@ -171,7 +174,7 @@ func (s *seed) counted() {
 			}
 		}
 		status := &s.Pools[i].Status
-		status.Capacity, status.Leased = number64(int64(all)), number64(int64(counts[ledger.Leased]))
-		status.Conflicted, status.Available = number64(int64(counts[ledger.Conflicted])), number64(int64(counts[ledger.Free]+counts[ledger.Reusable]))
+		status.Capacity, status.Leased = counting(all), counting(counts[ledger.Leased])
+		status.Conflicted, status.Available = counting(counts[ledger.Conflicted]), counting(counts[ledger.Free]+counts[ledger.Reusable])
 	}
 }

@@ -4,6 +4,7 @@ package ui
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -30,7 +31,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 	t := &telling{server: s, w: w, r: r, told: map[string][]byte{}}
 	for {
 		_, changed := s.book.changes()
-		if err := t.tell(); err != nil {
+		if err := t.tell(r.Context()); err != nil {
 			return // the listener has gone
 		}
 		select {
@@ -47,11 +48,11 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (t *telling) tell() error {
+func (t *telling) tell(ctx context.Context) error {
 	if err := t.send("sync", synced{Cluster: t.name, Ready: t.book.ready(), Kinds: t.book.progress()}); err != nil || !t.book.ready() {
 		return err
 	}
-	now, err := t.book.read(t.r.Context())
+	now, err := t.book.read(ctx)
 	if err != nil {
 		return t.send("refused", map[string]string{"error": err.Error()})
 	}

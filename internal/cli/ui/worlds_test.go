@@ -38,15 +38,16 @@ func (s *seed) iot() {
 		subnet.Exclude = []v1alpha1.AddressRange{{Start: "192.168.50.222"}, {Start: "192.168.50.64", End: "192.168.50.67"}}
 		p.Spec.Reservations = []v1alpha1.Reservation{
 			{IP: "192.168.50.10", ClaimRef: &v1alpha1.ReservedClaimRef{Namespace: "home", Name: "printer"}},
-			{IP: "192.168.50.200", ClaimRef: &v1alpha1.ReservedClaimRef{Namespace: "home", Name: "doorbell"}}, {IP: "192.168.50.201"},
+			{IP: "192.168.50.200", ClaimRef: &v1alpha1.ReservedClaimRef{Namespace: "home", Name: "doorbell"}},
+			{IP: "192.168.50.201"},
 		}
 		p.Status.Conditions = append(p.Status.Conditions, metav1.Condition{
 			Type: v1alpha1.PoolAddressesInConflict, Status: metav1.ConditionTrue, Reason: v1alpha1.PoolReasonStrangers, LastTransitionTime: s.before(time.Hour),
 			Message: "MP207: address 192.168.50.77 is in use by d8:3a:dd:41:08:9f, which is not ours",
 		})
 	})
-	apps := []string{"esphome", "zigbee2mqtt", "frigate", "scrypted", "matter-server", "mosquitto", "node-red", "unifi", "plex", "grafana-agent"}
-	s.claim(s.lease(&iot, 8, "home", "home-assistant-0", 41*24*time.Hour, nil), "net1")
+	apps := []string{"esphome", "zigbee2mqtt", "frigate", "scrypted", "matter-server", "mqtt-broker", "node-red", "unifi", "plex", "grafana-agent"}
+	s.claim(s.lease(&iot, 8, "home", "home-assistant-0", 41*24*time.Hour, nil))
 	for i := range 118 {
 		slot := allocator.Slot(32 + (i*37)%176)
 		if slot >= 64 && slot < 68 || slot == 77 || slot == 200 || slot == 201 {
@@ -60,10 +61,10 @@ func (s *seed) iot() {
 		case i%13 == 6:
 			s.released(l, age/3+2*time.Minute, true)
 		default:
-			s.claim(l, "net1").Spec.Workload = &v1alpha1.Workload{Kind: v1alpha1.WorkloadStatefulSet, Name: apps[i%10], Interface: "net1"}
+			s.claim(l).Spec.Workload = &v1alpha1.Workload{Kind: v1alpha1.WorkloadStatefulSet, Name: apps[i%10], Interface: "net1"}
 		}
 	}
-	s.claim(s.lease(&iot, 245, "media", "jellyfin-0", 60*24*time.Hour, nil), "net1")
+	s.claim(s.lease(&iot, 245, "media", "jellyfin-0", 60*24*time.Hour, nil))
 	s.lease(&iot, 77, "lab", "probe-3", 3*24*time.Hour, func(l *v1alpha1.MacLease) {
 		s.released(l, 20*time.Hour, true)
 		l.Spec.Conflict = &v1alpha1.Conflict{MAC: "d8:3a:dd:41:08:9f", NodeName: "node-2", SeenAt: s.before(54 * time.Minute)}
@@ -87,7 +88,7 @@ func (s *seed) plant(leases int) {
 	}
 	lines, used := []string{"press", "paint", "weld", "pack", "oven"}, map[allocator.Slot]bool{}
 	for i := 0; len(used) < leases; i++ {
-		start := allocator.Slot(256 + s.random.IntN(60000))
+		start := allocator.Slot(256 + s.random.IntN(60000)) //nolint:gosec // G115: not negative
 		for k := range 1 + s.random.IntN(90) {
 			slot := start + allocator.Slot(k)
 			if used[slot] {
