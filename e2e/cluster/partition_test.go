@@ -26,7 +26,7 @@ import (
 // for long enough and nothing answers for it on the VLAN (R-G4, R-G5, F4, M24).
 func TestPowerCut(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes two minutes; TestCutOffAltogether has the silence and the takeover, too, and make chaos cuts the power")
+		t.Skip("takes two minutes; make e2e has the silence and the takeover, too, and make chaos cuts the power")
 	}
 	ns, before, old := onNode2(t, "power")
 	t.Cleanup(func() { _ = script(context.Background(), "node-up.sh", "2") })
@@ -81,6 +81,9 @@ func TestCutOffFromTheAPI(t *testing.T) {
 // TestCutOffAltogether: a node loses the API and its trunk, and goes on running its pod, which nobody can hear. The successor takes
 // the address over; when both cables are back, the old side is silent after 5 s at most (R-G5, R-G7, F15).
 func TestCutOffAltogether(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute and a half; make e2e has the takeover, too, and make chaos cuts nodes off from API and VLAN")
+	}
 	ns, before, old := onNode2(t, "cut-all")
 	plugTrunk := unplug(t, "mpbox-t2")
 	plug := unplug(t, "mpbox-u2")
