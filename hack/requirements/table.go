@@ -101,6 +101,8 @@ var sections = []section{
 		{id: "R-B3", what: "Two clusters on one VLAN", why: "with ranges that do not meet they make different names, MACs and IPs (tested); with overlapping ones a pod whose address another cluster uses gets another (tested with agents and a simulated VLAN)"},
 	}},
 	{"Observability", "", []requirement{
+		{id: "R-O1", what: "Metrics of leases, allocation, retries, what is undone, the spool, releases, the brake and the timeline, taken when they are asked for"},
+		{id: "R-O2", what: "Every release has an event or an audit line with the evidence"},
 		{id: "R-O3", what: "`kubectl macpool check` compares API, agents and what is heard on the VLANs, and fails if I1 to I8 are violated"},
 	}},
 	{"Faults", "Each is injected by a test, or by `make chaos` and `make soak`, whose report counts them by moment: [reliability.md](reliability.md).", []requirement{
