@@ -90,8 +90,8 @@ var releases = []mutant{
 		id: "M07", bug: "a write has failed, and the address is answered",
 		edits: []edit{{
 			"internal/binding/bind.go",
-			"if writeErr == nil {\n\t\tif holder != nil && HolderOf(",
-			"if !apierrors.IsConflict(writeErr) {\n\t\tif holder != nil && HolderOf(",
+			"if writeErr == nil {\n\t\tb.bound(",
+			"if !apierrors.IsConflict(writeErr) {\n\t\tb.bound(",
 		}},
 		pkg: "internal/agent", tests: []string{"TestBusyAPI"},
 	},

@@ -8,7 +8,7 @@ var states = []mutant{
 		id: "M10", bug: "addresses are given out before it is known which are",
 		edits: []edit{{
 			"internal/agent/add.go",
-			"\tif err := a.awaitReady(ctx); err != nil {\n\t\treturn nil, err\n\t}\n",
+			"\tif err := t.awaitReady(ctx); err != nil {\n\t\treturn err\n\t}\n",
 			"",
 		}},
 		pkg: "internal/agent", tests: []string{"TestStartWithoutAPI"},
@@ -85,8 +85,8 @@ var states = []mutant{
 		id: "M17", bug: "an address is anybody's as soon as it was released",
 		edits: []edit{{
 			"controllers/lease_cooling.go",
-			"if left := cooldown - now.Sub(first); left > 0 {",
-			"if left := cooldown - now.Sub(first); left > cooldown {",
+			"if left := retention.Cooldown(lease, pool) - now.Sub(first); left > 0 {",
+			"if left := retention.Cooldown(lease, pool) - now.Sub(first); left > retention.Cooldown(lease, pool) {",
 		}},
 		pkg: "controllers", tests: []string{"TestCooldownIsWhatWasSeen"},
 	},
