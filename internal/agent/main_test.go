@@ -231,8 +231,8 @@ func start(t *testing.T, n *node, req agentapi.Request) <-chan agentapi.Response
 	return answer
 }
 
-// eventually waits until check has no complaint.
+// eventually waits until check has no complaint. A list that failed often, while the API was away, is tried again after up to a minute by client-go.
 func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
-	gomega.NewWithT(t).Eventually(check).WithTimeout(patience).WithPolling(10*time.Millisecond).Should(gomega.Succeed(), what)
+	gomega.NewWithT(t).Eventually(check).WithTimeout(3*patience).WithPolling(10*time.Millisecond).Should(gomega.Succeed(), what)
 }
