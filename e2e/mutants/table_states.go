@@ -8,8 +8,8 @@ var states = []mutant{
 		id: "M10", bug: "addresses are given out before it is known which are",
 		edits: []edit{{
 			"internal/agent/add.go",
-			"\tif err := t.awaitReady(ctx); err != nil {\n\t\treturn err\n\t}\n",
-			"",
+			"\tif err := t.awaitReady(ctx); err != nil {\n\t\treturn err\n\t}\n\treturn t.awaitJudged(ctx)\n",
+			"\treturn nil\n",
 		}},
 		pkg: "internal/agent", tests: []string{"TestStartWithoutAPI"},
 	},
