@@ -1,7 +1,6 @@
 #!/bin/bash
 # Prints the directory with axe.min.js, which the tests of kubectl macpool ui judge its accessibility with, for MACPOOL_AXE: the package
-# axe-core of npm, kept in the cache, whose hash stands here. npm_config_registry, as npm reads it, names another registry. Only the
-# directory goes to stdout.
+# axe-core, which npm gets from the registry that it is set up for, kept in the cache. Its hash stands here. Only the directory goes to stdout.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . hack/cache.sh
@@ -12,10 +11,11 @@ sha512=1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0d
 dir=$MACPOOL_CACHE/axe-$version
 
 fetch_axe() {
-  curl -fsSL --retry 3 -o "$1/package.tgz" "${npm_config_registry:-https://registry.npmjs.org}/axe-core/-/axe-core-$version.tgz" &&
-    echo "$sha512  $1/package.tgz" | sha512sum --check --quiet &&
-    tar -xzf "$1/package.tgz" -C "$1" --strip-components=1 package/axe.min.js package/LICENSE &&
-    rm "$1/package.tgz" && chmod 755 "$1/axe.min.js" # what has the bit is whole, as with the tools beside it
+  local package=$1/axe-core-$version.tgz
+  npm pack "axe-core@$version" --silent --cache "$1/npm" --pack-destination "$1" >&2 &&
+    echo "$sha512  $package" | sha512sum --check --quiet &&
+    tar -xzf "$package" -C "$1" --strip-components=1 package/axe.min.js package/LICENSE &&
+    rm -r "$package" "$1/npm" && chmod 755 "$1/axe.min.js" # what has the bit is whole, as with the tools beside it
 }
 
 has_files "$dir" axe.min.js || say "fetching axe-core $version"
