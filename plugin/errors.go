@@ -13,16 +13,13 @@ import (
 	"github.com/macpool/macpool/internal/problem"
 )
 
-// docs is where the catalogue is explained; an anchor per code.
-const docs = "https://github.com/macpool/macpool/blob/main/docs/errors.md#"
-
 // cniError is err as the runtime gets it. What is no entry of the catalogue is an unexpected failure.
 func cniError(err error) *cnitypes.Error {
 	if err == nil {
 		return nil
 	}
 	said := saying(err)
-	return cnitypes.NewError(said.CNI, said.Error(), strings.TrimSpace(said.Fix+" "+docs+strings.ToLower(said.Code)))
+	return cnitypes.NewError(said.CNI, said.Error(), strings.TrimSpace(said.Fix+" "+problem.PageOf(said.Code)))
 }
 
 // saying is err in the words of the catalogue.

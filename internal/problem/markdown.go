@@ -41,8 +41,11 @@ beside the code.
 }
 
 // Page is where the entry is explained.
-func (k *Kind) Page() string {
-	return "https://github.com/macpool/macpool/blob/main/docs/errors.md#" + k.anchor()
+func (k *Kind) Page() string { return PageOf(k.Code) }
+
+// PageOf is where a code is explained, which may be of a later version than this program.
+func PageOf(code string) string {
+	return "https://github.com/macpool/macpool/blob/main/docs/errors.md#" + strings.ToLower(code)
 }
 
 func (k *Kind) anchor() string { return strings.ToLower(k.Code) }

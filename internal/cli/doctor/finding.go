@@ -44,10 +44,8 @@ type Finding struct {
 
 // of is a finding in the words of the catalogue.
 func of(severity Severity, p *problem.Error) Finding {
-	return Finding{Severity: severity, Code: p.Kind.Code, What: p.Message, Fix: p.Fix, Page: pageOf(p.Kind.Code)}
+	return Finding{Severity: severity, Code: p.Kind.Code, What: p.Message, Fix: p.Fix, Page: p.Kind.Page()}
 }
-
-func pageOf(code string) string { return "docs/errors.md#" + strings.ToLower(code) }
 
 // found is a finding that the catalogue has no entry for.
 func found(severity Severity, fix, what string, args ...any) Finding {
@@ -61,7 +59,7 @@ var coded = regexp.MustCompile(`^(MP[0-9]{3}): `)
 func said(message, fix string) Finding {
 	f := Finding{Severity: Fault, What: message, Fix: fix}
 	if match := coded.FindStringSubmatch(message); match != nil {
-		f.Code, f.What, f.Page = match[1], strings.TrimPrefix(message, match[0]), pageOf(match[1])
+		f.Code, f.What, f.Page = match[1], strings.TrimPrefix(message, match[0]), problem.PageOf(match[1])
 	}
 	f.What = strings.TrimSuffix(f.What, ".")
 	return f

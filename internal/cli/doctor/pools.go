@@ -50,7 +50,7 @@ func poolTrouble(p *v1alpha1.MacPool) []Finding {
 		if c := condition(p.Status.Conditions, abnormal.kind, metav1.ConditionTrue); c != nil {
 			f := said(c.Message, "")
 			if f.Code == "" {
-				f.Code, f.Fix, f.Page = abnormal.entry.Code, abnormal.entry.Fix, pageOf(abnormal.entry.Code)
+				f.Code, f.Fix, f.Page = abnormal.entry.Code, abnormal.entry.Fix, abnormal.entry.Page()
 				f.What = fmt.Sprintf("pool %s has the condition %s: %s", p.Name, abnormal.kind, f.What)
 			}
 			add(f)
