@@ -4,7 +4,6 @@ package controllers_test
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -14,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/macpool/macpool/internal/cli/root"
+	"github.com/macpool/macpool/internal/kubeconfigtest"
 )
 
 // macpool is kubectl macpool, as an administrator types it.
@@ -25,16 +25,8 @@ func (w *world) macpool(args ...string) (out, errOut string, status int) {
 // macpoolAs is kubectl macpool of somebody.
 func (w *world) macpoolAs(who envtest.User, args ...string) (out, errOut string, status int) {
 	w.t.Helper()
-	user, err := w.api.AddUser(who, nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	config, err := user.KubeConfig()
-	if err != nil {
-		w.t.Fatal(err)
-	}
 	file := filepath.Join(w.t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(file, config, 0o600); err != nil {
+	if err := kubeconfigtest.Write(file, w.api, who); err != nil {
 		w.t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer

@@ -23,6 +23,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
+
+	"github.com/macpool/macpool/internal/kubeconfigtest"
 )
 
 // root is the repository.
@@ -56,33 +58,22 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "making a client:", err)
 		return 1
 	}
-	if kubeconfig, err = writeKubeconfig(server); err != nil {
+	dir, err := os.MkdirTemp("", "kubeconfig")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "making a directory:", err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	kubeconfig = filepath.Join(dir, "kubeconfig")
+	if err := kubeconfigtest.Write(kubeconfig, server, kubeconfigtest.Admin); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer func() { _ = os.Remove(kubeconfig) }()
 	if err := enforce(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
-}
-
-func writeKubeconfig(server *envtest.Environment) (string, error) {
-	user, err := server.AddUser(envtest.User{Name: "admin", Groups: []string{"system:masters"}}, nil)
-	if err != nil {
-		return "", fmt.Errorf("making a user: %w", err)
-	}
-	text, err := user.KubeConfig()
-	if err != nil {
-		return "", fmt.Errorf("making a kubeconfig: %w", err)
-	}
-	file, err := os.CreateTemp("", "kubeconfig")
-	if err != nil {
-		return "", fmt.Errorf("making a kubeconfig: %w", err)
-	}
-	_, err = file.Write(text)
-	return file.Name(), errors.Join(err, file.Close())
 }
 
 // enforce makes the policies, and returns when they are in force.

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/kubeconfigtest"
 )
 
 // crds is where the generated CRDs are, seen from this package.
@@ -51,11 +52,17 @@ func run(m *testing.M) int {
 	}
 	defer func() { _ = server.Stop() }()
 	config.QPS = -1
-	if kubeconfig, err = writeKubeconfig(server); err != nil {
+	dir, err := os.MkdirTemp("", "kubeconfig")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "making a directory:", err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	kubeconfig = filepath.Join(dir, "kubeconfig")
+	if err := kubeconfigtest.Write(kubeconfig, server, kubeconfigtest.Admin); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer func() { _ = os.Remove(kubeconfig) }()
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), apiextensionsv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		fmt.Fprintln(os.Stderr, "building the scheme:", err)
@@ -66,23 +73,6 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
-}
-
-func writeKubeconfig(server *envtest.Environment) (string, error) {
-	user, err := server.AddUser(envtest.User{Name: "admin", Groups: []string{"system:masters"}}, nil)
-	if err != nil {
-		return "", fmt.Errorf("making a user: %w", err)
-	}
-	text, err := user.KubeConfig()
-	if err != nil {
-		return "", fmt.Errorf("making a kubeconfig: %w", err)
-	}
-	file, err := os.CreateTemp("", "kubeconfig")
-	if err != nil {
-		return "", fmt.Errorf("making a kubeconfig: %w", err)
-	}
-	_, err = file.Write(text)
-	return file.Name(), errors.Join(err, file.Close())
 }
 
 var unique atomic.Int64

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/macpool/macpool/internal/cli"
+	"github.com/macpool/macpool/internal/kubeconfigtest"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -60,16 +61,8 @@ func (a *API) start(env *envtest.Environment, dir string) error {
 	if a.Client, err = client.New(config, client.Options{Scheme: cli.NewScheme()}); err != nil {
 		return err
 	}
-	user, err := env.AddUser(envtest.User{Name: "person", Groups: []string{"system:masters"}}, nil)
-	if err != nil {
-		return err
-	}
-	text, err := user.KubeConfig()
-	if err != nil {
-		return err
-	}
 	a.Kubeconfig = filepath.Join(dir, "kubeconfig")
-	return os.WriteFile(a.Kubeconfig, text, 0o600)
+	return kubeconfigtest.Write(a.Kubeconfig, env, kubeconfigtest.Admin)
 }
 
 // Golden compares what a command has written with testdata/<name>.golden; -update writes that.

@@ -30,6 +30,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/cli"
+	"github.com/macpool/macpool/internal/kubeconfigtest"
 )
 
 // The API server of all tests here, with macpool's kinds and policies and without anything that runs.
@@ -76,16 +77,8 @@ var brief = watching{every: 20 * time.Millisecond, atMost: 100 * time.Millisecon
 // as runs the command as a user of some groups, and returns its report and its error.
 func as(t *testing.T, user string, groups []string, times watching, args ...string) (Report, error) {
 	t.Helper()
-	account, err := server.AddUser(envtest.User{Name: user, Groups: groups}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := account.KubeConfig()
-	if err != nil {
-		t.Fatal(err)
-	}
 	file := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(file, content, 0o600); err != nil {
+	if err := kubeconfigtest.Write(file, server, envtest.User{Name: user, Groups: groups}); err != nil {
 		t.Fatal(err)
 	}
 	flags := genericclioptions.NewConfigFlags(true)
@@ -94,7 +87,7 @@ func as(t *testing.T, user string, groups []string, times watching, args ...stri
 	c := command(&cli.Factory{IOStreams: genericiooptions.IOStreams{Out: &out, ErrOut: t.Output()}, Config: flags, Clock: clock.RealClock{}}, times)
 	c.SilenceErrors, c.SilenceUsage = true, true
 	c.SetArgs(append(args, "-o", "json"))
-	err = c.ExecuteContext(t.Context())
+	err := c.ExecuteContext(t.Context())
 	var r Report
 	if out.Len() > 0 {
 		if err := json.Unmarshal(out.Bytes(), &r); err != nil {

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/macpool/macpool/internal/cli"
+	"github.com/macpool/macpool/internal/kubeconfigtest"
 )
 
 // admin writes what the commands are to read, kubeconfig is the file by which they reach it.
@@ -53,18 +54,10 @@ func start(server *envtest.Environment) error {
 	if admin, err = client.New(config, client.Options{Scheme: cli.NewScheme()}); err != nil {
 		return err
 	}
-	user, err := server.AddUser(envtest.User{Name: "person", Groups: []string{"system:masters"}}, nil)
-	if err != nil {
-		return err
-	}
-	text, err := user.KubeConfig()
-	if err != nil {
-		return err
-	}
 	dir, err := os.MkdirTemp("", "kubectl-macpool")
 	if err != nil {
 		return err
 	}
 	kubeconfig = filepath.Join(dir, "kubeconfig")
-	return os.WriteFile(kubeconfig, text, 0o600)
+	return kubeconfigtest.Write(kubeconfig, server, kubeconfigtest.Admin)
 }
