@@ -14,7 +14,6 @@ import (
 
 	"github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -31,11 +30,8 @@ func prepareClaims(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: agents.Namespace}}
-	for _, object := range []client.Object{ns, agents} {
-		if err := api.Create(ctx, object); err != nil {
-			return fmt.Errorf("creating %T %s: %w", object, object.GetName(), err)
-		}
+	if err := api.Create(ctx, agents); err != nil {
+		return fmt.Errorf("creating the agents: %w", err)
 	}
 	probe := newClaim("probe")
 	if err := api.Create(ctx, probe); err != nil {
@@ -100,7 +96,7 @@ func held(s *v1alpha1.MacClaimStatus) { s.Holder = holder() }
 // unhold is the agent of the holder's node.
 func unhold(t *testing.T, claim *v1alpha1.MacClaim) {
 	t.Helper()
-	err := api.Status().Patch(context.Background(), claim, client.RawPatch("application/merge-patch+json", []byte(`{"status":{"holder":null}}`)))
+	err := api.Status().Patch(context.Background(), claim, client.RawPatch("application/merge-patch+json", []byte(`{"status":{"holder":null,"alternate":null}}`)))
 	if client.IgnoreNotFound(err) != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func prepareForce(ctx context.Context) error {
 		ObjectMeta: metav1.ObjectMeta{Name: "claims"},
 		Rules: []rbacv1.PolicyRule{
 			{APIGroups: []string{"macpool.dev"}, Resources: []string{"macclaims", "macclaims/status"}, Verbs: []string{"*"}},
-			{APIGroups: []string{"macpool.dev"}, Resources: []string{"macleases"}, Verbs: []string{"get", "list", "watch"}},
+			{APIGroups: []string{"macpool.dev"}, Resources: []string{"macleases"}, Verbs: []string{"get", "list", "watch", "override"}},
 		},
 	}
 	binding := &rbacv1.ClusterRoleBinding{
@@ -117,7 +117,7 @@ func checkForce(t *testing.T, err error, refused bool) {
 	checkForbidden(t, err, problem.ForceReleaseForbidden.New())
 }
 
-// Claims that carry the annotation can be bound, held and let go by who may do no more than that: the status is not asked about.
+// Claims that carry the annotation can be bound, held and let go by who may write a status, and no leases: the status is not asked about.
 func TestForceReleaseLeavesTheStatus(t *testing.T) {
 	claim := claimed(t, "force-status", held)
 	if err := api.Update(t.Context(), forced(claim, "it burns")); err != nil {

@@ -4,14 +4,12 @@ package policy_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -21,6 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/accesstest"
 )
 
 // patience is how long the API server may take to notice that a policy came or went.
@@ -80,16 +79,8 @@ func prepare(ctx context.Context) error {
 		}
 		older[kind] = obj
 	}
-	for _, name := range []string{"mac_annotation", "claim_in_use", "pool_in_use", "force_release", "node_labels", "pod_gate"} {
-		var policy admissionregistrationv1.ValidatingAdmissionPolicy
-		var binding admissionregistrationv1.ValidatingAdmissionPolicyBinding
-		err := errors.Join(load(name+"_policy.yaml", &policy), load(name+"_binding.yaml", &binding))
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(api.Create(ctx, &policy), api.Create(ctx, &binding)); err != nil {
-			return fmt.Errorf("creating the policy: %w", err)
-		}
+	if err := accesstest.Install(ctx, server.Config, filepath.Join("..", "..")); err != nil {
+		return err
 	}
 	user, err := server.AddUser(envtest.User{
 		Name: "system:serviceaccount:somewhere:macpool-manager", Groups: []string{"system:masters", "system:authenticated"},

@@ -294,6 +294,19 @@ var (
 		Explanation: "A pool without subnets leases MACs alone: the addresses of its interfaces come from something else, such as a DHCP server, and macpool neither knows nor chooses them (docs/dhcp.md).",
 	})
 
+	NotItsNode = add(&Kind{
+		Code: "MP316", Reason: "NotItsNode", CNI: CNITryAgain,
+		Sentence:    "an agent may write only what is its node's, and its token is of %s: %s is refused",
+		Fix:         "Nothing, if it is an agent that asks: it tries again, or the manager does it. Otherwise somebody else uses an agent's token: see the audit log of the API server.",
+		Explanation: "Admission policies, macpool-agent-leases, macpool-agent-claims and macpool-agent-nodes, hold the agent of each node to the leases, holders and report of that node. The node is the one that the API server has written into the token. docs/agent-access.md shows what is allowed.",
+	})
+	OnlyMacpool = add(&Kind{
+		Code: "MP317", Reason: "OnlyMacpool", CNI: 317,
+		Sentence:    "leases, reports of nodes, and the status of claims and pools are written by macpool alone: %s by %s is refused",
+		Fix:         "Change the MacClaim or the MacPool instead: macpool follows. Who must write it all the same needs the verb override on macleases, as cluster-admin has it.",
+		Explanation: "What these objects say is what addresses are given by. An admission policy, macpool-only, keeps them for macpool's service accounts whatever other roles allow: a role that covers macclaims/* would otherwise let its owner write that a claim has no holder any more.",
+	})
+
 	// Networks and configuration.
 
 	BadConfig = add(&Kind{
