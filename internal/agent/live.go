@@ -10,6 +10,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/macpool/macpool/internal/binding"
 	"github.com/macpool/macpool/internal/problem"
 	"github.com/macpool/macpool/internal/timeline"
 )
@@ -43,6 +44,10 @@ func (a *Agent) retry(ctx context.Context, call func(context.Context) error) err
 			if errors.As(err, &u) && u.Pool != "" {
 				return problem.AllocationPaused.New(u.Pool, u).WithCause(err)
 			}
+			var other *binding.AnotherNodesError
+			if errors.As(err, &other) {
+				return problem.NotItsNode.New("node "+a.nodeName, "UPDATE of lease "+other.Lease).WithCause(err)
+			}
 			return problem.APIUnreachable.New(a.nodeName, cause(err)).WithCause(err)
 		}
 		backoff = min(2*backoff, lastBackoff)
@@ -72,6 +77,10 @@ func retryCause(err error) string {
 	var u *timeline.Unsettled
 	if errors.As(err, &u) {
 		return "doubted"
+	}
+	var other *binding.AnotherNodesError
+	if errors.As(err, &other) {
+		return "conflict"
 	}
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {

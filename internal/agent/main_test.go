@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/accesstest"
 	"github.com/macpool/macpool/internal/agentapi"
 	"github.com/macpool/macpool/internal/timeline"
 	"github.com/macpool/macpool/internal/wire"
@@ -64,6 +65,9 @@ func apiConfig(t *testing.T) *rest.Config {
 		env.ControlPlane.Etcd.Configure().Append("unsafe-no-fsync")
 		controlPlane.config, controlPlane.err = env.Start()
 		controlPlane.env = env
+		if controlPlane.err == nil {
+			controlPlane.err = accesstest.Install(t.Context(), controlPlane.config, filepath.Join("..", ".."))
+		}
 	})
 	if controlPlane.err != nil {
 		t.Fatal(controlPlane.err)
@@ -164,10 +168,10 @@ func startNode(t *testing.T, change ...func(*Options)) *node {
 	return n
 }
 
-// start starts the agent; it is stopped at the end of the test, if not before.
+// start starts the agent, which may write what the agent of its node may (R-S2); it is stopped at the end of the test, if not before.
 func (n *node) start(t *testing.T) {
 	t.Helper()
-	config := apiConfig(t)
+	config := accesstest.AsAgent(apiConfig(t), n.name)
 	config.Wrap(n.wire.wrap)
 	a, err := New(config, n.options)
 	if err != nil {

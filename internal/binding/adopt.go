@@ -102,7 +102,7 @@ func (b *Binder) adoptLease(ctx context.Context, r Reported, claim types.UID) (b
 		history := lease.Spec.History
 		if !its && lease.Spec.ReleasedAt == nil {
 			history = historyAfter(&lease.Spec, v1alpha1.LeaseHistory{
-				NodeName: lease.Spec.NodeName, Reason: v1alpha1.EndTakenOver, Evidence: fmt.Sprintf(adoptEvidence, r.NodeName, r.PodName),
+				NodeName: lease.Spec.NodeName, Reason: v1alpha1.EndRecovered, Evidence: fmt.Sprintf(adoptEvidence, r.NodeName, r.PodName),
 			}, metav1.NewTime(b.Clock.Now()))
 		}
 		next := b.leaseOf(r, name.Segment, claim)
@@ -158,7 +158,7 @@ func (b *Binder) disown(ctx context.Context, lease *v1alpha1.MacLease, r Reporte
 		return nil
 	}
 	return b.Unbind(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, "", lease.Name, End{
-		Reason: v1alpha1.EndTakenOver, Evidence: fmt.Sprintf(adoptEvidence, r.NodeName, r.PodName),
+		Reason: v1alpha1.EndRecovered, Evidence: fmt.Sprintf(adoptEvidence, r.NodeName, r.PodName),
 	})
 }
 
@@ -224,7 +224,7 @@ func (b *Binder) adoptHolder(ctx context.Context, r Reported, claim *v1alpha1.Ma
 		if writeErr == nil {
 			for _, old := range ended {
 				if old.PodUID != r.PodUID {
-					b.audit(ctx, claim, old, r.takenOver())
+					b.audit(ctx, claim, old, r.recovered())
 				}
 			}
 			b.Audit.Write(ctx, audit.OfHolder(audit.Held, updated, HolderOf(updated, r.PodUID)))
@@ -239,8 +239,8 @@ func (b *Binder) adoptHolder(ctx context.Context, r Reported, claim *v1alpha1.Ma
 	return false, fmt.Errorf("making pod %s the holder of claim %s: %w", r.PodName, r.claim(), errOvertaken)
 }
 
-func (r *Reported) takenOver() End {
-	return End{Reason: v1alpha1.EndTakenOver, Evidence: fmt.Sprintf(adoptEvidence, r.NodeName, r.PodName)}
+func (r *Reported) recovered() End {
+	return End{Reason: v1alpha1.EndRecovered, Evidence: fmt.Sprintf(adoptEvidence, r.NodeName, r.PodName)}
 }
 
 // adoptInto makes the pod the holder, or the alternate beside the other pod of its VM, and returns the holders that it has ended.
@@ -266,7 +266,7 @@ func (r *Reported) adoptInto(b *Binder, claim *v1alpha1.MacClaim) (ended []*v1al
 	}
 	ended = Holders(claim)
 	for status.Holder != nil {
-		b.endHold(status, r.takenOver())
+		b.endHold(status, r.recovered())
 	}
 	status.Holder = next
 	return ended
@@ -296,7 +296,7 @@ func (b *Binder) Keep(ctx context.Context, r Reported) error {
 	lease := b.leaseOf(r, name.Segment, owner)
 	now := metav1.NewTime(b.Clock.Now())
 	lease.Spec.History = historyAfter(&lease.Spec, v1alpha1.LeaseHistory{
-		PodName: r.PodName, NodeName: r.NodeName, Reason: v1alpha1.EndTakenOver,
+		PodName: r.PodName, NodeName: r.NodeName, Reason: v1alpha1.EndRecovered,
 		Evidence: "the API server had gone back in time, and its claim has another address",
 	}, now)
 	lease.Spec.ReleasedAt, lease.Spec.NodeName, lease.Spec.PodName = &now, "", ""

@@ -57,6 +57,7 @@ func NewLock(lease *v1alpha1.MacLease) (*v1alpha1.MacLease, error) {
 		ObjectMeta: metav1.ObjectMeta{Name: mac.LockName(name.Segment, m), Labels: map[string]string{v1alpha1.LabelSegment: name.Segment}},
 		Spec: v1alpha1.MacLeaseSpec{
 			PoolName: lease.Spec.PoolName, MAC: lease.Spec.MAC, IPs: lease.Spec.IPs, ClaimRef: lease.Spec.ClaimRef, LeasedAt: lease.Spec.LeasedAt,
+			NodeName: lease.Spec.NodeName, // by which an agent may write it (R-S2)
 		},
 	}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -39,7 +40,7 @@ func (t *taker) pickUp(ctx context.Context, lease *v1alpha1.MacLease) (*acquired
 			return &acquired{MacLease: picked, picked: true}, nil
 		}
 		if isRefusal(updateErr) {
-			return nil, fmt.Errorf("picking up lease %s: %w", lease.Name, updateErr)
+			return nil, t.refused("picking up", lease, updateErr)
 		}
 		live := &v1alpha1.MacLease{}
 		err := t.Client.Get(ctx, client.ObjectKeyFromObject(lease), live)
@@ -63,4 +64,24 @@ func (b *Binder) ReleaseAsRead(ctx context.Context, lease *v1alpha1.MacLease, en
 	}
 	b.released(ctx, released, entry)
 	return nil
+}
+
+// AnotherNodesError : the lease was made for a pod of another node, whose bind is under way or has stopped. The agent of this node may not
+// write it (R-S2). The claim will soon have it, by that node or by the manager.
+type AnotherNodesError struct {
+	// Lease and Node are the names of the lease and of that node.
+	Lease, Node string
+}
+
+// Error names both.
+func (e *AnotherNodesError) Error() string {
+	return fmt.Sprintf("lease %s is being bound for a pod of node %s", e.Lease, e.Node)
+}
+
+// refused is the API server's refusal of a write to a lease, said by what it means if that is another node's.
+func (t *taker) refused(doing string, lease *v1alpha1.MacLease, refusal error) error {
+	if node := lease.Spec.NodeName; apierrors.IsForbidden(refusal) && node != "" && node != t.nodeName {
+		return &AnotherNodesError{Lease: lease.Name, Node: node}
+	}
+	return fmt.Errorf("%s lease %s: %w", doing, lease.Name, refusal)
 }

@@ -230,7 +230,7 @@ func (t *taker) take(ctx context.Context, record *v1alpha1.MacLease, address all
 			return &acquired{MacLease: lease, before: record}, nil
 		}
 		if isRefusal(updateErr) {
-			return nil, fmt.Errorf("taking lease %s: %w", address.Name, updateErr)
+			return nil, t.refused("taking", record, updateErr)
 		}
 		t.retried(t.pool.Name, updateErr)
 		live, err := t.read(ctx, address.Name)

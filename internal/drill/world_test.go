@@ -3,11 +3,9 @@
 package drill
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -21,21 +19,18 @@ import (
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/controllers"
+	"github.com/macpool/macpool/internal/accesstest"
 	"github.com/macpool/macpool/internal/agent"
 	"github.com/macpool/macpool/internal/agentapi"
 	"github.com/macpool/macpool/internal/binding"
@@ -60,13 +55,11 @@ var root = filepath.Join("..", "..")
 type world struct {
 	client.Client
 
-	t     *testing.T
-	plane *plane
-	// The service accounts of config/rbac, so that a right that is missing there fails a drill.
-	asManager, asAgent *rest.Config
-	nodes              []*node
-	stopManager        func()
-	scheme             *runtime.Scheme
+	t           *testing.T
+	plane       *plane
+	nodes       []*node
+	stopManager func()
+	scheme      *runtime.Scheme
 	// wire is that of the drill that is going on.
 	wire atomic.Pointer[wire]
 }
@@ -80,8 +73,8 @@ func newWorld(t *testing.T, nodes int) *world {
 	var err error
 	w.Client, err = client.New(w.plane.config, client.Options{Scheme: w.scheme})
 	w.must(err)
-	w.applyRBAC()
-	w.asManager, w.asAgent = w.account("macpool-manager"), w.account("macpool-agent")
+	// A right that is missing in config fails a drill.
+	w.must(accesstest.Install(t.Context(), w.plane.config, root))
 	for i := range nodes {
 		w.nodes = append(w.nodes, w.newNode(fmt.Sprintf("node-%d", i)))
 	}
@@ -103,41 +96,6 @@ func (w *world) must(err error) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-}
-
-// applyRBAC makes the roles of config/rbac.
-func (w *world) applyRBAC() {
-	w.t.Helper()
-	files, err := filepath.Glob(filepath.Join(root, "config", "rbac", "*.yaml"))
-	w.must(err)
-	for _, file := range append([]string{filepath.Join(root, "config", "manager", "namespace.yaml")}, files...) {
-		content, err := os.ReadFile(file)
-		w.must(err)
-		decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), len(content))
-		for {
-			object := &unstructured.Unstructured{}
-			if err := decoder.Decode(object); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				w.t.Fatal(err)
-			}
-			if object.GetKind() != "Kustomization" {
-				w.must(w.Create(w.t.Context(), object))
-			}
-		}
-	}
-}
-
-func (w *world) account(name string) *rest.Config {
-	w.t.Helper()
-	user, err := w.plane.env.AddUser(envtest.User{
-		Name:   "system:serviceaccount:macpool-system:" + name,
-		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:macpool-system", "system:authenticated"},
-	}, w.plane.config)
-	w.must(err)
-	config := user.Config()
-	config.QPS = -1
-	return config
 }
 
 // startManager runs a manager as cmd/manager does, and starts it anew when it says that it has to.
@@ -167,7 +125,7 @@ func (w *world) runManager(ctx context.Context) error {
 	defer cancel()
 	clk := clock.RealClock{}
 	link := &timeline.Link{Clock: clk, Broken: func() {}, Back: func() {}}
-	config := rest.CopyConfig(w.asManager)
+	config := accesstest.AsManager(w.plane.config)
 	config.Wrap(link.Wrap)
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: w.scheme, Cache: view.CacheOptions(), Metrics: metricsserver.Options{BindAddress: "0"},
@@ -246,7 +204,7 @@ func (n *node) start() {
 	if os.Getenv("MACPOOL_DRILL_LOG") != "" {
 		logger = stderrLog(n.name)
 	}
-	a, err := agent.NewOn(n.world.asAgent, agent.Parts{
+	a, err := agent.NewOn(accesstest.AsAgent(n.world.plane.config, n.name), agent.Parts{
 		RemoveLink: func(netns, _, _ string) error {
 			if wire := n.world.wire.Load(); wire != nil {
 				wire.cut(n, netns)
