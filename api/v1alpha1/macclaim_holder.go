@@ -167,7 +167,7 @@ type PreviousHolder struct {
 
 // EndReason is the kind of evidence on which a hold or a lease ended.
 //
-// +kubebuilder:validation:Enum=AgentReport;NeverAttached;PodsGone;OutOfService;NodeDeleted;Forced;TakenOver;Orphaned;Succeeded;Conflicted;Preempted
+// +kubebuilder:validation:Enum=AgentReport;NeverAttached;PodsGone;OutOfService;NodeDeleted;Forced;TakenOver;Orphaned;Succeeded;Conflicted;Preempted;Recovered
 type EndReason string
 
 const (
@@ -203,13 +203,16 @@ const (
 
 	// EndPreempted : the agent of the node has removed the interface, for a newer pod of the workload; the claim's handover is Preempt.
 	EndPreempted EndReason = "Preempted"
+
+	// EndRecovered : after the API had gone back in time the address was found attached for another pod, which has it now.
+	EndRecovered EndReason = "Recovered"
 )
 
 // Attested tells whether something that could see it has said that nothing uses the address any more. What was decided
 // without such a word cools down for longer.
 func (r EndReason) Attested() bool {
 	switch r {
-	case EndOutOfService, EndNodeDeleted, EndForced, EndTakenOver, EndPodsGone:
+	case EndOutOfService, EndNodeDeleted, EndForced, EndTakenOver, EndPodsGone, EndRecovered:
 		return false
 	default:
 		return true

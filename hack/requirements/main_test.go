@@ -27,6 +27,16 @@ func TestIDs(t *testing.T) {
 	}
 }
 
+func TestThreats(t *testing.T) {
+	for name, want := range map[string][]string{
+		"TestT5HostileNetwork": {"T5"}, "TestT11": {"T11"}, "TestT1T24Both": {"T1", "T24"}, "TestTable": nil, "TestT2s": nil, "FuzzT3Names": nil,
+	} {
+		if diff := cmp.Diff(want, threats(name)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
 func TestScan(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {

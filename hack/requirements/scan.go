@@ -71,7 +71,7 @@ func scanFile(path, name string, found map[string][]test) error {
 			begin = function.Doc.Pos()
 		}
 		text := source[files.Position(begin).Offset:files.Position(function.End()).Offset]
-		for _, id := range ids(string(text)) {
+		for _, id := range append(ids(string(text)), threats(function.Name.Name)...) {
 			t := test{file: name, name: function.Name.Name}
 			if !slices.Contains(found[id], t) {
 				found[id] = append(found[id], t)
@@ -83,6 +83,22 @@ func scanFile(path, name string, found map[string][]test) error {
 
 func isTest(name string) bool {
 	return strings.HasPrefix(name, "Test") || strings.HasPrefix(name, "Fuzz") || strings.HasPrefix(name, "Benchmark")
+}
+
+// threatPattern finds the threats that a test is named after, as in TestT1T2HostileAnnotations: of what is attacked the comments of many
+// tests speak, and a test named after it attacks it.
+var threatPattern = regexp.MustCompile(`^Test((?:T[0-9]{1,2})+)(?:[A-Z]|$)`)
+
+func threats(name string) []string {
+	match := threatPattern.FindStringSubmatch(name)
+	if match == nil {
+		return nil
+	}
+	var all []string
+	for n := range strings.SplitSeq(match[1][1:], "T") {
+		all = append(all, "T"+n)
+	}
+	return all
 }
 
 // ids are the ids that a text names, rows written out.

@@ -73,6 +73,11 @@ func (f *fence) movedTo(ctx context.Context, entry *attempt) (string, error) {
 		return "", err
 	}
 	v, to := judgeClaim(entry, claim)
+	if v == loses {
+		if stolen, err := f.isStolen(ctx, entry, claim); err != nil || stolen {
+			return "", err
+		}
+	}
 	if v != asksLease {
 		return to, nil
 	}
@@ -102,6 +107,28 @@ func (f *fence) movedTo(ctx context.Context, entry *attempt) (string, error) {
 	}
 	_, to = judgeLease(entry, lease, claim)
 	return to, nil
+}
+
+// isStolen tells whether the hold was ended against the rule. Only the agent of another node says that it has taken a claim over, and
+// only of a pod that is gone or has finished, unless the claim is handed over on demand: whoever says so of a pod that is there has that
+// agent's token, and not its manners. Believing it would let one node cut off the pods of all (T13). What no policy can see is seen
+// here, where the pod runs: it keeps its interface, and who has taken its claim is told of by name.
+func (f *fence) isStolen(ctx context.Context, entry *attempt, claim *v1alpha1.MacClaim) (bool, error) {
+	past := endedUnattested(claim, entry.Pod.UID, 0)
+	if past == nil || past.Reason != v1alpha1.EndTakenOver && past.Reason != v1alpha1.EndOutOfService ||
+		claim.Spec.Handover == v1alpha1.HandoverPreempt {
+		return false, nil
+	}
+	over, err := f.podOver(ctx, entry.Pod)
+	if err != nil || over {
+		return false, err
+	}
+	by := "nobody that is left"
+	if claim.Status.Holder != nil {
+		by = podOf(claim)
+	}
+	f.says.onPod(entry.Pod, problem.HoldStolen.New(claim.Namespace, claim.Name, entry.Pod.Namespace, entry.Pod.Name, by))
+	return true, nil
 }
 
 // readClaim reads the claim of an entry live; nil if there is none.

@@ -231,7 +231,7 @@ func TestFenceSpares(t *testing.T) {
 		goneBack: func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {
 			t.Helper()
 			_, err := f.binder().TakeOver(t.Context(), f.claimOf(t, pod), v1alpha1.Holder{PodName: "q", PodUID: "q", NodeName: "q", Interface: "net1"},
-				binding.End{Reason: v1alpha1.EndTakenOver, Evidence: "by the test"})
+				binding.End{Reason: v1alpha1.EndForced, Evidence: "by the test"})
 			f.must(t, err)
 		},
 		unseen: func(t *testing.T, f *fixture, _ *node, pod *corev1.Pod) {

@@ -80,13 +80,18 @@ func apiConfig(t *testing.T) *rest.Config {
 // newClient is the test's own way to the API, past everything that a test does to an agent's.
 func newClient(t *testing.T) client.Client {
 	t.Helper()
+	return newClientOf(t, apiConfig(t))
+}
+
+func newClientOf(t *testing.T, config *rest.Config) client.Client {
+	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, eventsv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c, err := client.New(apiConfig(t), client.Options{Scheme: scheme})
+	c, err := client.New(config, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -238,10 +238,10 @@ func (a *Agent) podGone(ctx context.Context, named agentapi.Pod) (bool, error) {
 }
 
 // podOver asks the API whether the pod is gone or has finished.
-func (r *reaper) podOver(ctx context.Context, named agentapi.Pod) (bool, error) {
+func (a *Agent) podOver(ctx context.Context, named agentapi.Pod) (bool, error) {
 	pod := &corev1.Pod{}
 	key := types.NamespacedName{Namespace: named.Namespace, Name: named.Name}
-	if err := client.IgnoreNotFound(r.cluster.Get(ctx, key, pod)); err != nil {
+	if err := client.IgnoreNotFound(a.cluster.Get(ctx, key, pod)); err != nil {
 		return false, fmt.Errorf("reading pod %s: %w", key, err)
 	}
 	return string(binding.PodUID(pod)) != named.UID || finished(pod), nil

@@ -174,6 +174,12 @@ var (
 		Fix:         "See who uses addresses of the pool: kubectl get macleases shows the MACs. Exclude theirs from the pool, or look for a device that answers for addresses which are not its own.",
 		Explanation: "After ten conflicts in a minute (RFC 5227, MAX_CONFLICTS) a node asks for no more addresses of the pool until the minute is over.",
 	})
+	HoldStolen = add(&Kind{
+		Code: "MP531", Reason: "HoldStolen", CNI: 531,
+		Sentence:    "claim %s/%s was taken from pod %s/%s, which is alive, by %s; the pod keeps its interface",
+		Fix:         "See in the audit log of the API server which agent wrote that. If it was not a person, take that node out of the cluster: somebody else uses its agent's token.",
+		Explanation: "A claim is taken over from a node that is silent, for a pod whose predecessor is gone. Nobody that keeps to this takes one from a pod that is there, so the node of that pod does not follow. macpool's manager gives the claim back when it finds that the taker is not there.",
+	})
 	StrangerHeard = add(&Kind{
 		Code: "MP529", Reason: "StrangerHeard", CNI: 529,
 		Sentence:    "%s uses address %s on the VLAN, which is leased to claim %s/%s and attached to pod %s on node %s",
