@@ -154,6 +154,7 @@ func TestFenceInContact(t *testing.T) {
 
 	second := f.attach(t, n, "c2", moved)
 	f.awaitCached(t, n, moved)
+	f.deletePod(t, moved) // whose interface is still there
 	_, err := f.binder().TakeOver(t.Context(), f.claimOf(t, moved),
 		v1alpha1.Holder{PodName: "moved", PodUID: "new", NodeName: n.name, Interface: "net1"}, // another pod of this node: the claim stays in the cache
 		binding.End{Reason: v1alpha1.EndOutOfService, Evidence: "by the test"})

@@ -287,7 +287,7 @@ func TestLostAlternateIsFenced(t *testing.T) {
 	target := m.launcher(t, "vm-2", m.target, "vmi-1")
 	m.runs(t, m.target, "target", target)
 	claim := m.claimOf(t, m.pod)
-	_, err := m.binder().ClearOneAsRead(t.Context(), claim, claim.Status.Alternate, binding.End{Reason: v1alpha1.EndOutOfService, Evidence: "by the test"})
+	_, err := m.binder().ClearOneAsRead(t.Context(), claim, claim.Status.Alternate, binding.End{Reason: v1alpha1.EndForced, Evidence: "by the test"})
 	m.must(t, err)
 	select {
 	case got := <-removed:
