@@ -9,9 +9,10 @@ import (
 
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/macpool/macpool/api/v1alpha1"
-	"github.com/macpool/macpool/internal/binding"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -230,15 +231,29 @@ func TestReplacedPodAfterAFence(t *testing.T) {
 	h.trusted()
 }
 
-// Nothing that can be edited about a pod is evidence (R-S5, M03): not its network-status, not that it asks for networks, not its
-// labels or owners.
-func TestAnnotationsAreNoEvidence(t *testing.T) {
+// TestT2EditedPodIsNoEvidence : a tenant edits a running pod, so that its address seems free or seems to be another. Nothing that can be edited about a
+// pod frees or moves its lease (R-S5, M03): not its network-status, not which networks, address or claim it asks for, not its labels or owners. The
+// UID that a static pod's mirror names counts, and cannot be given to a pod that is there.
+func TestT2EditedPodIsNoEvidence(t *testing.T) {
 	h := newHold(t, managerOptions{})
+	before := h.victim(h.claim)
+	h.world.claim(h.ns, "other", h.world.pool("192.168.60.0/24"))
 	for _, edit := range []func(*corev1.Pod){
 		func(p *corev1.Pod) { p.Annotations["k8s.v1.cni.cncf.io/network-status"] = "[]" },
-		func(p *corev1.Pod) { p.Labels = map[string]string{"gone": "yes"} },
-		func(p *corev1.Pod) { p.Annotations["k8s.v1.cni.cncf.io/networks"] = "other" },
-		func(p *corev1.Pod) { p.Annotations = nil },
+		func(p *corev1.Pod) {
+			p.Annotations["k8s.v1.cni.cncf.io/network-status"] = `[{"name": "iot", "interface": "net1", "ips": ["192.168.50.250"], "mac": "02:32:00:a8:32:fa"}]`
+			p.Annotations["k8s.v1.cni.cncf.io/networks"] = `[{"name": "iot", "ips": ["192.168.50.250"]}]`
+		},
+		func(p *corev1.Pod) {
+			p.Annotations["k8s.v1.cni.cncf.io/networks"] = `[{"name": "iot", "cni-args": {"claim": "other"}}]`
+			p.Annotations["kubernetes.io/config.hash"] = "of-another"
+		},
+		func(p *corev1.Pod) {
+			p.Labels = map[string]string{"gone": "yes"}
+			p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "gone", UID: "gone", Controller: new(true)}}
+			p.Annotations["k8s.v1.cni.cncf.io/networks"] = "other"
+		},
+		func(p *corev1.Pod) { p.Annotations, p.OwnerReferences = nil, nil },
 	} {
 		change(h.world, h.pod, edit)
 		// Only now its node is lost, which has the holder looked at.
@@ -250,7 +265,10 @@ func TestAnnotationsAreNoEvidence(t *testing.T) {
 		h.ready(h.node, corev1.ConditionTrue)
 	}
 	h.kept(h.claim)
-	if now := h.now(); now.Status.Holder.PodUID != binding.PodUID(h.pod) {
-		t.Errorf("it is held by %v", now.Status.Holder)
+	h.unharmed(before)
+	mirror := h.pod.DeepCopy()
+	metav1.SetMetaDataAnnotation(&mirror.ObjectMeta, "kubernetes.io/config.mirror", "of-another")
+	if err := h.Update(t.Context(), mirror); !apierrors.IsInvalid(err) {
+		t.Errorf("a pod was made a mirror: %v", err)
 	}
 }

@@ -300,7 +300,7 @@ func TestIdentityTable(t *testing.T) {
 		}
 		table.WriteString(" |\n")
 	}
-	checkIdentities(t, table.String())
+	checkTable(t, "../docs/identity.md", "kinds", table.String())
 }
 
 // populate makes two pods of each breed.
@@ -353,10 +353,10 @@ func (f *farm) compare(b *breed, action string, before, now []string, seen map[s
 	}
 }
 
-// checkIdentities compares the table with the page.
-func checkIdentities(t *testing.T, want string) {
+// checkTable compares the part of a page that a test writes with what the test has found.
+func checkTable(t *testing.T, page, part, want string) {
 	t.Helper()
-	const page, begin, end = "../docs/identity.md", "<!-- kinds: written by a test -->\n", "<!-- end of kinds -->"
+	begin, end := "<!-- "+part+": written by a test -->\n", "<!-- end of "+part+" -->"
 	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
@@ -365,13 +365,13 @@ func checkIdentities(t *testing.T, want string) {
 	got, after, ok2 := strings.Cut(rest, end)
 	switch {
 	case !ok || !ok2:
-		t.Fatalf("%s has no table", page)
+		t.Fatalf("%s has no table of %s", page, part)
 	case strings.TrimSpace(got) == strings.TrimSpace(want):
 	case os.Getenv("MACPOOL_UPDATE") != "" && !t.Failed():
 		if err := os.WriteFile(page, []byte(before+begin+"\n"+want+"\n"+end+after), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	default:
-		t.Errorf("the table of %s is not what was found; MACPOOL_UPDATE=1 writes\n%s", page, want)
+		t.Errorf("the table of %s in %s is not what was found; MACPOOL_UPDATE=1 writes\n%s", part, page, want)
 	}
 }

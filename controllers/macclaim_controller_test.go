@@ -238,7 +238,9 @@ func TestDeletedClaimOfPodThatRunsIsMadeAgain(t *testing.T) {
 	})
 }
 
-func TestNameThatAnotherWorkloadHas(t *testing.T) {
+// TestT6SquattedName : somebody makes a pod, or a claim, under the name of another's, which is not attached just now. In the same namespace it gets
+// nothing, since it is of another workload; in another namespace the same name, set and claim are another identity, and the address stays with the first.
+func TestT6SquattedName(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
 	ns := w.namespace()
@@ -249,7 +251,20 @@ func TestNameThatAnotherWorkloadHas(t *testing.T) {
 	claim := w.held(w.bound(ns, "db-0."+pool.Name+".net1"), pod)
 	w.remove(pod)
 	w.detach(claim)
-	// A bare pod under the name of the set's pod gets neither its claim nor its address (T6).
+	w.eventually(func(g gomega.Gomega) {
+		claim = w.claimNow(ns, claim.Name)
+		g.Expect(claim.Status.Holder).To(gomega.BeNil())
+	})
+	victim := w.victim(claim)
+
+	foreign := w.namespace()
+	w.network(foreign, "iot", pool.Name)
+	w.personal(foreign, claim.Name, pool, *claim.Spec.Workload)
+	elsewhere := w.pod(foreign, "db-0", "iot", ownedBy(w.statefulSet(foreign)), on("node-1"))
+	if got := w.held(w.bound(foreign, claim.Name), elsewhere); got.Status.LeaseName == claim.Status.LeaseName {
+		t.Errorf("the same names in another namespace got %s", got.Status.LeaseName)
+	}
+	// A bare pod under the name of the set's pod gets neither its claim nor its address.
 	squatter := w.pod(ns, "db-0", "iot", on("node-1"))
 	if note := w.told(squatter, "NotOurClaim"); !strings.Contains(note, "StatefulSet db-0") {
 		t.Errorf("note %q", note)
@@ -257,6 +272,8 @@ func TestNameThatAnotherWorkloadHas(t *testing.T) {
 	if now := w.claimNow(ns, claim.Name); now.Status.Holder != nil {
 		t.Errorf("the claim has the holder %v", now.Status.Holder)
 	}
+	w.remove(squatter)
+	w.unharmed(victim)
 }
 
 func TestQuotaThatRefusesAClaim(t *testing.T) {

@@ -79,8 +79,8 @@ func TestNamedClaims(t *testing.T) {
 	}
 }
 
-// TestNamedClaimIsRefused is T6 and R-A8: naming a claim gives nobody what is another's.
-func TestNamedClaimIsRefused(t *testing.T) {
+// TestT6NamedClaimIsRefused : a pod names the claim of another workload, pool or namespace (R-A8). Naming a claim gives nobody what is another's.
+func TestT6NamedClaimIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
 	ns := w.namespace()

@@ -63,7 +63,7 @@ const (
 
 	// AnnotationForceRelease on a MacClaim takes the claim from its holder, without any evidence that the holder's
 	// interface is gone. Its value is the reason, which goes into the history; macpool removes it when that is done. Only
-	// who may update MacLeases may set it.
+	// who has the verb force-release on MacLeases may set it.
 	AnnotationForceRelease = "macpool.dev/force-release"
 
 	// AnnotationForceReleaseUpTo is set by macpool when it has read AnnotationForceRelease: the generation of the holder that is meant.

@@ -5,6 +5,7 @@ package policy_test
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -21,11 +22,15 @@ import (
 	"github.com/macpool/macpool/internal/problem"
 )
 
-// owner may do all with claims, and nothing with leases: a person to whom a namespace belongs.
-var owner client.Client
+// owner may do all with claims, and nothing with leases: a person to whom a namespace belongs. releaser has the role macpool-admin, as it is shipped.
+var owner, releaser client.Client
 
-// prepareForce makes the owner, and returns when that one is refused.
+// prepareForce makes the owner and the releaser, and returns when the one is refused and the other is not.
 func prepareForce(ctx context.Context) error {
+	shipped := &rbacv1.ClusterRole{}
+	if err := load(filepath.Join("..", "rbac", "admin_role.yaml"), shipped); err != nil {
+		return err
+	}
 	role := &rbacv1.ClusterRole{
 		ObjectMeta: metav1.ObjectMeta{Name: "claims"},
 		Rules: []rbacv1.PolicyRule{
@@ -33,29 +38,35 @@ func prepareForce(ctx context.Context) error {
 			{APIGroups: []string{"macpool.dev"}, Resources: []string{"macleases"}, Verbs: []string{"get", "list", "watch", "override"}},
 		},
 	}
-	binding := &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "claims"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "owner"}},
-	}
-	for _, object := range []client.Object{role, binding} {
-		if err := api.Create(ctx, object); err != nil {
-			return fmt.Errorf("creating %T: %w", object, err)
+	for name, p := range map[string]struct {
+		role   *rbacv1.ClusterRole
+		client *client.Client
+	}{"owner": {role, &owner}, "releaser": {shipped, &releaser}} {
+		binding := &rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: p.role.Name},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: p.role.Name},
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: name}},
+		}
+		for _, object := range []client.Object{p.role, binding} {
+			if err := api.Create(ctx, object); err != nil {
+				return fmt.Errorf("creating %T: %w", object, err)
+			}
+		}
+		user, err := server.AddUser(envtest.User{Name: name, Groups: []string{"system:authenticated"}}, &rest.Config{QPS: -1})
+		if err != nil {
+			return fmt.Errorf("adding a user: %w", err)
+		}
+		if *p.client, err = client.New(user.Config(), client.Options{}); err != nil {
+			return fmt.Errorf("making a client: %w", err)
 		}
 	}
-	user, err := server.AddUser(envtest.User{Name: "owner", Groups: []string{"system:authenticated"}}, &rest.Config{QPS: -1})
-	if err != nil {
-		return fmt.Errorf("adding a user: %w", err)
-	}
-	if owner, err = client.New(user.Config(), client.Options{}); err != nil {
-		return fmt.Errorf("making a client: %w", err)
-	}
-	err = wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
 		err := owner.Create(ctx, forced(newClaim("probe-force"), "now"), client.DryRunAll)
-		return apierrors.IsForbidden(err) && strings.Contains(err.Error(), problem.ForceReleaseForbidden.Code), nil
+		refused := apierrors.IsForbidden(err) && strings.Contains(err.Error(), problem.ForceReleaseForbidden.Code)
+		return refused && releaser.Create(ctx, forced(newClaim("probe-force"), "now"), client.DryRunAll) == nil, nil
 	})
 	if err != nil {
-		return fmt.Errorf("waiting for the policy to refuse something: %w", err)
+		return fmt.Errorf("waiting for the policy to tell owner and releaser apart: %w", err)
 	}
 	return nil
 }
@@ -65,7 +76,8 @@ func forced(claim *v1alpha1.MacClaim, reason string) *v1alpha1.MacClaim {
 	return claim
 }
 
-// Only who may update leases may take an address from a pod without evidence; whoever may edit the claim may withdraw it (R-S5).
+// Only who has the verb force-release, or may update leases, may take an address from a pod without evidence; whoever may edit the claim may withdraw it
+// (R-S5).
 func TestForceRelease(t *testing.T) {
 	const asked, upTo = v1alpha1.AnnotationForceRelease, v1alpha1.AnnotationForceReleaseUpTo
 	i := 0
@@ -96,6 +108,9 @@ func TestForceRelease(t *testing.T) {
 			checkForce(t, err, tc.refused)
 			if err := api.Update(t.Context(), claim.DeepCopy(), client.DryRunAll); err != nil {
 				t.Errorf("who may update leases is refused: %v", err)
+			}
+			if err := releaser.Update(t.Context(), claim.DeepCopy(), client.DryRunAll); err != nil {
+				t.Errorf("who has the verb force-release is refused: %v", err)
 			}
 			fresh := newClaim(claim.Name + "-new")
 			fresh.Annotations = tc.to

@@ -57,7 +57,7 @@ var releases = []mutant{
 			"\tif pod != nil {\n\t\tfacts.Pod = stateOf(pod)",
 			"\tif pod != nil && pod.Annotations[nadv1.NetworkStatusAnnot] != \"\" {\n\t\tfacts.Pod = stateOf(pod)",
 		}},
-		pkg: "controllers", tests: []string{"TestAnnotationsAreNoEvidence"},
+		pkg: "controllers", tests: []string{"TestT2EditedPodIsNoEvidence"},
 	},
 	{
 		id: "M04", bug: "the next pod of the name keeps what the one before has left",

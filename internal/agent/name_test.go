@@ -216,9 +216,9 @@ func TestAddWithReservedMAC(t *testing.T) {
 	wantProblem(t, n.ask(t, steal), problem.AddressReserved)
 }
 
-// TestTakeoverOfNamedClaim is T6: from a silent node a claim that many may name goes to a pod of the holder's own workload, by the rules of
+// TestT6TakeoverOfNamedClaim : a pod names a claim whose holder is on a node that does not answer. From a silent node a claim that many may name goes to a pod of the holder's own workload, by the rules of
 // R-G5, and to nobody else's.
-func TestTakeoverOfNamedClaim(t *testing.T) {
+func TestT6TakeoverOfNamedClaim(t *testing.T) {
 	s := &scene{fixture: newFixture(t), old: newNode(t), new: newNode(t)}
 	s.oldNode = s.makeNode(t, s.old.name)
 	s.makeNode(t, s.new.name)

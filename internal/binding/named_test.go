@@ -142,9 +142,9 @@ func TestChosen(t *testing.T) {
 	}
 }
 
-// TestHolderOfNamedClaim is T6 for a claim that serves whoever names it: the pods of one workload follow each other, a pod of another
+// TestT6HolderOfNamedClaim : a pod names a claim that serves whoever names it, and that another holds. The pods of one workload follow each other, a pod of another
 // workload is told whose the claim is, and a second interface of the pod does not get the first one's address (R-C19).
-func TestHolderOfNamedClaim(t *testing.T) {
+func TestT6HolderOfNamedClaim(t *testing.T) {
 	c := newClient(t, nil)
 	pool := newPool(t, c, v1alpha1.Subnet{CIDR: "192.168.50.0/24"})
 	b := newBinder(t, c, pool)

@@ -138,8 +138,8 @@ var (
 	})
 	ForceReleaseForbidden = add(&Kind{
 		Code: "MP218", Reason: "ForceReleaseForbidden", CNI: 218,
-		Sentence:    "the annotation macpool.dev/force-release may only be set by who may update macleases",
-		Fix:         "Ask an administrator of the cluster.",
+		Sentence:    "the annotation macpool.dev/force-release may only be set by who has the verb force-release on macleases",
+		Fix:         "Ask somebody with the ClusterRole macpool-admin.",
 		Explanation: "It takes an address from a pod without any evidence that the pod's interface is gone. The address may then be in use twice.",
 	})
 	HolderSuspect = add(&Kind{

@@ -71,6 +71,7 @@ func examine(s *state) []Subject {
 var optional = map[string][]string{
 	"plugins":   {networkResource, "daemonsets"},
 	"multus":    {"customresourcedefinitions", "configmaps", "daemonsets"},
+	"pools":     {"macleases"},
 	"workloads": {"deployments", "statefulsets", "daemonsets", "jobs", "cronjobs", "virtualmachines", networkResource},
 }
 

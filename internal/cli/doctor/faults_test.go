@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -134,6 +135,7 @@ func TestSeededFaults(t *testing.T) {
 		"the brake is off": {seed: func(s *state) {
 			s.pools.Items[0].Annotations = map[string]string{v1alpha1.AnnotationReleases: "resumed"}
 		}, subject: "pools", want: Hint, words: []string{"switched off"}, fix: "Remove the annotation"},
+		"a namespace takes a pool from the others": {seed: leasedBy("shop", 127), subject: "pools", want: Hint, words: []string{"namespace shop has 127 of the 253 addresses of pool iot, which 2 namespaces use"}, fix: "maxPerNamespace"},
 		"a multicast MAC (founding case)": {seed: func(s *state) {
 			s.deployments.Items[1].Spec.Template.ObjectMeta = typed(`[{"name": "iot", "mac": "f1:fd:59:0b:bd:2b"}]`)
 		}, subject: "workloads", words: []string{"MP101", "Deployment home/hub", "f1:fd:59:0b:bd:2b"}, fix: "f2:fd:59:0b:bd:2b"},
@@ -198,6 +200,47 @@ func noRight(resource string) error {
 func poolSpec(s *state) map[string]apiextensionsv1.JSONSchemaProps {
 	i := slices.IndexFunc(s.customKinds.Items, func(k apiextensionsv1.CustomResourceDefinition) bool { return k.Spec.Names.Kind == "MacPool" })
 	return s.customKinds.Items[i].Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"].Properties
+}
+
+// leasedBy gives a namespace addresses of the pool, of which one cools and one has cooled down.
+func leasedBy(namespace string, n int) func(*state) {
+	return func(s *state) {
+		for i := range n + 1 {
+			l := v1alpha1.MacLease{
+				ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("vlan-50.192.168.50.%d", i+100)},
+				Spec:       v1alpha1.MacLeaseSpec{PoolName: "iot", ClaimRef: v1alpha1.ClaimRef{Namespace: namespace, Name: fmt.Sprintf("claim-%d", i)}},
+			}
+			if released := ago(time.Minute); i < 2 {
+				l.Spec.ReleasedAt = &released
+				if i == 0 {
+					l.Spec.ReusableAt = &released
+				}
+			}
+			s.leases.Items = append(s.leases.Items, l)
+		}
+	}
+}
+
+// Who has half of a pool takes nothing from others if there are none, if the pool says how much that may be, or if it is less than half.
+func TestSharesOfAPool(t *testing.T) {
+	for name, seed := range map[string]func(*state){
+		"less than half": leasedBy("shop", 126),
+		"alone":          leasedBy("home", 200),
+		"with a ceiling": func(s *state) {
+			s.pools.Items[0].Spec.MaxPerNamespace = new(int32(200))
+			leasedBy("shop", 200)(s)
+		},
+		"not counted yet": func(s *state) {
+			s.pools.Items[0].Status.Capacity = nil
+			leasedBy("shop", 200)(s)
+		},
+	} {
+		s := healthy()
+		seed(s)
+		if findings := shares(s); len(findings) != 0 {
+			t.Errorf("%s: %+v", name, findings)
+		}
+	}
 }
 
 func olderKind(s *state) { delete(poolSpec(s), "cooldown") }

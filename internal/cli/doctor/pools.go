@@ -23,7 +23,7 @@ func pools(s *state) []Finding {
 			findings = append(findings, f.about("macpool.macpool.dev", p))
 		}
 	}
-	return findings
+	return append(findings, shares(s)...)
 }
 
 // abnormalConditions are those that only a pool in trouble has, with the entry of the catalogue that tells what to do.
