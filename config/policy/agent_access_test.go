@@ -52,8 +52,8 @@ var verbs = []string{
 func TestT11AgentAccess(t *testing.T) {
 	tokens := agentTokens(t)
 	kinds := askedKinds(t)
-	real, impersonated := answers(t, kinds, tokens), answers(t, kinds, func(node string) *rest.Config { return accesstest.AsAgent(server.Config, node) })
-	if diff := cmp.Diff(real, impersonated); diff != "" {
+	byToken, inName := answers(t, kinds, tokens), answers(t, kinds, func(node string) *rest.Config { return accesstest.AsAgent(server.Config, node) })
+	if diff := cmp.Diff(byToken, inName); diff != "" {
 		t.Errorf("a token is answered otherwise than a request in its name (-token +name):\n%s", diff)
 	}
 	file := filepath.Join("..", "..", "docs", "agent-access.md")
@@ -66,7 +66,7 @@ func TestT11AgentAccess(t *testing.T) {
 	if !found {
 		t.Fatalf("%s has no place for the table", file)
 	}
-	want := before + begin + "\n" + strings.Join(real, "\n") + "\n"
+	want := before + begin + "\n" + strings.Join(byToken, "\n") + "\n"
 	if *update {
 		if err := os.WriteFile(file, []byte(want), 0o644); err != nil { //nolint:gosec // a file of the tree
 			t.Fatal(err)

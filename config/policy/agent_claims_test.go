@@ -57,12 +57,12 @@ func TestAgentsClaimStatus(t *testing.T) {
 			s.Holder.Generation = s.Generation
 		}
 	}
-	clear := func(s *v1alpha1.MacClaimStatus) { cleared(s, v1alpha1.EndAgentReport) }
+	ends := func(s *v1alpha1.MacClaimStatus) { cleared(s, v1alpha1.EndAgentReport) }
 	takeOver := func(reason v1alpha1.EndReason, node string) func(*v1alpha1.MacClaimStatus) {
 		return func(s *v1alpha1.MacClaimStatus) { cleared(s, reason); hold(node)(s) }
 	}
 	unbind := func(s *v1alpha1.MacClaimStatus) {
-		clear(s)
+		ends(s)
 		s.LeaseName, s.MAC, s.IPs = "", "", nil
 	}
 	unbound := func(s *v1alpha1.MacClaimStatus) { s.LeaseName, s.MAC, s.IPs, s.Holder = "", "", nil, nil }
@@ -97,7 +97,7 @@ func TestAgentsClaimStatus(t *testing.T) {
 		}
 	}
 	vm := func(s *v1alpha1.MacClaimStatus) { s.Holder.InstanceUID = "vm" }
-	promote := func(s *v1alpha1.MacClaimStatus) { clear(s); s.Holder, s.Alternate = s.Alternate, nil }
+	promote := func(s *v1alpha1.MacClaimStatus) { ends(s); s.Holder, s.Alternate = s.Alternate, nil }
 	nothing := func(*v1alpha1.MacClaimStatus) {}
 
 	for name, tc := range map[string]struct {
@@ -107,13 +107,13 @@ func TestAgentsClaimStatus(t *testing.T) {
 		preempt bool
 		allowed bool
 	}{
-		"its pod's hold ends":                         {node: "node-a", is: nothing, becomes: clear, allowed: true},
+		"its pod's hold ends":                         {node: "node-a", is: nothing, becomes: ends, allowed: true},
 		"its pod's hold ends without a word":          {node: "node-a", is: nothing, becomes: func(s *v1alpha1.MacClaimStatus) { s.Holder = nil }, allowed: true},
-		"its pod's hold ends, and the doubt about it": {node: "node-a", is: suspect, becomes: func(s *v1alpha1.MacClaimStatus) { clear(s); s.Conditions = nil }, allowed: true},
+		"its pod's hold ends, and the doubt about it": {node: "node-a", is: suspect, becomes: func(s *v1alpha1.MacClaimStatus) { ends(s); s.Conditions = nil }, allowed: true},
 		"its pod's hold is renewed":                   {node: "node-a", is: nothing, becomes: func(s *v1alpha1.MacClaimStatus) { s.Generation, s.Holder.Generation = 2, 2 }, allowed: true},
 		"its pod's hold goes back":                    {node: "node-a", is: nothing, becomes: func(s *v1alpha1.MacClaimStatus) { s.Generation, s.Holder.Generation = 0, 1 }},
 		"its pod goes to another node":                {node: "node-a", is: nothing, becomes: func(s *v1alpha1.MacClaimStatus) { s.Holder.NodeName = "node-b" }},
-		"another's hold ends":                         {node: "node-b", is: nothing, becomes: clear},
+		"another's hold ends":                         {node: "node-b", is: nothing, becomes: ends},
 		"another's hold ends without a word":          {node: "node-b", is: nothing, becomes: func(s *v1alpha1.MacClaimStatus) { s.Holder = nil }},
 		"another's pod comes to it":                   {node: "node-b", is: nothing, becomes: func(s *v1alpha1.MacClaimStatus) { s.Holder.NodeName = "node-a" }},
 		"nobody's is held":                            {is: nothing, becomes: hold("node-a"), allowed: true},

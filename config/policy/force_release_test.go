@@ -5,7 +5,6 @@ package policy_test
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -27,10 +26,6 @@ var owner, releaser client.Client
 
 // prepareForce makes the owner and the releaser, and returns when the one is refused and the other is not.
 func prepareForce(ctx context.Context) error {
-	shipped := &rbacv1.ClusterRole{}
-	if err := load(filepath.Join("..", "rbac", "admin_role.yaml"), shipped); err != nil {
-		return err
-	}
 	role := &rbacv1.ClusterRole{
 		ObjectMeta: metav1.ObjectMeta{Name: "claims"},
 		Rules: []rbacv1.PolicyRule{
@@ -38,19 +33,20 @@ func prepareForce(ctx context.Context) error {
 			{APIGroups: []string{"macpool.dev"}, Resources: []string{"macleases"}, Verbs: []string{"get", "list", "watch", "override"}},
 		},
 	}
+	if err := api.Create(ctx, role); err != nil {
+		return fmt.Errorf("creating a role: %w", err)
+	}
 	for name, p := range map[string]struct {
-		role   *rbacv1.ClusterRole
+		role   string
 		client *client.Client
-	}{"owner": {role, &owner}, "releaser": {shipped, &releaser}} {
+	}{"owner": {role.Name, &owner}, "releaser": {"macpool-admin", &releaser}} {
 		binding := &rbacv1.ClusterRoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Name: p.role.Name},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: p.role.Name},
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: p.role},
 			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: name}},
 		}
-		for _, object := range []client.Object{p.role, binding} {
-			if err := api.Create(ctx, object); err != nil {
-				return fmt.Errorf("creating %T: %w", object, err)
-			}
+		if err := api.Create(ctx, binding); err != nil {
+			return fmt.Errorf("binding a role: %w", err)
 		}
 		user, err := server.AddUser(envtest.User{Name: name, Groups: []string{"system:authenticated"}}, &rest.Config{QPS: -1})
 		if err != nil {
