@@ -102,15 +102,15 @@ func TestOnlyMacpoolWrites(t *testing.T) {
 			l := &v1alpha1.MacLease{ObjectMeta: metav1.ObjectMeta{Name: lease.Name[:strings.Index(lease.Name, ".")] + ".192.168.50.250", Labels: lease.Labels}, Spec: lease.Spec}
 			return admin.Create(t.Context(), l)
 		},
-		"a lease is changed": func() error { return admin.Update(t.Context(), lease.DeepCopy()) },
-		"a lease is deleted": func() error { return admin.Delete(t.Context(), lease.DeepCopy()) },
-		"a claim's status":   func() error { return admin.Status().Update(t.Context(), h.now()) },
-		"a pool's status":    func() error { return admin.Status().Update(t.Context(), h.pool.DeepCopy()) },
+		"a lease is changed":          func() error { return admin.Update(t.Context(), lease.DeepCopy()) },
+		"a lease is deleted":          func() error { return admin.Delete(t.Context(), lease.DeepCopy()) },
+		"a claim's status is written": func() error { return admin.Status().Update(t.Context(), h.now()) },
+		"a pool's status is written":  func() error { return admin.Status().Update(t.Context(), h.pool.DeepCopy()) },
 		"a node's report is made": func() error {
 			return admin.Create(t.Context(), &v1alpha1.MacNode{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}})
 		},
-		"a claim that is in use":    func() error { return admin.Delete(t.Context(), h.now()) },
-		"a pool that has leases is": func() error { return admin.DeleteAllOf(t.Context(), &v1alpha1.MacPool{}) },
+		"a claim that is in use is deleted": func() error { return admin.Delete(t.Context(), h.now()) },
+		"all pools are deleted at once":     func() error { return admin.DeleteAllOf(t.Context(), &v1alpha1.MacPool{}) },
 	} {
 		if err := write(); !apierrors.IsForbidden(err) {
 			t.Errorf("%s: %v, want a refusal", name, err)

@@ -133,7 +133,8 @@ func TestT5HostileNetwork(t *testing.T) {
 	own := w.victim(w.held(w.bound(trusted, "camera."+pool.Name+".net1"), camera))
 
 	ipam := func(name, more string) string {
-		return fmt.Sprintf(`{"cniVersion": "1.0.0", "name": %q, %s "plugins": [{"type": "macvlan", "ipam": {"type": "macpool", "pool": %q}}, {"type": "macpool"}]}`, name, more, pool.Name)
+		return fmt.Sprintf(`{"cniVersion": "1.0.0", "name": %q, %s
+			"plugins": [{"type": "macvlan", "ipam": {"type": "macpool", "pool": %q}}, {"type": "macpool"}]}`, name, more, pool.Name)
 	}
 	for name, tc := range map[string]struct{ config, network string }{
 		"another pool":                  {config: ipam("mine", "")},
@@ -170,7 +171,8 @@ func TestT5HostileNetwork(t *testing.T) {
 	}
 	t.Run("a ceiling of its own", func(t *testing.T) {
 		w := &world{t: t, Client: w.Client}
-		w.networkOf(tenant, "roomy", fmt.Sprintf(`{"cniVersion": "1.0.0", "name": "roomy", "type": "macvlan", "maxPerNamespace": 100, "ipam": {"type": "macpool", "pool": %q, "maxPerNamespace": 100}}`, open.Name))
+		w.networkOf(tenant, "roomy", fmt.Sprintf(`{"cniVersion": "1.0.0", "name": "roomy", "type": "macvlan", "maxPerNamespace": 100,
+			"ipam": {"type": "macpool", "pool": %q, "maxPerNamespace": 100}}`, open.Name))
 		w.pod(tenant, "first", "roomy", on("node-1"))
 		w.bound(tenant, "first."+open.Name+".net1")
 		w.told(w.pod(tenant, "second", "roomy", on("node-1")), problem.NamespaceFull.Reason)
