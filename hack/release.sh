@@ -11,25 +11,52 @@ build() { # build OUT
   find "$out" -maxdepth 1 -type f -delete # of an earlier version
   out=$(cd "$out" && pwd)
 
+  images=$(hack/images.sh oci "$out" amd64 arm64) # a line for each: file, name, digest
+  echo "$images"
   kubectl=$(hack/controlplane.sh)/kubectl
-  "$kubectl" kustomize config/default >"$out/install.yaml"
-  "$kubectl" kustomize config/cleanup >"$out/cleanup.yaml"
+  "$kubectl" kustomize config/default | pinned >"$out/install.yaml"
+  "$kubectl" kustomize config/cleanup | pinned >"$out/cleanup.yaml"
   cp config/schemas/*.json "$out"
-  SOURCE_DATE_EPOCH=0 "$(hack/helm.sh)/helm" package charts/macpool --destination "$out" >/dev/null
-  hack/images.sh oci "$out" amd64 arm64
-  for name in macpool-manager macpool-agent; do
-    bin/release sbom -o "$out/$name-$version.cdx.json" "$out/$name-$version.oci.tar"
-  done
+  chart "$out"
   for arch in amd64 arm64; do
     archive "$out/macpool-$version-linux-$arch.tar.gz" "bin/linux-$arch" manager agent installer macpool
   done
   kubectl_plugin "$out" "$version"
+  bin/release sbom "$out"/*.oci.tar "$out"/*.tar.gz
   (cd "$out" && find . -maxdepth 1 -type f ! -name SHA256SUMS -printf '%P\0' | sort -z | xargs -0 sha256sum >SHA256SUMS)
   (cd "$out" && du -ch -- $(cut -c67- SHA256SUMS))
 }
 
-archive() { # archive FILE DIR PROGRAM...: root's, of one time and in one order, so that the same programs make the same archive
-  tar -C "$2" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --mode=go=rX,u+rw -c "${@:3}" -C "$PWD" LICENSE | gzip -n9 >"$1"
+# A manifest with the digests of the images behind their names: whoever can change what a name stands for in a registry changes nothing
+# that is installed by it.
+pinned() {
+  local edits='' file name digest
+  while read -r file name digest; do edits+="s#(image: $name)\$#\\1@$digest#;"; done <<<"$images"
+  sed -E "$edits"
+}
+
+# The chart, in which the digests are what is installed where neither a tag nor a digest is asked for.
+chart() { # chart OUT
+  local file name digest released=''
+  while read -r file name digest; do
+    name=${name##*/}
+    released+="${released:+,}\"${name%:*}\":\"$digest\""
+  done <<<"$images"
+  rm -rf bin/chart
+  mkdir -p bin/chart
+  cp -r charts/macpool bin/chart
+  sed -i "s#{}#{$released}#" bin/chart/macpool/templates/_released.tpl
+  SOURCE_DATE_EPOCH=0 "$(hack/helm.sh)/helm" package bin/chart/macpool --destination "$1" >/dev/null
+}
+
+# The programs, with the licence texts of all that is linked into them; root's, of one time and in one order, so that the same programs
+# make the same archive.
+archive() { # archive FILE DIR PROGRAM...
+  local texts=bin/licenses/programs programs=("${@:3}")
+  rm -rf "$texts"
+  bin/release licenses -o "$texts/licenses" "${programs[@]/#/$2/}"
+  tar -C "$2" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --mode=go=rX,u+rw -c "${programs[@]}" -C "$PWD/$texts" licenses \
+    -C "$PWD" LICENSE | gzip -n9 >"$1"
 }
 
 # What runs on the machines of people, and how krew, the manager of kubectl's plugins, finds it: https://krew.sigs.k8s.io.
