@@ -1,6 +1,9 @@
 #!/bin/bash
-# Makes everything that a release consists of: hack/release.sh build OUT writes it into OUT, hack/release.sh verify makes it twice
-# of the last commit, in places and with build caches of their own, and compares all bytes.
+# Makes everything that a release consists of, and checks it:
+#   build OUT            writes it into OUT
+#   verify               makes it twice of the last commit, in places and with build caches of their own, and compares all bytes
+#   push DIST REGISTRY   sends images and chart to a registry, and signs them there as the workflow that runs this
+#   check DIST [KEY]     tells whether what was published is what it says, signed by the public key KEY, or else by the workflow of its version
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -89,8 +92,42 @@ verify() {
   echo "release: built twice, all $(wc -l <"$work/first/SHA256SUMS") files are the same"
 }
 
+push() { # push DIST REGISTRY
+  local version name ref
+  version=$(cat VERSION)
+  for name in macpool-manager macpool-agent; do
+    ref=$(bin/release push "$1/$name-$version.oci.tar" "$2/$name:$version")
+    cosign sign --yes "$ref"
+    cosign attest --yes --type cyclonedx --predicate "$1/$name-$version.cdx.json" "$ref"
+  done
+  ref=$("$(hack/helm.sh)/helm" push "$1/macpool-${version#v}.tgz" "oci://$2/charts" 2>&1 | tee /dev/stderr | sed -n 's/^Digest: *//p')
+  cosign sign --yes "$2/charts/macpool@$ref"
+}
+
+check() { # check DIST [KEY]
+  local version by ref verified
+  CGO_ENABLED=0 go build -C hack/release -mod=readonly -trimpath -o ../../bin/release .
+  if [ -n "${2:-}" ]; then
+    bin/release verify -key "$2" "$1"
+    return
+  fi
+  version=$(cat VERSION)
+  by=(--certificate-oidc-issuer https://token.actions.githubusercontent.com
+    --certificate-identity "https://github.com/macpool/macpool/.github/workflows/release.yml@refs/tags/$version")
+  cosign verify-blob "${by[@]}" --bundle "$1/SHA256SUMS.sigstore.json" "$1/SHA256SUMS"
+  cosign verify-blob-attestation "${by[@]}" --type slsaprovenance1 --bundle "$1/provenance.sigstore.json" "$1/install.yaml"
+  verified=$(bin/release verify -signed "$1")
+  echo "$verified"
+  for ref in $(grep -o '[^ ]*@sha256:.*' <<<"$verified"); do # as they are in the registry
+    cosign verify "${by[@]}" "$ref" >/dev/null
+    cosign verify-attestation "${by[@]}" --type cyclonedx "$ref" >/dev/null
+  done
+}
+
 case ${1:-} in
 build) build "$2" ;;
 verify) verify ;;
-*) echo "usage: hack/release.sh build OUT | verify" >&2 && exit 2 ;;
+push) push "$2" "$3" ;;
+check) check "$2" "${3:-}" ;;
+*) echo "usage: hack/release.sh build OUT | verify | push DIST REGISTRY | check DIST [KEY]" >&2 && exit 2 ;;
 esac
