@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 
-	classifier "github.com/google/licenseclassifier/v2"
 	"github.com/google/licenseclassifier/v2/assets"
 	"golang.org/x/mod/module"
 )
@@ -47,24 +46,40 @@ var known = sync.OnceValues(assets.DefaultClassifier)
 
 // recognize tells what licence a module has by its texts, all of which hold.
 func recognize(texts [][]byte) (licence, error) {
-	all, err := known()
-	if err != nil {
-		return "", fmt.Errorf("reading the licences that are known: %w", err)
-	}
 	ids := map[string]bool{}
 	for _, text := range texts {
-		for _, match := range matches(all, text) {
-			ids[match.Name] = true
+		names, err := namesIn(text)
+		if err != nil {
+			return "", err
+		}
+		for _, name := range names {
+			ids[name] = true
 		}
 	}
 	return and(ids), nil
 }
 
-// matches are the licences in a text, and the headers that refer to one. A copyright line is none.
-func matches(all *classifier.Classifier, text []byte) []*classifier.Match {
-	return slices.DeleteFunc(slices.Clone(all.Match(all.Normalize(text)).Matches), func(m *classifier.Match) bool {
-		return m.MatchType != "License" && m.MatchType != "Header"
-	})
+// seen are the licences in the texts that were looked at: the same texts are in many files of a release. Digest -> identifiers.
+var seen sync.Map
+
+// namesIn are the licences in a text, those included that it refers to by their usual header. A line of copyright is none.
+func namesIn(text []byte) ([]string, error) {
+	digest := digestOf(text)
+	if names, ok := seen.Load(digest); ok {
+		return names.([]string), nil //nolint:errcheck // nothing else is stored
+	}
+	all, err := known()
+	if err != nil {
+		return nil, fmt.Errorf("reading the licences that are known: %w", err)
+	}
+	var names []string
+	for _, match := range all.Match(all.Normalize(text)).Matches {
+		if match.MatchType == "License" || match.MatchType == "Header" {
+			names = append(names, match.Name)
+		}
+	}
+	seen.Store(digest, names)
+	return names, nil
 }
 
 // checkLicenses is the subcommand check-licenses: it tells what licence each module has, by the texts in the cache of modules, and fails

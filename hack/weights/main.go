@@ -6,6 +6,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,13 +21,13 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: weights FILE")
 		os.Exit(2)
 	}
-	if err := run(os.Args[1]); err != nil {
+	if err := run(context.Background(), os.Args[1]); err != nil { //nolint:forbidigo // a program's main has no caller
 		fmt.Fprintln(os.Stderr, "weights:", err)
 		os.Exit(1)
 	}
 }
 
-func run(file string) error {
+func run(ctx context.Context, file string) error {
 	page, err := os.ReadFile(file) //nolint:gosec // G304: the caller names it
 	if err != nil {
 		return err
@@ -42,7 +43,7 @@ func run(file string) error {
 	defer os.RemoveAll(dir) //nolint:errcheck // what stays is in the directory for temporary files
 	weights := map[string]*weight{}
 	for _, program := range programs {
-		if err := build(program, dir); err != nil {
+		if err := build(ctx, program, dir); err != nil {
 			return err
 		}
 		if weights[program], err = weigh(filepath.Join(dir, program)); err != nil {
@@ -57,8 +58,8 @@ func run(file string) error {
 }
 
 // build builds a program as a release has it, but with its symbols.
-func build(program, dir string) error {
-	command := exec.Command("go", "build", "-mod=readonly", "-trimpath", "-o", dir+"/", ours+"/cmd/"+program) //nolint:gosec // G204: of this file
+func build(ctx context.Context, program, dir string) error {
+	command := exec.CommandContext(ctx, "go", "build", "-mod=readonly", "-trimpath", "-o", dir+"/", ours+"/cmd/"+program) //nolint:gosec // G204: of this file
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "GOEXPERIMENT=")
 	command.Stderr = os.Stderr
 	if err := command.Run(); err != nil {

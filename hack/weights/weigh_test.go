@@ -59,7 +59,7 @@ func TestModuleOf(t *testing.T) {
 // TestWeigh weighs the plugin: what has a name is less than all of it, what it is built of is in it, and nothing of Kubernetes is.
 func TestWeigh(t *testing.T) {
 	dir := t.TempDir()
-	if err := build("macpool", dir); err != nil {
+	if err := build(t.Context(), "macpool", dir); err != nil {
 		t.Fatal(err)
 	}
 	w, err := weigh(filepath.Join(dir, "macpool"))
