@@ -1,6 +1,8 @@
 # Versions of what is built with `go install`. golangci-lint and kube-api-linter are pinned by hack/lint/go.mod, the control
 # plane by go.mod's k8s.io/api, the reference CNI plugins by go.mod.
 CONTROLLER_GEN_VERSION := v0.23.0
+ACTIONLINT_VERSION := v1.7.12
+GOVULNCHECK_VERSION := v1.9.0
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -12,6 +14,8 @@ GO_VERSION := $(shell go env GOVERSION)
 LINT_SUM := $(shell sha256sum hack/lint/go.sum | cut -c1-12)
 
 CONTROLLER_GEN := $(CACHE)/controller-gen-$(CONTROLLER_GEN_VERSION)-$(GO_VERSION)/controller-gen
+ACTIONLINT := $(CACHE)/actionlint-$(ACTIONLINT_VERSION)-$(GO_VERSION)/actionlint
+GOVULNCHECK := $(CACHE)/govulncheck-$(GOVULNCHECK_VERSION)-$(GO_VERSION)/govulncheck
 GOLANGCI_LINT := $(CACHE)/golangci-lint-$(LINT_SUM)-$(GO_VERSION)/golangci-lint
 
 # One cache of findings for each tree: golangci-lint reports those of another checkout by that one's paths, which no
@@ -59,6 +63,10 @@ images: ## Build the images for this machine into dist/images, as archives that 
 .PHONY: dist
 dist: ## Make everything that a release consists of, in dist
 	@hack/release.sh build dist
+
+.PHONY: dist-check
+dist-check: ## Check the release in dist, as anybody would: KEY=file is the public key, if it was signed with one
+	@hack/release.sh check dist $(KEY)
 
 .PHONY: dist-verify
 dist-verify: ## Make a release of the last commit twice, and compare; compiles everything anew
@@ -109,9 +117,15 @@ bench: need-root build ## Run the benchmarks: what the plugin costs beside one t
 	@$(test_env) && set -x && go test -run '^$$' -bench . -benchmem -timeout 30m $$(git grep -lE --untracked '^func Benchmark' -- '*_test.go' ':!e2e' | xargs -n 1 dirname | sort -u | sed 's#^#./#')
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) ## Run the linters
+lint: $(GOLANGCI_LINT) $(ACTIONLINT) ## Run the linters
+	$(ACTIONLINT) -shellcheck= -pyflakes=
 	$(GOLANGCI_LINT) config verify
 	$(GOLANGCI_LINT) run ./...
+
+.PHONY: vulncheck
+vulncheck: $(GOVULNCHECK) ## Look for known vulnerabilities in what our programs call; GOVULNDB names another database than Go's own
+	$(GOVULNCHECK) $(if $(GOVULNDB),-db $(GOVULNDB)) ./cmd/...
+	$(GOVULNCHECK) $(if $(GOVULNDB),-db $(GOVULNDB)) -C hack/release .
 
 .PHONY: verify
 verify: ## Generate, tidy and lint; fail if that changes the tree
@@ -133,6 +147,10 @@ manifests: $(CONTROLLER_GEN) ## Write the CRDs, the manager's role, docs/api.md,
 	go run ./hack/requirements docs/requirements.md
 	kubectl="$$(hack/controlplane.sh)/kubectl"; { $$kubectl kustomize config/default; echo ---; $$kubectl kustomize config/prometheus; } | go run ./hack/chart -version "$$(cat VERSION)" config/default/kustomization.yaml config/cleanup/kustomization.yaml
 
+.PHONY: dependencies
+dependencies: ## Weigh what each module adds to each program, and write it into docs/dependencies.md
+	go run ./hack/weights docs/dependencies.md
+
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## Format the Go files
 	$(GOLANGCI_LINT) fmt ./...
@@ -142,7 +160,7 @@ controlplane: ## Get etcd, kube-apiserver and kubectl, and print where they are
 	@hack/controlplane.sh
 
 .PHONY: tools
-tools: $(CONTROLLER_GEN) $(GOLANGCI_LINT) controlplane ## Get everything that the other targets use
+tools: $(CONTROLLER_GEN) $(GOLANGCI_LINT) $(ACTIONLINT) controlplane ## Get everything that the other targets use
 	@hack/cniplugins.sh
 	@hack/helm.sh
 	@hack/axe.sh
@@ -156,10 +174,13 @@ need-root:
 	@[ "$$(id -u)" = 0 ] || { echo "make $(firstword $(MAKECMDGOALS)) needs root, because the tests of the plugin and the agent make network namespaces: run it as root." >&2; exit 1; }
 
 # A tool is built beside its place and renamed into it, so that a build that is cut off leaves none.
-$(CONTROLLER_GEN):
+$(CONTROLLER_GEN): package = sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN_VERSION)
+$(ACTIONLINT): package = github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
+$(GOVULNCHECK): package = golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+$(CONTROLLER_GEN) $(ACTIONLINT) $(GOVULNCHECK):
 	@mkdir -p $(@D)/new
-	CGO_ENABLED=0 GOBIN=$(@D)/new go install sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN_VERSION)
-	@mv $(@D)/new/controller-gen $@ && rmdir $(@D)/new
+	CGO_ENABLED=0 GOBIN=$(@D)/new go install $(package)
+	@mv $(@D)/new/$(@F) $@ && rmdir $(@D)/new
 
 $(GOLANGCI_LINT):
 	@mkdir -p $(@D)/new

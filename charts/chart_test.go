@@ -5,6 +5,7 @@ package charts_test
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -99,6 +100,48 @@ func slice(t *testing.T, object *unstructured.Unstructured, path ...string) []ma
 		maps[i] = item.(map[string]any) //nolint:errcheck // lists of containers and subjects hold nothing else
 	}
 	return maps
+}
+
+// TestT21ReleasedDigests renders the chart as a release has it, where hack/release.sh has written down the digests of the images: what is installed is
+// these images, whatever their names stand for in a registry (T21), but for who asks for another tag or digest.
+func TestT21ReleasedDigests(t *testing.T) {
+	released := filepath.Join(t.TempDir(), "macpool")
+	if err := os.CopyFS(released, os.DirFS(chart)); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(released, "templates", "_released.tpl")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	filled := strings.Replace(string(text), "{}", `{"macpool-manager":"sha256:11","macpool-agent":"sha256:22"}`, 1)
+	if err := os.WriteFile(file, []byte(filled), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	asked := "sha256:" + strings.Repeat("3", 64)
+	tests := map[string]struct {
+		value          string
+		manager, agent string
+	}{
+		"nothing asked for": {value: `platform="auto"`, manager: "ghcr.io/macpool/macpool-manager@sha256:11", agent: "ghcr.io/macpool/macpool-agent@sha256:22"},
+		"a mirror":          {value: `image.registry="r.lan/m"`, manager: "r.lan/m/macpool-manager@sha256:11", agent: "r.lan/m/macpool-agent@sha256:22"},
+		"a tag":             {value: `image.tag="v9"`, manager: "ghcr.io/macpool/macpool-manager:v9", agent: "ghcr.io/macpool/macpool-agent:v9"},
+		"a digest":          {value: `agent.digest="` + asked + `"`, manager: "ghcr.io/macpool/macpool-manager@sha256:11", agent: "ghcr.io/macpool/macpool-agent@" + asked},
+	}
+	for test, tt := range tests {
+		t.Run(test, func(t *testing.T) {
+			rendered := mustHelm(t, "template", "macpool", released, "--set-json", tt.value)
+			got := map[string]bool{}
+			for line := range strings.Lines(rendered) {
+				if _, image, ok := strings.Cut(line, " image: "); ok {
+					got[strings.TrimSpace(image)] = true
+				}
+			}
+			if diff := cmp.Diff(map[string]bool{tt.manager: true, tt.agent: true}, got); diff != "" {
+				t.Errorf("images (-want +got):\n%s", diff)
+			}
+		})
+	}
 }
 
 // TestValues sets values and looks for lines that come and go.

@@ -60,6 +60,30 @@ no_machine() {
   [ $? -eq 1 ] # 1: looked, and found none
 }
 
+# What is linked into a program of ours, for any platform, and into the plugins that go with them.
+linked() {
+  local os
+  for os in linux darwin windows; do
+    GOOS=$os go list -deps -f '{{with .Module}}{{if .Version}}{{.Path}}@{{.Version}}{{end}}{{end}}' ./cmd/... tool || return
+  done
+}
+
+dependencies_licensed() {
+  local modules
+  modules=$(linked) || return
+  # shellcheck disable=SC2046 # one word for each module
+  CGO_ENABLED=0 go run -C hack/release -mod=readonly -trimpath . check-licenses $(sort -u <<<"$modules")
+}
+
+vulnerabilities() {
+  local db=${GOVULNDB:-https://vuln.go.dev}
+  if ! curl -sSfo /dev/null --max-time 10 "$db/index/db.json"; then
+    echo "verify: the vulnerability database $db cannot be reached: nothing was looked for"
+    return 0
+  fi
+  make --no-print-directory vulncheck
+}
+
 clean_tree() {
   local changes
   changes=$(git status --porcelain) || return 1
@@ -75,6 +99,8 @@ check "go mod tidy" tidy
 check "one version of Kubernetes" one_kubernetes
 check "gofmt" formatted
 check "license lines" licensed
+check "licences of what is linked" dependencies_licensed
+check "known vulnerabilities" vulnerabilities
 check "no machine in the tree" no_machine
 check "lint" make --no-print-directory lint
 check "clean tree" clean_tree

@@ -4,7 +4,6 @@ package main
 
 import (
 	"debug/buildinfo"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,22 +37,38 @@ func licenses(args []string, _ io.Writer) error {
 		return err
 	}
 	for m := range modules {
-		dir, err := module.EscapePath(m.Path)
+		texts, err := licenseTexts(roots[0], m)
 		if err != nil {
-			return fmt.Errorf("finding %s: %w", m, err)
+			return err
 		}
-		version, err := module.EscapeVersion(m.Version)
-		if err != nil {
-			return fmt.Errorf("finding %s: %w", m, err)
-		}
-		if err := copyLicenses(filepath.Join(roots[0], dir+"@"+version), filepath.Join(*out, m.Path)); err != nil {
-			return fmt.Errorf("copying the licence of %s: %w", m, err)
+		if err := writeTexts(texts, filepath.Join(*out, m.Path)); err != nil {
+			return err
 		}
 	}
-	if err := copyLicenses(roots[1], filepath.Join(*out, "go")); err != nil {
-		return fmt.Errorf("copying the licence of Go: %w", err)
+	texts, err := textsIn(roots[1])
+	if err != nil {
+		return fmt.Errorf("reading the licence of Go: %w", err)
 	}
-	return copyFile(*own, filepath.Join(*out, ours, "LICENSE"))
+	if err := writeTexts(texts, filepath.Join(*out, "go")); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(*own)
+	if err != nil {
+		return fmt.Errorf("reading our licence: %w", err)
+	}
+	return writeTexts(map[string][]byte{"LICENSE": text}, filepath.Join(*out, ours))
+}
+
+func writeTexts(texts map[string][]byte, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("making room for a licence: %w", err)
+	}
+	for name, text := range texts {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil { //nolint:gosec // G306: a text that everybody may read
+			return fmt.Errorf("writing a licence: %w", err)
+		}
+	}
+	return nil
 }
 
 func goEnv(names ...string) ([]string, error) {
@@ -85,36 +100,4 @@ func modulesOf(binaries []string) (map[module.Version]bool, error) {
 		}
 	}
 	return modules, nil
-}
-
-func copyLicenses(from, to string) error {
-	files, err := os.ReadDir(from)
-	if err != nil {
-		return err
-	}
-	found := false
-	for _, file := range files {
-		if file.IsDir() || !licenseFile.MatchString(file.Name()) {
-			continue
-		}
-		found = true
-		if err := copyFile(filepath.Join(from, file.Name()), filepath.Join(to, file.Name())); err != nil {
-			return err
-		}
-	}
-	if !found {
-		return errors.New("there is none")
-	}
-	return nil
-}
-
-func copyFile(from, to string) error {
-	text, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(to, text, 0o644) //nolint:gosec // G306: a text that everybody may read
 }

@@ -1,28 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command release makes what a release consists of beside the binaries: images without a daemon and without a base, the
-// licence texts that belong into them, checksums and bills of materials. The same input gives the same bytes.
+// licence texts that belong into them, bills of materials and signatures. The same input gives the same bytes, but for signatures. And it
+// checks a release: that all of this belongs together.
 package main
 
 import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 )
 
 // commands are the subcommands; each gets its arguments.
 var commands = map[string]func(args []string, stdout io.Writer) error{
-	"image":    image,
-	"licenses": licenses,
-	"push":     push,
-	"registry": serveRegistry,
-	"sbom":     sbom,
+	"check-licenses": checkLicenses,
+	"image":          image,
+	"licenses":       licenses,
+	"push":           push,
+	"registry":       serveRegistry,
+	"sbom":           sbom,
+	"sign":           sign,
+	"subjects":       subjects,
+	"verify":         verify,
 }
 
 func main() {
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: release image|licenses|push|registry|sbom [FLAG]... ARGUMENT...; -h after one of them tells its flags")
+		names := strings.Join(slices.Sorted(maps.Keys(commands)), "|")
+		fmt.Fprintf(os.Stderr, "usage: release %s [FLAG]... ARGUMENT...; -h after one of them tells its flags\n", names)
 		os.Exit(2)
 	}
 	if err := commands[os.Args[1]](os.Args[2:], os.Stdout); err != nil {

@@ -3,150 +3,141 @@
 package main
 
 import (
-	"archive/tar"
 	"bytes"
 	"cmp"
-	"crypto/sha256"
-	"debug/buildinfo"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"path"
-	"runtime/debug"
 	"slices"
 	"strings"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
+	cdx "github.com/CycloneDX/cyclonedx-go"
 )
 
-// A bom is the part of CycloneDX 1.6 that a Go program fills. It has neither time nor serial number, which would differ each time.
-type bom struct {
-	Format       string       `json:"bomFormat"`
-	SpecVersion  string       `json:"specVersion"`
-	Version      int          `json:"version"`
-	Metadata     metadata     `json:"metadata"`
-	Components   []component  `json:"components"`
-	Dependencies []dependency `json:"dependencies"`
+// billSuffix takes the place of an artifact's ending in the name of its bill of materials.
+const billSuffix = ".cdx.json"
+
+// billFile is what the bill of materials of a file of a release is called.
+func billFile(file string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(file, imageSuffix), programsSuffix) + billSuffix
 }
 
-type metadata struct {
-	Component component `json:"component"`
-}
-
-type component struct {
-	Type       string     `json:"type"`
-	Ref        string     `json:"bom-ref"`
-	Name       string     `json:"name"`
-	Version    string     `json:"version,omitempty"`
-	Hashes     []hash     `json:"hashes,omitempty"`
-	PURL       string     `json:"purl,omitempty"`
-	Properties []property `json:"properties,omitempty"`
-}
-
-type hash struct {
-	Algorithm string `json:"alg"`
-	Content   string `json:"content"`
-}
-
-type property struct {
-	Name  string `json:"name"`
-	Value string `json:"value"`
-}
-
-type dependency struct {
-	Ref       string   `json:"ref"`
-	DependsOn []string `json:"dependsOn"`
-}
-
-// sbom is the subcommand: it writes the bill of materials of the image in an OCI archive. It looks at the programs that are in
-// the image, which say themselves what they are built of.
+// sbom is the subcommand: it writes the bill of materials of a file of a release beside it. It looks at the programs that are in
+// the file, which say themselves what they are built of, and at the licence texts that go with them.
 func sbom(args []string, _ io.Writer) error {
-	flags := newFlags("sbom", "ARCHIVE")
-	out := flags.String("o", "image.cdx.json", "the file to write, CycloneDX in JSON")
+	flags := newFlags("sbom", "FILE"+imageSuffix+"|FILE"+programsSuffix+" ...")
 	_ = flags.Parse(args) // a wrong flag has ended the program
-	if flags.NArg() != 1 {
-		return errors.New("wants one archive")
+	if flags.NArg() == 0 {
+		return errors.New("wants a file of a release")
 	}
-	opened, err := openArchive(flags.Arg(0))
-	if err != nil {
-		return err
+	for _, file := range flags.Args() {
+		a, err := openArtifact(file)
+		if err != nil {
+			return err
+		}
+		text, err := a.bill()
+		if err != nil {
+			return fmt.Errorf("making the bill of %s: %w", file, err)
+		}
+		if err := os.WriteFile(billFile(file), text, 0o644); err != nil { //nolint:gosec // G306: a document that everybody may read
+			return fmt.Errorf("writing the bill of %s: %w", file, err)
+		}
 	}
-	defer opened.close()
-	result, err := billOf(opened)
-	if err != nil {
-		return fmt.Errorf("looking at what is in %s: %w", flags.Arg(0), err)
-	}
-	text, err := json.MarshalIndent(result, "", "  ")
-	if err != nil {
-		return fmt.Errorf("writing the bill: %w", err)
-	}
-	return os.WriteFile(*out, append(text, '\n'), 0o644) //nolint:gosec // G306: a document that everybody may read
+	return nil
 }
 
-func billOf(opened *archive) (*bom, error) {
-	repository, tag, _ := cutLast(opened.name, ":")
-	image := component{
-		Type: "container", Ref: opened.name, Name: repository, Version: tag,
-		Hashes: []hash{{Algorithm: "SHA-256", Content: opened.digest.Hex}},
-		PURL:   fmt.Sprintf("pkg:oci/%s@sha256%%3A%s?repository_url=%s&tag=%s", path.Base(repository), opened.digest.Hex, repository, tag),
-	}
-	result := &bom{Format: "CycloneDX", SpecVersion: "1.6", Version: 1, Metadata: metadata{Component: image}}
-	manifest, err := opened.index.IndexManifest()
+// bill is the bill of materials, CycloneDX in JSON. It has neither a time nor a serial number, which would differ each time: it is a
+// function of the artifact.
+func (a *artifact) bill() ([]byte, error) {
+	licences, err := a.licences()
 	if err != nil {
 		return nil, err
 	}
-	var programs []string
-	modules := map[string]component{}
-	for _, descriptor := range manifest.Manifests {
-		img, err := opened.index.Image(descriptor.Digest)
-		if err != nil {
-			return nil, err
-		}
-		err = eachFile(img, func(file string, content []byte) error {
-			info, err := buildinfo.Read(bytes.NewReader(content))
-			if err != nil {
-				return nil //nolint:nilerr // a text, not a program of Go
+	subject := a.component()
+	libraries := map[string]cdx.Component{}
+	var (
+		components   []cdx.Component
+		dependencies []cdx.Dependency
+		programs     []string
+	)
+	for _, p := range a.programs {
+		uses := p.libraries()
+		for ref, library := range uses {
+			if library.Licenses, err = licencesOf(licences, library.Name); err != nil {
+				return nil, fmt.Errorf("%s is built of %s %s: %w", p.path, library.Name, library.Version, err)
 			}
-			program, uses := programOf(descriptor.Platform.String()+"/"+file, content, info)
-			programs = append(programs, program.Ref)
-			result.Components = append(result.Components, program)
-			result.Dependencies = append(result.Dependencies, dependency{Ref: program.Ref, DependsOn: slices.Sorted(maps.Keys(uses))})
-			maps.Copy(modules, uses)
-			return nil
-		})
-		if err != nil {
-			return nil, err
+			libraries[ref] = library
 		}
+		own := p.component()
+		if own.Licenses, err = licencesOf(licences, p.module()); err != nil {
+			return nil, fmt.Errorf("%s is of %s: %w", p.path, p.module(), err)
+		}
+		programs = append(programs, own.BOMRef)
+		components = append(components, own)
+		dependencies = append(dependencies, cdx.Dependency{Ref: own.BOMRef, Dependencies: new(slices.Sorted(maps.Keys(uses)))})
 	}
-	if len(programs) == 0 {
-		return nil, errors.New("there is no program of Go in it")
+	dependencies = append(dependencies, cdx.Dependency{Ref: subject.BOMRef, Dependencies: &programs})
+	components = slices.AppendSeq(components, maps.Values(libraries))
+	slices.SortFunc(components, func(a, b cdx.Component) int { return cmp.Compare(a.BOMRef, b.BOMRef) })
+	slices.SortFunc(dependencies, func(a, b cdx.Dependency) int { return cmp.Compare(a.Ref, b.Ref) })
+
+	result := cdx.NewBOM()
+	result.Metadata, result.Components, result.Dependencies = &cdx.Metadata{Component: &subject}, &components, &dependencies
+	var text bytes.Buffer
+	if err := cdx.NewBOMEncoder(&text, cdx.BOMFileFormatJSON).SetPretty(true).EncodeVersion(result, cdx.SpecVersion1_6); err != nil {
+		return nil, fmt.Errorf("writing the bill: %w", err)
 	}
-	result.Dependencies = append(result.Dependencies, dependency{Ref: image.Ref, DependsOn: programs})
-	result.Components = slices.AppendSeq(result.Components, maps.Values(modules))
-	slices.SortFunc(result.Components, func(a, b component) int { return cmp.Compare(a.Ref, b.Ref) })
-	slices.SortFunc(result.Dependencies, func(a, b dependency) int { return cmp.Compare(a.Ref, b.Ref) })
-	return result, nil
+	return text.Bytes(), nil
 }
 
-// programOf returns a program as a component, and the modules that it is built of, Go's own library included, by their references.
-func programOf(ref string, content []byte, info *debug.BuildInfo) (component, map[string]component) {
-	sum := sha256.Sum256(content)
-	program := component{
-		Type: "application", Ref: ref, Name: info.Path, Version: info.Main.Version,
-		Hashes: []hash{{Algorithm: "SHA-256", Content: hex.EncodeToString(sum[:])}},
+// component is what the bill is about.
+func (a *artifact) component() cdx.Component {
+	c := cdx.Component{BOMRef: a.name, Type: cdx.ComponentTypeFile, Name: a.name, Hashes: sha256s(a.digest)}
+	c.PackageURL = "pkg:generic/" + a.name + "?checksum=sha256:" + a.digest
+	if a.image {
+		c.Type, c.BOMRef, c.Version = cdx.ComponentTypeContainer, a.name+":"+a.version, a.version
+		c.PackageURL = fmt.Sprintf("pkg:oci/%s@sha256%%3A%s?repository_url=%s&tag=%s", path.Base(a.name), a.digest, a.name, a.version)
 	}
-	for _, setting := range info.Settings {
-		if strings.HasPrefix(setting.Key, "vcs.") || setting.Key == "GOARCH" || setting.Key == "-ldflags" {
-			program.Properties = append(program.Properties, property{Name: "go:" + setting.Key, Value: setting.Value})
+	return c
+}
+
+// module is the module that a program is of: ours, or that of a plugin that goes with ours.
+func (p program) module() string {
+	if isOurs(p.info.Main.Path) {
+		return ours
+	}
+	return p.info.Main.Path
+}
+
+func (p program) component() cdx.Component {
+	c := cdx.Component{
+		BOMRef: p.path, Type: cdx.ComponentTypeApplication, Name: p.info.Path, Version: p.info.Main.Version, Hashes: sha256s(p.digest),
+		PackageURL: moduleURL(p.info.Main.Path, p.info.Main.Version),
+	}
+	if below := strings.TrimPrefix(strings.TrimPrefix(p.info.Path, p.info.Main.Path), "/"); below != "" {
+		c.PackageURL += "#" + below
+	}
+	var properties []cdx.Property
+	for _, setting := range p.info.Settings {
+		if strings.HasPrefix(setting.Key, "vcs.") || setting.Key == "GOOS" || setting.Key == "GOARCH" || setting.Key == "-ldflags" {
+			properties = append(properties, cdx.Property{Name: "go:" + setting.Key, Value: setting.Value})
 		}
 	}
-	std := libraryOf("std", strings.TrimPrefix(info.GoVersion, "go"))
-	uses := map[string]component{std.Ref: std}
-	for _, m := range append(info.Deps, &info.Main) {
+	if len(properties) > 0 {
+		c.Properties = &properties
+	}
+	return c
+}
+
+// libraries are the modules that a program is built of, Go's own library included, by their references. A program that is not ours is
+// built of its own module too.
+func (p program) libraries() map[string]cdx.Component {
+	std := libraryOf("std", strings.TrimPrefix(p.info.GoVersion, "go"))
+	uses := map[string]cdx.Component{std.BOMRef: std}
+	for _, m := range append(slices.Clone(p.info.Deps), &p.info.Main) {
 		if m.Replace != nil {
 			m = m.Replace
 		}
@@ -155,45 +146,40 @@ func programOf(ref string, content []byte, info *debug.BuildInfo) (component, ma
 		}
 		library := libraryOf(m.Path, m.Version)
 		if m.Sum != "" {
-			library.Properties = []property{{Name: "go:sum", Value: m.Sum}}
+			library.Properties = &[]cdx.Property{{Name: "go:sum", Value: m.Sum}}
 		}
-		uses[library.Ref] = library
+		uses[library.BOMRef] = library
 	}
-	return program, uses
+	return uses
 }
 
-func libraryOf(module, version string) component {
-	purl := "pkg:golang/" + module + "@" + strings.ReplaceAll(version, "+", "%2B")
-	return component{Type: "library", Ref: purl, Name: module, Version: version, PURL: purl}
+func libraryOf(module, version string) cdx.Component {
+	url := moduleURL(module, version)
+	return cdx.Component{BOMRef: url, Type: cdx.ComponentTypeLibrary, Name: module, Version: version, PackageURL: url}
 }
 
-// eachFile calls visit with each regular file of the image.
-func eachFile(img v1.Image, visit func(file string, content []byte) error) error {
-	layers, err := img.Layers()
-	if err != nil {
-		return err
-	}
-	for _, layer := range layers {
-		content, err := layer.Uncompressed()
-		if err != nil {
-			return err
-		}
-		err = eachEntry(content, func(header *tar.Header, file []byte) error {
-			if header.Typeflag != tar.TypeReg {
-				return nil
-			}
-			return visit(header.Name, file)
-		})
-		if err := errors.Join(err, content.Close()); err != nil {
-			return err
-		}
-	}
-	return nil
+func moduleURL(module, version string) string {
+	return "pkg:golang/" + module + "@" + strings.ReplaceAll(version, "+", "%2B")
 }
 
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
+// licencesOf is the licence of a module by the texts that are in the artifact, where Go's are those of go. A release does not go without.
+func licencesOf(found map[string]licence, module string) (*cdx.Licenses, error) {
+	if module == "std" {
+		module = "go"
 	}
-	return s, "", false
+	l, ok := found[module]
+	if !ok {
+		return nil, errors.New("its licence is not below licenses/")
+	}
+	if err := l.check(); err != nil {
+		return nil, err
+	}
+	if strings.Contains(string(l), " ") {
+		return &cdx.Licenses{{Expression: string(l)}}, nil
+	}
+	return &cdx.Licenses{{License: &cdx.License{ID: string(l)}}}, nil
+}
+
+func sha256s(digest string) *[]cdx.Hash {
+	return &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: digest}}
 }

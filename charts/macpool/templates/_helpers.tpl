@@ -1,8 +1,12 @@
-{{- /* The image of a workload: (list $ "macpool-agent" .Values.agent). A digest, where one is given, goes before the tag. */ -}}
+{{- /* The image of a workload: (list $ "macpool-agent" .Values.agent). A digest, where one is given, goes before the tag; where neither is,
+it is the image that the chart was released with. */ -}}
 {{- define "macpool.image" -}}
 {{- $root := index . 0 -}}
 {{- $name := printf "%s/%s" $root.Values.image.registry (index . 1) -}}
 {{- $digest := (index . 2).digest -}}
+{{- if not (or $digest $root.Values.image.tag) -}}
+{{- $digest = get (include "macpool.released" $root | fromJson) (index . 1) -}}
+{{- end -}}
 {{- if $digest -}}
 {{ $name }}@{{ $digest }}
 {{- else -}}
