@@ -48,6 +48,9 @@ var (
 	CoolingOverdue = add(Manager, Gauge, "macpool_cooling_overdue_seconds",
 		"For how long the cooldown of the address of a pool that is the latest has been over without its end being written; 0 if there is none. "+
 			"Only the replica that works knows of any.", pool)
+	PolicyInForce = add(Manager, Gauge, "macpool_policy_in_force",
+		"1 while an admission policy that guards something is as it was installed, and refuses what it must, as far as this replica has found; 0 otherwise.",
+		Label{Name: "policy", Of: "the admission policies that fail closed"})
 )
 
 // PoolConditions are the conditions that a pool can have.

@@ -294,6 +294,19 @@ var (
 		Explanation: "A pool without subnets leases MACs alone: the addresses of its interfaces come from something else, such as a DHCP server, and macpool neither knows nor chooses them (docs/dhcp.md).",
 	})
 
+	PolicyNotInForce = add(&Kind{
+		Code: "MP315", Reason: "PolicyNotInForce", CNI: 315,
+		Sentence:    "the admission policy %s is not in force: %s",
+		Fix:         "Install macpool again as it was installed, in the version that is to run: docs/install. If it is being upgraded, wait until that is through.",
+		Explanation: "The manager compares the policies that guard something, and their bindings, with those that it was built with, and sends writes that they must refuse, as dry runs. It does so when it starts and about every 20 seconds, and is ready only while all of them hold (docs/operations.md). Without a policy a right is as wide as RBAC can make it: an agent could write what is another node's, or a person give an address away that is in use.",
+	})
+	ProbeName = add(&Kind{
+		Code: "MP316", Reason: "ProbeName", CNI: 316,
+		Sentence:    "no pool may be named macpool-policy-probe, by which the manager asks whether the policy macpool-pool-in-use is in force",
+		Fix:         "Give the pool another name.",
+		Explanation: "The manager has no right to delete pools, so that it cannot ask by a deletion. Its role lets it apply a pool of that one name, which the policy refuses to anybody.",
+	})
+
 	// Networks and configuration.
 
 	BadConfig = add(&Kind{
