@@ -72,7 +72,7 @@ func (r *HolderReconciler) lookAlternate(ctx context.Context, reader client.Read
 		}
 		look.node = binding.StateOfNode(node, holder)
 	}
-	since := r.alternates.seen(client.ObjectKeyFromObject(claim), look, r.Clock.Now())
+	since, _ := r.alternates.seen(client.ObjectKeyFromObject(claim), look, r.Clock.Now())
 	what := ""
 	switch {
 	case look.podState == podAlive:

@@ -167,7 +167,7 @@ type PreviousHolder struct {
 
 // EndReason is the kind of evidence on which a hold or a lease ended.
 //
-// +kubebuilder:validation:Enum=AgentReport;NeverAttached;PodsGone;OutOfService;NodeDeleted;Forced;TakenOver;Orphaned;Succeeded;Conflicted;Preempted
+// +kubebuilder:validation:Enum=AgentReport;NeverAttached;PodsGone;OutOfService;NodeDeleted;Forced;TakenOver;Orphaned;Succeeded;Conflicted;Preempted;PodElsewhere;PodUnknown
 type EndReason string
 
 const (
@@ -203,13 +203,19 @@ const (
 
 	// EndPreempted : the agent of the node has removed the interface, for a newer pod of the workload; the claim's handover is Preempt.
 	EndPreempted EndReason = "Preempted"
+
+	// EndPodElsewhere : the pod is on another node than the one whose agent said that it held the claim there.
+	EndPodElsewhere EndReason = "PodElsewhere"
+
+	// EndPodUnknown : the API never knew the pod, and nothing answered for the address on the VLAN, or its node had too many of such holds.
+	EndPodUnknown EndReason = "PodUnknown"
 )
 
 // Attested tells whether something that could see it has said that nothing uses the address any more. What was decided
 // without such a word cools down for longer.
 func (r EndReason) Attested() bool {
 	switch r {
-	case EndOutOfService, EndNodeDeleted, EndForced, EndTakenOver, EndPodsGone:
+	case EndOutOfService, EndNodeDeleted, EndForced, EndTakenOver, EndPodsGone, EndPodElsewhere, EndPodUnknown:
 		return false
 	default:
 		return true

@@ -72,7 +72,7 @@ func (f *fence) movedTo(ctx context.Context, entry *attempt) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	v, to := judgeClaim(entry, claim)
+	v, to := judgeClaim(entry, claim, f.nodeName)
 	if v != asksLease {
 		return to, nil
 	}
@@ -100,7 +100,7 @@ func (f *fence) movedTo(ctx context.Context, entry *attempt) (string, error) {
 			return "", nil
 		}
 	}
-	_, to = judgeLease(entry, lease, claim)
+	_, to = judgeLease(entry, lease, claim, f.nodeName)
 	return to, nil
 }
 
