@@ -29,8 +29,8 @@ func (r *HolderReconciler) factsOf(ctx context.Context, reader client.Reader, cl
 	}
 	if pod != nil {
 		facts.Pod = stateOf(pod)
-		if on := pod.Spec.NodeName; on != "" && on != holder.NodeName {
-			facts.Pod, facts.Elsewhere = podElsewhere, on
+		if isElsewhere(pod, holder) {
+			facts.Pod, facts.Elsewhere = podElsewhere, pod.Spec.NodeName
 		}
 	}
 	if facts.Pod == podAlive {
@@ -63,6 +63,11 @@ func (r *HolderReconciler) factsOf(ctx context.Context, reader client.Reader, cl
 func (f holdFacts) look(claim *v1alpha1.MacClaim) holdLook {
 	holder := claim.Status.Holder
 	return holdLook{claim: claim.UID, pod: holder.PodUID, generation: holder.Generation, podState: f.Pod, node: f.Node}
+}
+
+// isElsewhere tells whether the pod of a holder is on another node than that says. One that is on no node yet may still come to this one.
+func isElsewhere(pod *corev1.Pod, holder *v1alpha1.Holder) bool {
+	return pod.Spec.NodeName != "" && pod.Spec.NodeName != holder.NodeName
 }
 
 // podOfHolder is the pod that holds the claim, nil if it is gone. One of its name with another UID is another pod (M04).

@@ -61,6 +61,8 @@ func judgeUnknown(holder *v1alpha1.Holder, f holdFacts, times holdTimes) holdVer
 		}}
 	case w.AnsweredBy != "":
 		v.Why += ", while " + w.AnsweredBy + " " + answersWords + w.HeardBy + hearsWord
+	case !f.ToldUnknown: // others may be told at the same moment, and the cap be passed
+		v.Again = times.Grace
 	case left > 0:
 		v.Again = left
 	case len(w.Silent) >= neededSilences && w.Waited == "":
