@@ -140,7 +140,7 @@ generate: $(CONTROLLER_GEN) ## Write the deep copies of the API types
 .PHONY: manifests
 manifests: $(CONTROLLER_GEN) ## Write the CRDs, the manager's role, docs/api.md, docs/errors.md, docs/metrics.md, docs/requirements.md, schemas for editors, and what the chart shares with config
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
-	$(CONTROLLER_GEN) rbac:roleName=macpool-manager paths=./controllers/... output:rbac:artifacts:config=config/rbac
+	$(CONTROLLER_GEN) rbac:roleName=macpool-manager paths=./controllers/... paths=./internal/guard/... output:rbac:artifacts:config=config/rbac
 	go run ./hack/apidocs .
 	go run ./hack/errordocs docs/errors.md
 	go run ./hack/metricdocs docs/metrics.md

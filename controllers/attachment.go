@@ -41,7 +41,9 @@ func mayClaim(pod *corev1.Pod) bool {
 // holder again, whereas this cache may not know yet that it has gone.
 func mayHold(pod *corev1.Pod, claim *v1alpha1.MacClaim) bool {
 	return mayClaim(pod) && pod.Spec.NodeName != "" &&
-		!slices.ContainsFunc(claim.Status.PreviousHolders, func(h v1alpha1.PreviousHolder) bool { return h.PodUID == binding.PodUID(pod) })
+		!slices.ContainsFunc(claim.Status.PreviousHolders, func(h v1alpha1.PreviousHolder) bool {
+			return h.PodUID == binding.PodUID(pod) && h.NodeName == pod.Spec.NodeName // of another node it was not true
+		})
 }
 
 func stateOf(pod *corev1.Pod) podState {

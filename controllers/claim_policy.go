@@ -18,6 +18,8 @@ const (
 	podFinished
 	// podAlive : it runs, or may yet.
 	podAlive
+	// podElsewhere : it is on another node than its hold says. Only of holds.
+	podElsewhere
 )
 
 // lifeInput is what the life of a claim depends on.

@@ -30,6 +30,9 @@
 //	alive     any       nothing
 //	finished  ready     nothing: the agent has the word
 //	gone      ready     nothing: the agent has the word; Suspect=StillAttached after Patience (10 min)
+//	unknown   ready     Suspect=PodUnknown after Doubt (1 min), and the pool asks the VLAN; ended as PodUnknown after Patience when two
+//	                    other ready nodes have heard nothing, or when its node has more of these than it could attach
+//	elsewhere ready     Suspect=PodElsewhere; ended as PodElsewhere at the second of two looks Grace (10 s) apart
 //	over      silent    nothing: Suspect=NodeSilent
 //	over      fenced    ended as OutOfService, at the second of two looks Grace (10 s) apart
 //	over      deleted   Suspect=NodeDeleted, and the pool asks the VLAN; ended as NodeDeleted when two other ready nodes have heard
@@ -39,7 +42,8 @@
 // An alternate, the second pod of a VM that migrates, is judged as a holder is (judgeAlternate), but for "deleted": the VLAN is not asked, since
 // the holder answers. When a hold ends the other pod of the VM has the claim.
 //
-// A pod is the holder's by the UID that the runtime knows (binding.PodUID), a Node by its UID, if the holder has one; over is finished or gone.
+// A pod is the holder's by the UID that the runtime knows (binding.PodUID), a Node by its UID, if the holder has one; over is finished, gone or
+// elsewhere: on another node than the holder says. Unknown is gone, and not seen before in this hold. Both may be lies (docs/design/0017).
 // A fence is the taint out-of-service on a node that is not ready. All is read live, after the claim, and the claim is written as it was read: what
 // was written to it since voids the evidence. Answers of the VLAN are to a question about this pod's hold, which is good for five
 // minutes; one that was heard counts until the node that heard it says otherwise.

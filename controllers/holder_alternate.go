@@ -28,8 +28,8 @@ func (r *HolderReconciler) judgeBoth(ctx context.Context, seen *v1alpha1.MacClai
 	return result, err
 }
 
-// judgeAlternate ends the hold of an alternate whose pod is gone or has finished, and whose node is fenced or deleted, at the second of two
-// looks Grace apart. Otherwise its node's agent has the word, as of any holder. The VLAN is not asked about a deleted node: the holder answers
+// judgeAlternate ends the hold of an alternate whose pod is gone or has finished, and whose node is fenced or deleted, or whose pod is on another
+// node, at the second of two looks Grace apart. Otherwise its node's agent has the word, as of any holder. The VLAN is not asked about a deleted node: the holder answers
 // there, with the same MAC. The address becomes nobody else's by it, and the agent, should it come back, removes the interface (R-G7).
 func (r *HolderReconciler) judgeAlternate(ctx context.Context, seen *v1alpha1.MacClaim) (again time.Duration, ended bool, err error) {
 	end, again, err := r.lookAlternate(ctx, r.Client, seen)
@@ -64,6 +64,9 @@ func (r *HolderReconciler) lookAlternate(ctx context.Context, reader client.Read
 	look := holdLook{claim: claim.UID, pod: holder.PodUID, generation: holder.Generation}
 	if pod != nil {
 		look.podState = stateOf(pod)
+		if isElsewhere(pod, holder) {
+			look.podState = podElsewhere
+		}
 	}
 	if look.podState != podAlive {
 		node, err := nodeOf(ctx, reader, holder.NodeName)
@@ -72,11 +75,13 @@ func (r *HolderReconciler) lookAlternate(ctx context.Context, reader client.Read
 		}
 		look.node = binding.StateOfNode(node, holder)
 	}
-	since := r.alternates.seen(client.ObjectKeyFromObject(claim), look, r.Clock.Now())
+	since, _ := r.alternates.seen(client.ObjectKeyFromObject(claim), look, r.Clock.Now())
 	what := ""
 	switch {
 	case look.podState == podAlive:
 		return binding.End{}, 0, nil
+	case look.podState == podElsewhere:
+		end.Reason, what = v1alpha1.EndPodElsewhere, "does not have the pod, which is on node "+pod.Spec.NodeName
 	case look.node == binding.NodeFenced:
 		end.Reason, what = v1alpha1.EndOutOfService, "is out of service by its taint"
 	case look.node == binding.NodeDeleted:
@@ -87,6 +92,6 @@ func (r *HolderReconciler) lookAlternate(ctx context.Context, reader client.Read
 	if left := r.Grace - since; left > 0 {
 		return binding.End{}, left, nil
 	}
-	end.Evidence = fmt.Sprintf("node %s %s; the pod is over, and pod %s of the VM has the address", holder.NodeName, what, claim.Status.Holder.PodName)
+	end.Evidence = fmt.Sprintf("node %s %s; pod %s of the VM has the address", holder.NodeName, what, claim.Status.Holder.PodName)
 	return end, 0, nil
 }

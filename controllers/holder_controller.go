@@ -24,6 +24,9 @@ const (
 	// defaultHoldGrace is many times what the API takes to show a pod again that it has lost sight of.
 	defaultHoldGrace = 10 * time.Second
 
+	// defaultHoldDoubt is longer than an agent takes to say that the interface of a pod is gone that was deleted by force.
+	defaultHoldDoubt = time.Minute
+
 	// defaultHoldPatience is longer than a kubelet takes to end a pod in an orderly way.
 	defaultHoldPatience = 10 * time.Minute
 )
@@ -43,6 +46,8 @@ type HolderReconciler struct {
 	Gate Gate
 	// Grace is the least time between the two looks that end a hold; 10 s if zero.
 	Grace time.Duration
+	// Doubt is how long a pod may be unknown before somebody is told; 1 min if zero.
+	Doubt time.Duration
 	// Patience is how long a ready node may keep an interface whose pod is gone, before somebody is told; 10 min if zero.
 	Patience time.Duration
 
@@ -108,23 +113,18 @@ func (r *HolderReconciler) judge(ctx context.Context, seen *v1alpha1.MacClaim) (
 	return ctrl.Result{}, err
 }
 
-// look is the verdict on the holder of a claim by what a reader knows. A change of what it finds is the first look anew.
+// look is the verdict on the holder of a claim by what a reader knows.
 func (r *HolderReconciler) look(ctx context.Context, reader client.Reader, claim *v1alpha1.MacClaim) (holdVerdict, error) {
 	facts, err := r.factsOf(ctx, reader, claim)
 	if err != nil {
 		return holdVerdict{}, err
 	}
-	holder := claim.Status.Holder
-	facts.Seen = r.looks.seen(client.ObjectKeyFromObject(claim), holdLook{
-		claim: claim.UID, pod: holder.PodUID, generation: holder.Generation, podState: facts.Pod, node: facts.Node,
-	}, r.Clock.Now())
-	known := suspicion(claim)
-	facts.Doubted = known.Reason == v1alpha1.ClaimReasonStillAttached
-	facts.Answered = heardBy(known.Message) != ""
-	return judgeHold(holder, facts, r.times()), nil
+	return judgeHold(claim.Status.Holder, facts, r.times()), nil
 }
 
-func (r *HolderReconciler) times() holdTimes { return holdTimes{Grace: r.Grace, Patience: r.Patience} }
+func (r *HolderReconciler) times() holdTimes {
+	return holdTimes{Grace: r.Grace, Doubt: r.Doubt, Patience: r.Patience}
+}
 
 // again is when the claim is looked at again, whatever events come.
 func (r *HolderReconciler) again(v holdVerdict) ctrl.Result {
@@ -178,6 +178,8 @@ type lookedAt struct {
 	holdLook
 
 	since time.Time
+	// met : its pod was there at some look, while the hold was the same.
+	met bool
 }
 
 // holdLook is what was found of a holder.
@@ -188,22 +190,21 @@ type holdLook struct {
 	node       binding.NodeState
 }
 
-// seen is for how long it has been so.
-func (l *holdLooks) seen(key types.NamespacedName, now holdLook, at time.Time) time.Duration {
+// seen is for how long it has been so, and whether the pod was there before. A change of what is found is the first look anew.
+func (l *holdLooks) seen(key types.NamespacedName, now holdLook, at time.Time) (since time.Duration, met bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now.podState == podAlive {
-		delete(l.last, key)
-		return 0
+	known, ok := l.last[key]
+	if ok && known.holdLook == now {
+		return at.Sub(known.since), known.met
 	}
-	if known, ok := l.last[key]; ok && known.holdLook == now {
-		return at.Sub(known.since)
-	}
+	same := ok && known.claim == now.claim && known.pod == now.pod && known.generation == now.generation
+	met = now.podState == podAlive || now.podState == podFinished || same && known.met
 	if l.last == nil {
 		l.last = map[types.NamespacedName]lookedAt{}
 	}
-	l.last[key] = lookedAt{now, at}
-	return 0
+	l.last[key] = lookedAt{now, at, met}
+	return 0, met
 }
 
 func (l *holdLooks) forget(key types.NamespacedName) {

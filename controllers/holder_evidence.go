@@ -29,8 +29,12 @@ func (r *HolderReconciler) factsOf(ctx context.Context, reader client.Reader, cl
 	}
 	if pod != nil {
 		facts.Pod = stateOf(pod)
+		if isElsewhere(pod, holder) {
+			facts.Pod, facts.Elsewhere = podElsewhere, pod.Spec.NodeName
+		}
 	}
 	if facts.Pod == podAlive {
+		r.looks.seen(client.ObjectKeyFromObject(claim), facts.look(claim), r.Clock.Now())
 		return facts, nil
 	}
 	node, err := nodeOf(ctx, reader, holder.NodeName)
@@ -38,10 +42,32 @@ func (r *HolderReconciler) factsOf(ctx context.Context, reader client.Reader, cl
 		return holdFacts{}, err
 	}
 	facts.Node = binding.StateOfNode(node, holder)
-	if facts.Node == binding.NodeDeleted {
+	known := suspicion(claim)
+	facts.Doubted, facts.ToldUnknown = known.Reason == v1alpha1.ClaimReasonStillAttached, known.Reason == v1alpha1.ClaimReasonPodUnknown
+	facts.Answered = heardBy(known.Message) != ""
+	var met bool
+	facts.Seen, met = r.looks.seen(client.ObjectKeyFromObject(claim), facts.look(claim), r.Clock.Now())
+	facts.Unknown = facts.Pod == podGone && facts.Node == binding.NodeReady && !facts.Doubted && (facts.ToldUnknown || !met)
+	if facts.Unknown {
+		if facts.Cap, err = r.beyondCap(ctx, node, claim); err != nil {
+			return holdFacts{}, err
+		}
+	}
+	if facts.Unknown || facts.Node == binding.NodeDeleted {
 		facts.Wire, err = r.wordOf(ctx, reader, claim)
 	}
 	return facts, err
+}
+
+// look is what was found, to be compared with what is found later.
+func (f holdFacts) look(claim *v1alpha1.MacClaim) holdLook {
+	holder := claim.Status.Holder
+	return holdLook{claim: claim.UID, pod: holder.PodUID, generation: holder.Generation, podState: f.Pod, node: f.Node}
+}
+
+// isElsewhere tells whether the pod of a holder is on another node than that says. One that is on no node yet may still come to this one.
+func isElsewhere(pod *corev1.Pod, holder *v1alpha1.Holder) bool {
+	return pod.Spec.NodeName != "" && pod.Spec.NodeName != holder.NodeName
 }
 
 // podOfHolder is the pod that holds the claim, nil if it is gone. One of its name with another UID is another pod (M04).

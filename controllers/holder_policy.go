@@ -38,12 +38,20 @@ type wireWord struct {
 type holdFacts struct {
 	Pod  podState
 	Node binding.NodeState
-	// Wire counts only with binding.NodeDeleted.
+	// Elsewhere is the node that the pod is on, of one that is elsewhere.
+	Elsewhere string
+	// Unknown : the pod is gone, and this process has not seen it since the hold began.
+	Unknown bool
+	// Cap is how many addresses a ready node may keep for unknown pods, if it has so many without this one; else 0.
+	Cap int
+	// Wire counts only with binding.NodeDeleted, and of unknown pods.
 	Wire wireWord
 	// Seen is how long this process has found Pod and Node as they are, by its own clock.
 	Seen time.Duration
 	// Doubted : it is written on the claim already that a ready node does not let go.
 	Doubted bool
+	// ToldUnknown : it is written on the claim already that the pod is unknown.
+	ToldUnknown bool
 	// Answered : it is written on the claim already that something answers for its address.
 	Answered bool
 }
@@ -62,6 +70,8 @@ func heardBy(message string) string {
 type holdTimes struct {
 	// Grace is the least time between two looks that end a hold (R-G3).
 	Grace time.Duration
+	// Doubt is how long a pod may be unknown before somebody is told.
+	Doubt time.Duration
 	// Patience is how long a ready node may take to say that the interface of a pod that is gone is gone too.
 	Patience time.Duration
 }
@@ -85,26 +95,37 @@ type holdVerdict struct {
 //	alive      any       goes on
 //	finished   ready     goes on: its node's agent has the word
 //	gone       ready     goes on: its node's agent has the word; suspect after Patience
+//	unknown    ready     goes on, suspect after Doubt, and the VLAN is asked; ends when two nodes have heard nothing after Patience, or
+//	                     beyond the node's cap: PodUnknown
+//	elsewhere  ready     suspect; ends at the second look: PodElsewhere
 //	over       silent    goes on, suspect
 //	over       fenced    ends at the second look: OutOfService
 //	over       deleted   goes on, suspect, and the VLAN is asked; ends at the second look when two nodes have heard nothing: NodeDeleted
 //
-// over is finished or gone: where no agent can be asked, the two say the same. That a pod is gone says nothing of its interface: an API
+// over is finished, gone or elsewhere: where no agent can be asked, they say the same. Unknown is gone, and not seen before. That a pod is gone says nothing of its interface: an API
 // that has forgotten it does not stop a node that is cut off (M15).
 func judgeHold(holder *v1alpha1.Holder, f holdFacts, times holdTimes) holdVerdict {
 	if f.Pod == podAlive {
 		return holdVerdict{}
 	}
 	over := "is gone from the API"
-	if f.Pod == podFinished {
+	switch f.Pod {
+	case podFinished:
 		over = "has finished"
+	case podElsewhere:
+		over = "is on node " + f.Elsewhere + " by the API"
+	default:
 	}
 	switch f.Node {
 	case binding.NodeReady:
 		left := times.Patience - f.Seen
 		switch {
+		case f.Pod == podElsewhere:
+			return judgeElsewhere(holder, f, times)
 		case f.Pod == podFinished:
 			return holdVerdict{}
+		case f.Unknown:
+			return judgeUnknown(holder, f, times)
 		case left > 0 && !f.Doubted:
 			return holdVerdict{Again: left}
 		default:

@@ -14,7 +14,7 @@ import (
 
 // Every row of the table of evidence (R-G4), at every moment that makes a difference.
 func TestJudgeHold(t *testing.T) {
-	times := holdTimes{Grace: 10 * time.Second, Patience: 10 * time.Minute}
+	times := holdTimes{Grace: 10 * time.Second, Doubt: time.Minute, Patience: 10 * time.Minute}
 	holder := &v1alpha1.Holder{PodName: "db-0", NodeName: "node-1"}
 	silent := func(nodes ...string) wireWord { return wireWord{Silent: nodes, Able: 3, Links: true} }
 	const (
@@ -22,6 +22,8 @@ func TestJudgeHold(t *testing.T) {
 		still   = v1alpha1.ClaimReasonStillAttached
 		quiet   = v1alpha1.ClaimReasonNodeSilent
 		deleted = v1alpha1.ClaimReasonNodeDeleted
+		nobody  = v1alpha1.ClaimReasonPodUnknown
+		astray  = v1alpha1.ClaimReasonPodElsewhere
 	)
 	for name, tc := range map[string]struct {
 		facts   holdFacts
@@ -59,6 +61,22 @@ func TestJudgeHold(t *testing.T) {
 			holdFacts{Pod: podGone, Node: binding.NodeDeleted, Seen: time.Hour, Answered: true, Wire: wireWord{Silent: []string{"a", "b"}, Able: 3, Links: true, Waited: "c"}},
 			deleted, "", 0,
 		},
+		"unknown":                  {holdFacts{Pod: podGone, Unknown: true}, none, "", time.Minute},
+		"unknown, told":            {holdFacts{Pod: podGone, Unknown: true, ToldUnknown: true}, nobody, "", 10 * time.Minute},
+		"unknown, a while":         {holdFacts{Pod: podGone, Unknown: true, Seen: time.Minute}, nobody, "", 10 * time.Second},
+		"unknown, silent wire":     {holdFacts{Pod: podGone, Unknown: true, ToldUnknown: true, Seen: time.Minute, Wire: silent("a", "b")}, nobody, "", 9 * time.Minute},
+		"unknown, long":            {holdFacts{Pod: podGone, Unknown: true, ToldUnknown: true, Seen: 10 * time.Minute}, nobody, "", 0},
+		"unknown, long, one":       {holdFacts{Pod: podGone, Unknown: true, ToldUnknown: true, Seen: 10 * time.Minute, Wire: silent("a")}, nobody, "", 0},
+		"unknown, long, two":       {holdFacts{Pod: podGone, Unknown: true, ToldUnknown: true, Seen: 10 * time.Minute, Wire: silent("a", "b")}, none, v1alpha1.EndPodUnknown, 0},
+		"unknown, long, answered":  {holdFacts{Pod: podGone, Unknown: true, ToldUnknown: true, Seen: 10 * time.Minute, Wire: wireWord{Silent: []string{"a", "b"}, AnsweredBy: "02:32:00:a8:32:08", HeardBy: "c"}}, nobody, "", 0},
+		"unknown, long, waited":    {holdFacts{Pod: podGone, Unknown: true, ToldUnknown: true, Seen: 10 * time.Minute, Answered: true, Wire: wireWord{Silent: []string{"a", "b"}, Waited: "c"}}, nobody, "", 0},
+		"unknown, beyond the cap":  {holdFacts{Pod: podGone, Unknown: true, Seen: time.Minute, Cap: 64}, none, v1alpha1.EndPodUnknown, 0},
+		"unknown, too early a cap": {holdFacts{Pod: podGone, Unknown: true, Cap: 64}, none, "", time.Minute},
+		"elsewhere":                {holdFacts{Pod: podElsewhere, Elsewhere: "node-2"}, astray, "", 10 * time.Second},
+		"elsewhere, twice":         {holdFacts{Pod: podElsewhere, Elsewhere: "node-2", Seen: 10 * time.Second}, none, v1alpha1.EndPodElsewhere, 0},
+		"elsewhere, silent":        {holdFacts{Pod: podElsewhere, Elsewhere: "node-2", Node: binding.NodeSilent, Seen: time.Hour}, quiet, "", 0},
+		"elsewhere, fenced, twice": {holdFacts{Pod: podElsewhere, Elsewhere: "node-2", Node: binding.NodeFenced, Seen: time.Hour}, none, v1alpha1.EndOutOfService, 0},
+		"elsewhere, deleted":       {holdFacts{Pod: podElsewhere, Elsewhere: "node-2", Node: binding.NodeDeleted, Seen: time.Hour, Wire: silent("a")}, deleted, "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := judgeHold(holder, tc.facts, times)

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/audit"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -29,6 +30,9 @@ func (v holdVerdict) problem(claim *v1alpha1.MacClaim) *problem.Error {
 		return nil
 	}
 	holder := claim.Status.Holder
+	if isUntrue(v.Suspect) {
+		return problem.HolderUntrue.New(holder.NodeName, holder.PodName, claim.Namespace, claim.Name, v.Why)
+	}
 	return problem.HolderSuspect.New(holder.PodName, claim.Namespace, claim.Name, holder.NodeName, v.Why)
 }
 
@@ -62,6 +66,11 @@ func (r *HolderReconciler) suspect(ctx context.Context, claim *v1alpha1.MacClaim
 	}
 	if err := r.Client.Status().Patch(ctx, updated, client.MergeFromWithOptions(claim, client.MergeFromWithOptimisticLock{})); err != nil {
 		return fmt.Errorf("writing the conditions of claim %s: %w", client.ObjectKeyFromObject(claim), err)
+	}
+	if isUntrue(v.Suspect) && suspicion(claim).Reason != v.Suspect {
+		record := audit.OfHolder(audit.Doubted, claim, claim.Status.Holder)
+		record.Evidence = v.Why
+		r.Binder.Audit.Write(ctx, record)
 	}
 	if p != nil {
 		say(r.Recorder, claim, "", findingOf(p))

@@ -26,6 +26,9 @@ func (r *HolderReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manage
 	if r.Grace == 0 {
 		r.Grace = defaultHoldGrace
 	}
+	if r.Doubt == 0 {
+		r.Doubt = defaultHoldDoubt
+	}
 	if r.Patience == 0 {
 		r.Patience = defaultHoldPatience
 	}

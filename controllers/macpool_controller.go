@@ -84,10 +84,7 @@ func (r *MacPoolReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manag
 		return err
 	}
 	if r.Metrics != nil {
-		suspects := func(pool string) (int, error) {
-			claims, err := r.suspectsOf(ctx, pool)
-			return len(claims), err
-		}
+		suspects := func(pool string) ([]v1alpha1.MacClaim, error) { return r.suspectsOf(ctx, pool) }
 		if err := r.Metrics.Register(collector{r.Feed, r.Client, suspects, r.Brake}); err != nil {
 			return fmt.Errorf("registering metrics: %w", err)
 		}

@@ -19,15 +19,15 @@ import (
 type collector struct {
 	feed  *view.Feed
 	cache client.Reader
-	// suspects counts the suspect claims of a pool.
-	suspects func(pool string) (int, error)
+	// suspects are the suspect claims of a pool.
+	suspects func(pool string) ([]v1alpha1.MacClaim, error)
 	brake    *Brake
 }
 
 // Describe implements prometheus.Collector.
 func (collector) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, m := range []*metric.Metric{
-		metric.PoolAddresses, metric.PoolCondition, metric.PoolTimeline, metric.SuspectHolders, metric.ReleasesHeld,
+		metric.PoolAddresses, metric.PoolCondition, metric.PoolTimeline, metric.SuspectHolders, metric.UntrueHolds, metric.ReleasesHeld,
 	} {
 		descriptions <- m.Desc()
 	}
@@ -52,11 +52,19 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 			due = 0
 		}
 		metrics <- metric.ReleasesHeld.At(float64(due), pool)
-		if n, err := c.suspects(pool); err != nil {
+		suspects, err := c.suspects(pool)
+		if err != nil {
 			metrics <- prometheus.NewInvalidMetric(metric.SuspectHolders.Desc(), err)
-		} else {
-			metrics <- metric.SuspectHolders.At(float64(n), pool)
+			continue
 		}
+		metrics <- metric.SuspectHolders.At(float64(len(suspects)), pool)
+		untrue := 0
+		for i := range suspects {
+			if isUntrue(suspicion(&suspects[i]).Reason) {
+				untrue++
+			}
+		}
+		metrics <- metric.UntrueHolds.At(float64(untrue), pool)
 	}
 	c.collectStatus(metrics)
 }

@@ -36,7 +36,7 @@ func setSuspects(pool *v1alpha1.MacPool, suspects []v1alpha1.MacClaim, links []s
 	var wanted []v1alpha1.WireQuestion
 	for i := range suspects {
 		claim := &suspects[i]
-		if suspicion(claim).Reason == v1alpha1.ClaimReasonNodeDeleted && claim.Status.Holder != nil && len(claim.Status.IPs) > 0 && len(links) > 0 {
+		if asksWire(suspicion(claim).Reason) && claim.Status.Holder != nil && len(claim.Status.IPs) > 0 && len(links) > 0 {
 			wanted = append(wanted, question(claim, links))
 		}
 	}
@@ -82,6 +82,11 @@ func setSuspects(pool *v1alpha1.MacPool, suspects []v1alpha1.MacClaim, links []s
 	}
 	slices.SortFunc(wanted, func(a, b v1alpha1.WireQuestion) int { return cmp.Compare(a.LeaseName, b.LeaseName) })
 	pool.Status.Questions = wanted
+}
+
+// asksWire tells whether nobody but the VLAN can settle a suspicion.
+func asksWire(reason string) bool {
+	return reason == v1alpha1.ClaimReasonNodeDeleted || reason == v1alpha1.ClaimReasonPodUnknown
 }
 
 // question is what is to be asked about a claim's hold.

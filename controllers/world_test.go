@@ -119,8 +119,8 @@ type managerOptions struct {
 	clock       clock.PassiveClock
 	orphanAfter time.Duration
 	metrics     prometheus.Registerer
-	// grace and patience are those of HolderReconciler; short if zero, and longer than any test.
-	grace, patience time.Duration
+	// grace, doubt and patience are those of HolderReconciler; short if zero, and longer than any test.
+	grace, doubt, patience time.Duration
 	// silence is that of MacNodeReconciler; holdGrace if zero.
 	silence time.Duration
 	// recovery, if not zero, is the grace of a Recovery, by which the gate is closed while the API may be behind.
@@ -213,7 +213,7 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 		&controllers.LeaseReconciler{Client: cached, APIReader: apiReader, Binder: binder, Clock: o.clock, Wake: wake, OrphanAfter: o.orphanAfter, Brake: brake, Gate: gate, RestoreGrace: o.restoreGrace, Metrics: o.metrics},
 		&controllers.HolderReconciler{
 			Client: cached, APIReader: apiReader, Binder: binder, Recorder: recorder, Clock: o.clock,
-			Grace: cmp.Or(o.grace, holdGrace), Patience: cmp.Or(o.patience, time.Hour), Gate: gate,
+			Grace: cmp.Or(o.grace, holdGrace), Doubt: cmp.Or(o.doubt, time.Hour), Patience: cmp.Or(o.patience, time.Hour), Gate: gate,
 		},
 		&controllers.NodeLabelReconciler{Client: cached, Clock: o.clock, Silence: cmp.Or(o.nodeSilence, time.Hour)},
 		&controllers.MacNodeReconciler{

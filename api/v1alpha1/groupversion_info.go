@@ -74,6 +74,10 @@ const (
 	// back.
 	AnnotationReleases = "macpool.dev/releases"
 
+	// AnnotationPolicyProbe on an object that is written as a dry run names the admission policy that must refuse it. The manager asks so
+	// whether the policy is in force.
+	AnnotationPolicyProbe = "macpool.dev/policy-probe"
+
 	// GateLease is a scheduling gate that people put into a pod's template: the pod is not scheduled until the claims of its interfaces
 	// are bound. macpool removes it.
 	GateLease = "macpool.dev/lease"

@@ -167,7 +167,7 @@ type PreviousHolder struct {
 
 // EndReason is the kind of evidence on which a hold or a lease ended.
 //
-// +kubebuilder:validation:Enum=AgentReport;NeverAttached;PodsGone;OutOfService;NodeDeleted;Forced;TakenOver;Orphaned;Succeeded;Conflicted;Preempted;Recovered
+// +kubebuilder:validation:Enum=AgentReport;NeverAttached;PodsGone;OutOfService;NodeDeleted;Forced;TakenOver;Orphaned;Succeeded;Conflicted;Preempted;Recovered;PodElsewhere;PodUnknown
 type EndReason string
 
 const (
@@ -206,13 +206,19 @@ const (
 
 	// EndRecovered : after the API had gone back in time the address was found attached for another pod, which has it now.
 	EndRecovered EndReason = "Recovered"
+
+	// EndPodElsewhere : the pod is on another node than the one whose agent said that it held the claim there.
+	EndPodElsewhere EndReason = "PodElsewhere"
+
+	// EndPodUnknown : the API never knew the pod, and nothing answered for the address on the VLAN, or its node had too many of such holds.
+	EndPodUnknown EndReason = "PodUnknown"
 )
 
 // Attested tells whether something that could see it has said that nothing uses the address any more. What was decided
 // without such a word cools down for longer.
 func (r EndReason) Attested() bool {
 	switch r {
-	case EndOutOfService, EndNodeDeleted, EndForced, EndTakenOver, EndPodsGone, EndRecovered:
+	case EndOutOfService, EndNodeDeleted, EndForced, EndTakenOver, EndPodsGone, EndRecovered, EndPodElsewhere, EndPodUnknown:
 		return false
 	default:
 		return true

@@ -213,8 +213,8 @@ const (
 	ClaimEnded = "Ended"
 
 	// ClaimSuspect is present, and true, while the pod that holds the lease is gone from the API and its node does not
-	// say whether its interface is: the address is kept. Reasons: ClaimReasonNodeSilent, ClaimReasonNodeDeleted,
-	// ClaimReasonStillAttached.
+	// say whether its interface is, or while the API contradicts that it holds it there: the address is kept. Reasons:
+	// ClaimReasonNodeSilent, ClaimReasonNodeDeleted, ClaimReasonStillAttached, ClaimReasonPodElsewhere, ClaimReasonPodUnknown.
 	ClaimSuspect = "Suspect"
 )
 
@@ -236,4 +236,10 @@ const (
 
 	// ClaimReasonStillAttached : the holder's node is ready, and has not said that the interface is gone.
 	ClaimReasonStillAttached = "StillAttached"
+
+	// ClaimReasonPodElsewhere : the pod is on another node than the one whose agent says that it holds the lease there.
+	ClaimReasonPodElsewhere = "PodElsewhere"
+
+	// ClaimReasonPodUnknown : the API did not know the pod when this hold was seen first, and does not know it now.
+	ClaimReasonPodUnknown = "PodUnknown"
 )

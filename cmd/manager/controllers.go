@@ -35,6 +35,8 @@ type controllerOptions struct {
 	recoveryGrace time.Duration
 	// restoreGrace is how long leases that were restored from a backup wait for their claims.
 	restoreGrace time.Duration
+	// policies : the manager is ready only while they are in force.
+	policies bool
 }
 
 func newScheme() *runtime.Scheme {

@@ -35,6 +35,8 @@ func main() {
 		"after the API server has gone back in time, how long nodes that it has forgotten have to come forward before addresses are given out again")
 	flag.DurationVar(&settings.restoreGrace, "restore-grace", time.Hour,
 		"how long leases that were restored from a backup are kept for their claims")
+	flag.BoolVar(&settings.policies, "require-policies", true,
+		"be ready only while the admission policies that guard something are in force; false where they are left out on purpose")
 	flag.Parse()
 
 	handler := slog.NewJSONHandler(os.Stderr, nil)
@@ -85,6 +87,11 @@ func run(ctx context.Context, options ctrl.Options, settings controllerOptions) 
 	ready, err := addControllers(ctx, mgr, link, settings)
 	if err != nil {
 		return err
+	}
+	if settings.policies {
+		if err := addGuard(mgr); err != nil {
+			return err
+		}
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("adding /healthz: %w", err)

@@ -117,6 +117,28 @@ func TestForceRelease(t *testing.T) {
 	}
 }
 
+// A dry run that says that it asks for the policy is refused to whoever may force a release; what is meant is not.
+func TestForceReleaseProbe(t *testing.T) {
+	for name, tc := range map[string]struct {
+		asks    string
+		dryRun  []string
+		refused bool
+	}{
+		"a-dry-run-that-asks":                {"macpool-force-release", []string{metav1.DryRunAll}, true},
+		"a-dry-run-that-asks-another-policy": {"macpool-pool-in-use", []string{metav1.DryRunAll}, false},
+		"no-dry-run":                         {"macpool-force-release", nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			claim := forced(newClaim(name), "now")
+			claim.Annotations[v1alpha1.AnnotationPolicyProbe] = tc.asks
+			checkForce(t, api.Create(t.Context(), claim, &client.CreateOptions{DryRun: tc.dryRun}), tc.refused)
+			if err := api.Delete(t.Context(), claim); client.IgnoreNotFound(err) != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func checkForce(t *testing.T, err error, refused bool) {
 	t.Helper()
 	if !refused {

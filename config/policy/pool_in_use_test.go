@@ -12,6 +12,7 @@ import (
 	"github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -123,6 +124,17 @@ func TestDeletionOfPools(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The name by which the manager asks whether the policy is in force is refused to everybody, however the pool is made; others are not.
+func TestNoPoolIsNamedAsTheProbe(t *testing.T) {
+	kept := newPool("macpool-policy-probe")
+	checkForbidden(t, api.Create(t.Context(), kept), problem.ProbeName.New())
+	applied := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"vlan": int64(50)}}}
+	applied.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("MacPool"))
+	applied.SetName(kept.Name)
+	checkForbidden(t, theManager.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(applied), client.FieldOwner("test")), problem.ProbeName.New())
+	pooled(t, "macpool-policy-probe-2", nil)
 }
 
 // Without agents nothing keeps a pool (R-P5).

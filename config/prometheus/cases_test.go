@@ -128,6 +128,25 @@ macpool_cni_duration_seconds_bucket{node="a",command="ADD",le="+Inf"} 0+100x100`
 		`up{job="macpool",component="agent",node="a"} 1x100`,
 	},
 	{
+		"MacpoolPolicyNotInForce", `policy="macpool-claim-in-use"`,
+		`macpool_policy_in_force{policy="macpool-claim-in-use"} 0x100
+macpool_policy_in_force{policy="macpool-claim-in-use",instance="b"} 1x100`,
+		`macpool_policy_in_force{policy="macpool-claim-in-use"} 1 0x1 1x100
+macpool_policy_in_force{policy="macpool-claim-in-use",instance="b"} 1x100`,
+	},
+	{
+		"MacpoolUntrueHolds", `pool="iot"`,
+		`macpool_untrue_holds{pool="iot"} 1x100`,
+		`macpool_untrue_holds{pool="iot"} 0x100
+macpool_lease_events_total{pool="iot",event="unheld",reason="PodElsewhere"} 3x100
+macpool_lease_events_total{pool="iot",event="unheld",reason="AgentReport"} 0+1x100`,
+	},
+	{
+		"MacpoolUntrueHolds", `pool="iot"`,
+		`macpool_lease_events_total{pool="iot",event="unheld",reason="PodElsewhere"} _x95 1x5`,
+		`macpool_lease_events_total{pool="iot",event="unheld",reason="PodUnknown"} 2x100`,
+	},
+	{
 		"MacpoolManagerDown", ``,
 		`up{job="macpool",component="manager",node="a"} 0x100
 up{job="macpool",component="manager",node="b"} 0x100`,

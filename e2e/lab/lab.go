@@ -79,6 +79,8 @@ type Lab struct {
 	Nodes []*Node
 	// Manager is the manager's process, nil before StartManager.
 	Manager *Process
+	// ManagerHealth is where the manager serves /readyz.
+	ManagerHealth string
 	// ManagerMetrics is where the manager serves its metrics.
 	ManagerMetrics string
 	// Witness is told what the nodes' container runtimes do; nil for nobody.
@@ -111,8 +113,8 @@ func (l *Lab) StartManager(ctx context.Context) error {
 	if err := l.API.writeKubeconfig(ctx, kubeconfig, l.API.URL(), credentials{serviceAccount: "macpool-manager"}); err != nil {
 		return err
 	}
-	health, err := freeAddress(ctx)
-	if err != nil {
+	var err error
+	if l.ManagerHealth, err = freeAddress(ctx); err != nil {
 		return err
 	}
 	if l.ManagerMetrics, err = freeAddress(ctx); err != nil {
@@ -120,12 +122,12 @@ func (l *Lab) StartManager(ctx context.Context) error {
 	}
 	l.Manager, err = l.start(command{
 		name: "manager", path: filepath.Join(l.opts.Bin, "manager"),
-		args: []string{"--kubeconfig=" + kubeconfig, "--health-probe-bind-address=" + health, "--metrics-bind-address=" + l.ManagerMetrics, "--leader-elect=false"},
+		args: []string{"--kubeconfig=" + kubeconfig, "--health-probe-bind-address=" + l.ManagerHealth, "--metrics-bind-address=" + l.ManagerMetrics, "--leader-elect=false"},
 	})
 	if err != nil {
 		return err
 	}
-	return l.Manager.awaitHealthy(ctx, health)
+	return l.Manager.awaitHealthy(ctx, l.ManagerHealth)
 }
 
 // freeAddress is a loopback address with a port that nobody listened on just now.

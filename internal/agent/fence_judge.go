@@ -72,7 +72,7 @@ func (f *fence) movedTo(ctx context.Context, entry *attempt) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	v, to := judgeClaim(entry, claim)
+	v, to := judgeClaim(entry, claim, f.nodeName)
 	if v == loses {
 		if stolen, err := f.isStolen(ctx, entry, claim); err != nil || stolen {
 			return "", err
@@ -105,7 +105,7 @@ func (f *fence) movedTo(ctx context.Context, entry *attempt) (string, error) {
 			return "", nil
 		}
 	}
-	_, to = judgeLease(entry, lease, claim)
+	_, to = judgeLease(entry, lease, claim, f.nodeName)
 	return to, nil
 }
 
@@ -114,7 +114,7 @@ func (f *fence) movedTo(ctx context.Context, entry *attempt) (string, error) {
 // agent's token, and not its manners. Believing it would let one node cut off the pods of all (T13). What no policy can see is seen
 // here, where the pod runs: it keeps its interface, and who has taken its claim is told of by name.
 func (f *fence) isStolen(ctx context.Context, entry *attempt, claim *v1alpha1.MacClaim) (bool, error) {
-	past := endedUnattested(claim, entry.Pod.UID, 0)
+	past := endedUnattested(claim, entry.Pod.UID, f.nodeName, 0)
 	if past == nil || past.Reason != v1alpha1.EndTakenOver && past.Reason != v1alpha1.EndOutOfService ||
 		claim.Spec.Handover == v1alpha1.HandoverPreempt {
 		return false, nil

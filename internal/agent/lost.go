@@ -25,9 +25,9 @@ const (
 	asksLease
 )
 
-// judgeClaim judges an attached entry by the claim of its name, nil if there is none. What it calls lost is lost for good: within one claim
+// judgeClaim judges an attached entry of the node by the claim of its name, nil if there is none. What it calls lost is lost for good: within one claim
 // generations only rise, and what ended at one cannot begin again at it. to is whose the address is now.
-func judgeClaim(entry *attempt, claim *v1alpha1.MacClaim) (v verdict, to string) {
+func judgeClaim(entry *attempt, claim *v1alpha1.MacClaim, node string) (v verdict, to string) {
 	if claim == nil {
 		return asksLease, ""
 	}
@@ -45,7 +45,7 @@ func judgeClaim(entry *attempt, claim *v1alpha1.MacClaim) (v verdict, to string)
 		return loses, podOf(claim)
 	}
 	// Also beside a holder of before this one's: the other pod of its VM, whose alternate it was.
-	if past := endedUnattested(claim, entry.Pod.UID, entry.Generation); past != nil {
+	if past := endedUnattested(claim, entry.Pod.UID, node, entry.Generation); past != nil {
 		return loses, nobodyOf(past)
 	}
 	if holder != nil {
@@ -60,7 +60,7 @@ func judgeClaim(entry *attempt, claim *v1alpha1.MacClaim) (v verdict, to string)
 // judgeLease judges an attached entry by the lease that it was given, nil if there is none, and by the claim of its name as
 // it was read after the lease. A claim that is gone, with a lease that was released, or whose record has been deleted since, has lost
 // the address for its pod: it cools, or is anybody's already. While there is a claim of the name, it may be about to take it back.
-func judgeLease(entry *attempt, lease *v1alpha1.MacLease, claim *v1alpha1.MacClaim) (v verdict, to string) {
+func judgeLease(entry *attempt, lease *v1alpha1.MacLease, claim *v1alpha1.MacClaim, node string) (v verdict, to string) {
 	if lease == nil || lease.Spec.ReleasedAt != nil {
 		if claim == nil {
 			return loses, "nobody (its claim is gone, and its lease was released)"
@@ -82,19 +82,19 @@ func judgeLease(entry *attempt, lease *v1alpha1.MacLease, claim *v1alpha1.MacCla
 		return loses, podOf(claim)
 	}
 	if holder == nil {
-		if past := endedUnattested(claim, entry.Pod.UID, 0); past != nil {
+		if past := endedUnattested(claim, entry.Pod.UID, node, 0); past != nil {
 			return loses, nobodyOf(past)
 		}
 	}
 	return keeps, ""
 }
 
-// endedUnattested is the end of the pod's hold, of this generation or a later one, that no agent has attested; nil if there
-// is none.
-func endedUnattested(claim *v1alpha1.MacClaim, podUID string, generation int64) *v1alpha1.PreviousHolder {
+// endedUnattested is the end of the pod's hold on this node, of this generation or a later one, that no agent has attested; nil if there
+// is none. What another node said of the pod was not true of it, and has ended for that (T13).
+func endedUnattested(claim *v1alpha1.MacClaim, podUID, node string, generation int64) *v1alpha1.PreviousHolder {
 	for i := range claim.Status.PreviousHolders {
 		past := &claim.Status.PreviousHolders[i]
-		if past.PodUID == types.UID(podUID) && past.Generation >= generation && !past.Reason.Attested() {
+		if past.PodUID == types.UID(podUID) && past.NodeName == node && past.Generation >= generation && !past.Reason.Attested() {
 			return past
 		}
 	}

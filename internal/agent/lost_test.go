@@ -52,7 +52,13 @@ func held(pod types.UID, generation int64) *v1alpha1.Holder {
 }
 
 func ended(pod types.UID, generation int64, reason v1alpha1.EndReason) v1alpha1.PreviousHolder {
-	return v1alpha1.PreviousHolder{PodName: "db-0", PodUID: pod, Generation: generation, Reason: reason}
+	return v1alpha1.PreviousHolder{PodName: "db-0", PodUID: pod, NodeName: "here", Generation: generation, Reason: reason}
+}
+
+// elsewhere is an end of what another node said.
+func elsewhere(past v1alpha1.PreviousHolder) v1alpha1.PreviousHolder {
+	past.NodeName = "other"
+	return past
 }
 
 // TestJudgeByClaim goes through what the claim says of an interface (R-G7). Whatever is not certainly lost is kept.
@@ -82,6 +88,8 @@ func TestJudgeByClaim(t *testing.T) {
 		"no holder, another pod was forced":            {entryOf(), claimWith(nil, ended("q", 3, v1alpha1.EndForced)), keeps, ""},
 		"no holder, cleared by hand":                   {entryOf(), claimWith(nil), keeps, ""},
 		"no holder, reason unknown to this version":    {entryOf(), claimWith(nil, ended("mine", 3, "")), keeps, ""},
+		"no holder, ended as elsewhere":                {entryOf(), claimWith(nil, ended("mine", 3, v1alpha1.EndPodElsewhere)), loses, "nobody (PodElsewhere"},
+		"no holder, another node's lie was ended":      {entryOf(), claimWith(nil, elsewhere(ended("mine", 4, v1alpha1.EndPodElsewhere))), keeps, ""},
 		"no holder, another lease":                     {entryOf(), withOtherLease(claimWith(nil)), asksLease, ""},
 		"held by its pod, another lease":               {entryOf(), withOtherLease(claimWith(held("mine", 3))), asksLease, ""},
 		"gone":                                         {entryOf(), nil, asksLease, ""},
@@ -94,7 +102,7 @@ func TestJudgeByClaim(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, to := judgeClaim(tt.entry, tt.claim)
+			got, to := judgeClaim(tt.entry, tt.claim, "here")
 			if got != tt.want || (tt.wantTo == "") != (to == "") || !strings.HasPrefix(to, tt.wantTo) {
 				t.Errorf("got %d, %q; want %d, %q", got, to, tt.want, tt.wantTo)
 			}
@@ -136,7 +144,7 @@ func TestJudgeByLease(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, to := judgeLease(tt.entry, tt.lease, tt.claim)
+			got, to := judgeLease(tt.entry, tt.lease, tt.claim, "here")
 			if got != tt.want || (tt.wantTo == "") != (to == "") || !strings.HasPrefix(to, tt.wantTo) {
 				t.Errorf("got %d, %q; want %d, %q", got, to, tt.want, tt.wantTo)
 			}

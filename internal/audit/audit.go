@@ -25,6 +25,8 @@ const (
 	Held Event = "held"
 	// Unheld : it ceased to be.
 	Unheld Event = "unheld"
+	// Doubted : the API contradicts that the pod holds it there.
+	Doubted Event = "doubted"
 	// Released : the claim gave the address back, and it cools.
 	Released Event = "released"
 	// Reusable : its cooldown is over.
@@ -45,7 +47,7 @@ type Record struct {
 	Claim     string
 	ClaimUID  string
 
-	// Holder is the pod, of Held and Unheld.
+	// Holder is the pod, of Held, Unheld and Doubted.
 	Holder *v1alpha1.Holder
 
 	Reason   v1alpha1.EndReason

@@ -39,6 +39,8 @@ var (
 		"How often the API server was found to have gone back in time, as the pool knows. Addresses are given out on the latest timeline only.", pool)
 	SuspectHolders = add(Manager, Gauge, "macpool_suspect_holders",
 		"Claims of a pool whose pod is gone from the API while its node does not say that its interface is: their addresses are kept.", pool)
+	UntrueHolds = add(Manager, Gauge, "macpool_untrue_holds",
+		"Claims of a pool of which a node says that a pod holds them there, whereas the API does not know that pod, or has it on another node.", pool)
 	ReleasesHeld = add(Manager, Gauge, "macpool_releases_held",
 		"Releases of a pool that are held back because too many are due at once without a node's word (condition ReleasesPaused).", pool)
 	ReleaseCandidates = add(Manager, Gauge, "macpool_release_candidates",
@@ -48,6 +50,9 @@ var (
 	CoolingOverdue = add(Manager, Gauge, "macpool_cooling_overdue_seconds",
 		"For how long the cooldown of the address of a pool that is the latest has been over without its end being written; 0 if there is none. "+
 			"Only the replica that works knows of any.", pool)
+	PolicyInForce = add(Manager, Gauge, "macpool_policy_in_force",
+		"1 while an admission policy that guards something is as it was installed, and refuses what it must, as far as this replica has found; 0 otherwise.",
+		Label{Name: "policy", Of: "the admission policies that fail closed"})
 )
 
 // PoolConditions are the conditions that a pool can have.
@@ -60,8 +65,8 @@ var PoolConditions = []string{
 var (
 	LeaseEvents = add(Both, Counter, "macpool_lease_events_total",
 		"What happened to addresses, as in the audit lines: a claim got one (leased), a pod became its holder (held) and ceased to be (unheld), "+
-			"it was given back (released), its cooldown ended (reusable), its record was deleted (forgotten). The reason is the kind of evidence on which something ended.",
-		pool, Label{Name: "event", Values: []string{"leased", "held", "unheld", "released", "reusable", "forgotten"}},
+			"the API contradicts that it is (doubted), it was given back (released), its cooldown ended (reusable), its record was deleted (forgotten). The reason is the kind of evidence on which something ended.",
+		pool, Label{Name: "event", Values: []string{"leased", "held", "unheld", "doubted", "released", "reusable", "forgotten"}},
 		Label{Name: "reason", Of: "the reasons of a claim's previous holders; empty where nothing ended"})
 	BindDuration = add(Both, Histogram, "macpool_bind_duration_seconds",
 		"Time that it took to choose an address for a claim, and to write it to the lease and the claim.", pool).

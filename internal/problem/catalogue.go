@@ -148,6 +148,12 @@ var (
 		Fix:         "If the node is off for good, delete the Node or give it the taint node.kubernetes.io/out-of-service; if you know that the interface is gone, annotate the claim with macpool.dev/force-release and the reason.",
 		Explanation: "That the API has forgotten a pod does not mean that it has stopped sending: a node that is cut off from the API goes on running it. The address is released when the node's agent says that the interface is gone, when the node is fenced, or when it was deleted and nothing on the VLAN answers for the address.",
 	})
+	HolderUntrue = add(&Kind{
+		Code: "MP250", Reason: "HolderUntrue", CNI: 250,
+		Sentence:    "node %s says that pod %s holds claim %s/%s there, and %s: the address is given to nobody else",
+		Fix:         "Look at that node. Unless the API server has gone back in time, somebody uses the token of its agent.",
+		Explanation: "An agent reads a pod before it attaches it. What no admission policy can see, the manager looks up afterwards: whether there is such a pod, and whether it is on that node. A hold of a pod that is elsewhere ends after some seconds. One of a pod that the API never knew ends when the node's agent says that its interface is gone, when two other nodes have asked the VLAN and nothing answers, or when an administrator says so; and the newest of those by which a node has more than it could attach (docs/design/0017).",
+	})
 	ClaimUnknown = add(&Kind{
 		Code: "MP220", Reason: "ClaimUnknown", CNI: 220,
 		Sentence:    "there is no claim %s/%s, which the pod names for interface %s",
@@ -294,6 +300,12 @@ var (
 		Explanation: "A pool without subnets leases MACs alone: the addresses of its interfaces come from something else, such as a DHCP server, and macpool neither knows nor chooses them (docs/dhcp.md).",
 	})
 
+	PolicyNotInForce = add(&Kind{
+		Code: "MP315", Reason: "PolicyNotInForce", CNI: 315,
+		Sentence:    "the admission policy %s is not in force: %s",
+		Fix:         "Install macpool again as it was installed, in the version that is to run: docs/install. If it is being upgraded, wait until that is through.",
+		Explanation: "The manager compares the policies that guard something, and their bindings, with those that it was built with, and sends writes that they must refuse, as dry runs. It does so when it starts and about every 20 seconds, and is ready only while all of them hold (docs/operations.md). Without a policy a right is as wide as RBAC can make it: an agent could write what is another node's, or a person give an address away that is in use.",
+	})
 	NotItsNode = add(&Kind{
 		Code: "MP316", Reason: "NotItsNode", CNI: CNITryAgain,
 		Sentence:    "an agent may write only what is its node's, and its token is of %s: %s is refused",
@@ -305,6 +317,12 @@ var (
 		Sentence:    "leases, reports of nodes, and the status of claims and pools are written by macpool alone: %s by %s is refused",
 		Fix:         "Change the MacClaim or the MacPool instead: macpool follows. Who must write it all the same needs the verb override on macleases, as cluster-admin has it.",
 		Explanation: "What these objects say is what addresses are given by. An admission policy, macpool-only, keeps them for macpool's service accounts whatever other roles allow: a role that covers macclaims/* would otherwise let its owner write that a claim has no holder any more.",
+	})
+	ProbeName = add(&Kind{
+		Code: "MP318", Reason: "ProbeName", CNI: 318,
+		Sentence:    "no pool may be named macpool-policy-probe, by which the manager asks whether the policy macpool-pool-in-use is in force",
+		Fix:         "Give the pool another name.",
+		Explanation: "The manager has no right to delete pools, so that it cannot ask by a deletion. Its role lets it apply a pool of that one name, which the policy refuses to anybody.",
 	})
 
 	// Networks and configuration.

@@ -26,7 +26,7 @@ var keptAnnotations = []string{
 }
 
 // CacheOptions make the manager's cache keep of the cluster's pods and nodes only what macpool reads. Most pods have no second
-// interface, and not our gate; of those it keeps the name.
+// interface, and not our gate; of those it keeps the name and the node.
 func CacheOptions() cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
@@ -45,6 +45,7 @@ func stripPod(in any) (any, error) {
 		return in, nil
 	}
 	slim := &corev1.Pod{ObjectMeta: nameOf(pod)}
+	slim.Spec.NodeName = pod.Spec.NodeName
 	if IsGated(pod) {
 		slim.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: v1alpha1.GateLease}}
 	} else if pod.Annotations[nadv1.NetworkAttachmentAnnot] == "" {
@@ -62,7 +63,6 @@ func stripPod(in any) (any, error) {
 	if hash, ok := pod.Labels[binding.LabelTemplateHash]; ok {
 		slim.Labels = map[string]string{binding.LabelTemplateHash: hash}
 	}
-	slim.Spec.NodeName = pod.Spec.NodeName
 	slim.Spec.HostNetwork = pod.Spec.HostNetwork
 	slim.Status.Phase = pod.Status.Phase
 	return slim, nil
@@ -83,7 +83,7 @@ func stripNamespace(in any) (any, error) {
 	return slim, nil
 }
 
-// stripNode keeps what tells whether the node is there, reports, or is fenced, and the labels that are macpool's.
+// stripNode keeps what tells whether the node is there, reports, or is fenced, how many pods it can run, and the labels that are macpool's.
 func stripNode(in any) (any, error) {
 	node, ok := in.(*corev1.Node)
 	if !ok {
@@ -99,6 +99,9 @@ func stripNode(in any) (any, error) {
 		}
 	}
 	slim.Spec.Taints = node.Spec.Taints
+	if pods, ok := node.Status.Allocatable[corev1.ResourcePods]; ok {
+		slim.Status.Allocatable = corev1.ResourceList{corev1.ResourcePods: pods}
+	}
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady {
 			slim.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status}}

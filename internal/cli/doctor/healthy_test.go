@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/guard"
 	"github.com/macpool/macpool/internal/installer/report"
 )
 
@@ -43,10 +44,10 @@ func healthy() *state {
 			{Type: apiextensionsv1.Established, Status: apiextensionsv1.ConditionTrue},
 		}
 	}
-	for _, policy := range ownPolicies() {
+	for _, policy := range guard.Policies() {
 		s.policies.Items = append(s.policies.Items, *policy.DeepCopy())
 	}
-	for _, binding := range ownBindings() {
+	for _, binding := range guard.Bindings() {
 		s.bindings.Items = append(s.bindings.Items, *binding.DeepCopy())
 	}
 

@@ -5,14 +5,10 @@ package doctor
 import (
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
-	"sync"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/config"
@@ -122,27 +118,5 @@ func some(all []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(all[:maxNamed], ", "), len(all)-maxNamed)
 }
 
-// manifests are the objects of files that were built into this program, read when they are first asked for. They are not to be changed.
-func manifests[T any](files fs.FS, pattern string) func() []T {
-	return sync.OnceValue(func() []T {
-		names, _ := fs.Glob(files, pattern) // the pattern is ours
-		objects := make([]T, len(names))
-		for i, name := range names {
-			content, err := fs.ReadFile(files, name)
-			if err == nil {
-				err = yaml.Unmarshal(content, &objects[i])
-			}
-			if err != nil {
-				panic(fmt.Sprintf("reading %s, which was built in: %v", name, err)) // each test of this package reads them
-			}
-		}
-		return objects
-	})
-}
-
-// What this program was built with.
-var (
-	ownKinds    = manifests[apiextensionsv1.CustomResourceDefinition](config.Kinds, "crd/bases/*.yaml")
-	ownPolicies = manifests[admissionv1.ValidatingAdmissionPolicy](config.Policies, "policy/*_policy.yaml")
-	ownBindings = manifests[admissionv1.ValidatingAdmissionPolicyBinding](config.Policies, "policy/*_binding.yaml")
-)
+// ownKinds are those that this program was built with.
+var ownKinds = config.Objects[apiextensionsv1.CustomResourceDefinition](config.Kinds, "crd/bases/*.yaml")

@@ -30,6 +30,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/cli"
+	"github.com/macpool/macpool/internal/guard"
 	"github.com/macpool/macpool/internal/kubeconfigtest"
 )
 
@@ -58,10 +59,10 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "making a client:", err)
 		return 1
 	}
-	for _, policy := range ownPolicies() {
+	for _, policy := range guard.Policies() {
 		err = errors.Join(err, api.Create(context.Background(), policy.DeepCopy()))
 	}
-	for _, binding := range ownBindings() {
+	for _, binding := range guard.Bindings() {
 		err = errors.Join(err, api.Create(context.Background(), binding.DeepCopy()))
 	}
 	if err != nil {
@@ -133,7 +134,7 @@ func TestInstalledKinds(t *testing.T) {
 // A policy that was unbound, or made to fail open, is found on a real API server, which adds defaults to what was written.
 func TestPolicyUnbound(t *testing.T) {
 	g := gomega.NewWithT(t)
-	name := ownBindings()[0].Name
+	name := guard.Bindings()[0].Name
 	binding := &admissionv1.ValidatingAdmissionPolicyBinding{}
 	if err := api.Get(t.Context(), client.ObjectKey{Name: name}, binding); err != nil {
 		t.Fatal(err)
@@ -142,13 +143,14 @@ func TestPolicyUnbound(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := api.Create(context.Background(), ownBindings()[0].DeepCopy()); err != nil {
+		if err := api.Create(context.Background(), guard.Bindings()[0].DeepCopy()); err != nil {
 			t.Error(err)
 		}
 	})
 	r, err := admin(t)
 	g.Expect(err).To(gomega.MatchError(cli.ErrFound))
-	g.Expect(subject(r, "policies")).To(gomega.ConsistOf(gomega.ContainSubstring("fault ValidatingAdmissionPolicy " + ownBindings()[0].Spec.PolicyName + " is not bound")))
+	g.Expect(subject(r, "policies")).To(gomega.ConsistOf(gomega.And(
+		gomega.ContainSubstring(guard.Bindings()[0].Spec.PolicyName+" is not in force"), gomega.ContainSubstring("no ValidatingAdmissionPolicyBinding"))))
 }
 
 // What a person may not read is not checked, and never good; there is no fault in it either.

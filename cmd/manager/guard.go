@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/macpool/macpool/internal/guard"
+)
+
+// addGuard makes the manager ready only while the admission policies are in force.
+func addGuard(mgr ctrl.Manager) error {
+	live, err := client.New(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme()})
+	if err != nil {
+		return fmt.Errorf("making the client that asks for the policies: %w", err)
+	}
+	g := &guard.Guard{Live: live, Cache: mgr.GetClient(), Recorder: mgr.GetEventRecorder("macpool-manager"), Clock: clock.RealClock{}}
+	if err := metrics.Registry.Register(g); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	if err := mgr.Add(g); err != nil {
+		return fmt.Errorf("adding the look at the policies: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("policies", g.Ready); err != nil {
+		return fmt.Errorf("adding /readyz: %w", err)
+	}
+	return nil
+}
