@@ -26,10 +26,12 @@ func (w *world) victim(claim *v1alpha1.MacClaim) victim {
 	w.t.Helper()
 	v := victim{claim: claim}
 	w.eventually(func(g gomega.Gomega) {
-		v.lease = w.lease(claim.Status.LeaseName)
-		if h := claim.Status.Holder; h != nil { // which is written there a moment later
-			g.Expect(v.lease.Spec.PodName).To(gomega.Equal(h.PodName))
+		var node string
+		if claim.Status.Holder != nil {
+			node = claim.Status.Holder.NodeName
 		}
+		v.lease = w.lease(claim.Status.LeaseName)
+		g.Expect(v.lease.Spec.NodeName).To(gomega.Equal(node)) // which is written there a moment later
 	})
 	return v
 }
