@@ -58,11 +58,14 @@ func TestCheckLicenses(t *testing.T) {
 		printed string
 		want    []string
 	}{
-		"allowed":   {modules: []string{"example.com/Free@v1.0.0", "example.com/two@v1.0.0"}, printed: "   1  Apache-2.0 AND BSD-3-Clause\n   1  MIT\n"},
-		"another":   {modules: []string{"example.com/viral@v1.0.0", "example.com/Free@v1.0.0"}, want: []string{"example.com/viral@v1.0.0: its licence is AGPL-3.0"}},
-		"unknown":   {modules: []string{"example.com/closed@v1.0.0"}, want: []string{"example.com/closed@v1.0.0: its licence is none that is known"}},
-		"no text":   {modules: []string{"example.com/none@v1.0.0"}, want: []string{"the licence of example.com/none@v1.0.0: there is none"}},
-		"all of it": {modules: []string{"example.com/viral@v1.0.0", "example.com/closed@v1.0.0"}, want: []string{"example.com/viral@v1.0.0: ", "example.com/closed@v1.0.0: "}},
+		"allowed": {modules: []string{"example.com/Free@v1.0.0", "example.com/two@v1.0.0"}, printed: "   1  Apache-2.0 AND BSD-3-Clause\n   1  MIT\n"},
+		"another": {modules: []string{"example.com/viral@v1.0.0", "example.com/Free@v1.0.0"}, want: []string{"example.com/viral@v1.0.0: its licence is AGPL-3.0"}},
+		"unknown": {modules: []string{"example.com/closed@v1.0.0"}, want: []string{"example.com/closed@v1.0.0: its licence is none that is known"}},
+		"no text": {modules: []string{"example.com/none@v1.0.0"}, want: []string{"the licence of example.com/none@v1.0.0: there is none"}},
+		"all of it": {
+			modules: []string{"example.com/viral@v1.0.0", "example.com/closed@v1.0.0"},
+			want:    []string{"example.com/viral@v1.0.0: ", "example.com/closed@v1.0.0: "},
+		},
 	}
 	for test, tt := range tests {
 		t.Run(test, func(t *testing.T) {

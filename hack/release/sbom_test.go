@@ -47,7 +47,8 @@ func TestSBOM(t *testing.T) {
 		t.Fatal(err)
 	}
 	ref := "linux/" + runtime.GOARCH + "/bin/tool"
-	if c := components[ref]; c.Type != cdx.ComponentTypeApplication || (*c.Hashes)[0].Value != digestOf(content) || !strings.HasPrefix(c.PackageURL, "pkg:golang/"+ours+"/tool@") {
+	if c := components[ref]; c.Type != cdx.ComponentTypeApplication ||
+		(*c.Hashes)[0].Value != digestOf(content) || !strings.HasPrefix(c.PackageURL, "pkg:golang/"+ours+"/tool@") {
 		t.Errorf("the program is %+v", c)
 	}
 	modules, err := modulesOf([]string{program})
