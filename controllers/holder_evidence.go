@@ -24,6 +24,9 @@ func (r *HolderReconciler) factsOf(ctx context.Context, reader client.Reader, cl
 	holder := claim.Status.Holder
 	facts := holdFacts{Pod: podGone}
 	pod, err := podOfHolder(ctx, reader, claim)
+	if err == nil && pod != nil && pod.Spec.NodeName == "" { // of one without networks the cache has no more than the name
+		pod, err = podOfHolder(ctx, r.APIReader, claim)
+	}
 	if err != nil {
 		return holdFacts{}, err
 	}

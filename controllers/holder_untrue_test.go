@@ -37,6 +37,12 @@ func TestT13StolenTakeover(t *testing.T) {
 	h := newHold(t, managerOptions{audit: audit})
 	thief := h.world.node("node-2")
 	before := h.claim.DeepCopy()
+	// Another pod of it, of which the cache knows the name alone.
+	other := h.world.personal(h.ns, "other", h.pool, v1alpha1.Workload{Kind: v1alpha1.WorkloadPod, Name: "nobody", Interface: "net1"})
+	other = h.bound(h.ns, other.Name)
+	without := h.world.pod(h.ns, "without-networks", "", on(h.node.Name))
+	h.writesHolder(other, without.Name, without.UID, thief.Name)
+
 	h.writesHolder(h.claim, h.pod.Name, h.pod.UID, thief.Name)
 	stolen := h.claim.Status.Holder.Generation
 
@@ -51,6 +57,11 @@ func TestT13StolenTakeover(t *testing.T) {
 		past := now.Status.PreviousHolders[0]
 		g.Expect(past.Reason).To(gomega.Equal(v1alpha1.EndPodElsewhere))
 		g.Expect(past.Evidence).To(gomega.ContainSubstring("the pod is on node node-1, and not on node node-2"))
+	})
+	h.eventually(func(g gomega.Gomega) {
+		now := h.claimNow(h.ns, other.Name)
+		g.Expect(now.Status.Holder).To(gomega.BeNil())
+		g.Expect(now.Status.PreviousHolders[0].Reason).To(gomega.Equal(v1alpha1.EndPodElsewhere))
 	})
 	if lease := h.lease(before.Status.LeaseName); lease.Spec.ReleasedAt != nil || lease.Spec.ClaimRef.UID != before.UID {
 		t.Errorf("the lease was released: %+v", lease.Spec)

@@ -148,12 +148,6 @@ var (
 		Fix:         "If the node is off for good, delete the Node or give it the taint node.kubernetes.io/out-of-service; if you know that the interface is gone, annotate the claim with macpool.dev/force-release and the reason.",
 		Explanation: "That the API has forgotten a pod does not mean that it has stopped sending: a node that is cut off from the API goes on running it. The address is released when the node's agent says that the interface is gone, when the node is fenced, or when it was deleted and nothing on the VLAN answers for the address.",
 	})
-	HolderUntrue = add(&Kind{
-		Code: "MP250", Reason: "HolderUntrue", CNI: 250,
-		Sentence:    "node %s says that pod %s holds claim %s/%s there, and %s: the address is given to nobody else",
-		Fix:         "Look at that node. Unless the API server has gone back in time, somebody uses the token of its agent.",
-		Explanation: "An agent reads a pod before it attaches it. What no admission policy can see, the manager looks up afterwards: whether there is such a pod, and whether it is on that node. A hold of a pod that is elsewhere ends after some seconds. One of a pod that the API never knew ends when the node's agent says that its interface is gone, when two other nodes have asked the VLAN and nothing answers, or when an administrator says so; and the newest of those by which a node has more than it could attach (docs/design/0017).",
-	})
 	ClaimUnknown = add(&Kind{
 		Code: "MP220", Reason: "ClaimUnknown", CNI: 220,
 		Sentence:    "there is no claim %s/%s, which the pod names for interface %s",
@@ -216,6 +210,15 @@ var (
 		Sentence:    "there is no network %s, which the pod selects",
 		Fix:         "Make the NetworkAttachmentDefinition, or correct the networks annotation of the pod; it waits until then.",
 		Explanation: "Said of pods with the scheduling gate macpool.dev/lease. Whether the network gets its addresses from a pool cannot be known, and Multus would refuse the pod on its node.",
+	})
+
+	// What a node says of a pod, and is not so.
+
+	HolderUntrue = add(&Kind{
+		Code: "MP250", Reason: "HolderUntrue", CNI: 250,
+		Sentence:    "node %s says that pod %s holds claim %s/%s there, and %s: the address is given to nobody else",
+		Fix:         "Look at that node. Unless the API server has gone back in time, somebody uses the token of its agent.",
+		Explanation: "An agent reads a pod before it attaches it. What no admission policy can see, the manager looks up afterwards: whether there is such a pod, and whether it is on that node. A hold of a pod that is elsewhere ends after some seconds. One of a pod that the API never knew ends when the node's agent says that its interface is gone, when two other nodes have asked the VLAN and nothing answers, or when an administrator says so; and the newest of those by which a node has more than it could attach (docs/design/0017).",
 	})
 
 	// Pools.

@@ -26,7 +26,7 @@ var keptAnnotations = []string{
 }
 
 // CacheOptions make the manager's cache keep of the cluster's pods and nodes only what macpool reads. Most pods have no second
-// interface, and not our gate; of those it keeps the name and the node.
+// interface, and not our gate; of those it keeps the name.
 func CacheOptions() cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
@@ -45,7 +45,6 @@ func stripPod(in any) (any, error) {
 		return in, nil
 	}
 	slim := &corev1.Pod{ObjectMeta: nameOf(pod)}
-	slim.Spec.NodeName = pod.Spec.NodeName
 	if IsGated(pod) {
 		slim.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: v1alpha1.GateLease}}
 	} else if pod.Annotations[nadv1.NetworkAttachmentAnnot] == "" {
@@ -63,6 +62,7 @@ func stripPod(in any) (any, error) {
 	if hash, ok := pod.Labels[binding.LabelTemplateHash]; ok {
 		slim.Labels = map[string]string{binding.LabelTemplateHash: hash}
 	}
+	slim.Spec.NodeName = pod.Spec.NodeName
 	slim.Spec.HostNetwork = pod.Spec.HostNetwork
 	slim.Status.Phase = pod.Status.Phase
 	return slim, nil
