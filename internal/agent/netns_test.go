@@ -90,3 +90,23 @@ func TestT14FakeNetNS(t *testing.T) {
 	}
 	f.awaitNoHolder(t, pod)
 }
+
+// TestNetNSAlive is R-G1's evidence: gone is what was seen to be gone, and nothing else.
+func TestNetNSAlive(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "left")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{
+		"/proc/self/ns/net":           true,
+		"":                            true, // nobody has said where
+		file:                          false,
+		file + "-gone":                false,
+		file + "-no-such-mount/netns": true,
+		file + "/below-a-file":        true,
+	} {
+		if got := netnsAlive(path); got != want {
+			t.Errorf("%q is alive: %v", path, got)
+		}
+	}
+}
