@@ -66,7 +66,7 @@ func (i *Installer) checkTarget(r *record, t Target, plugins []binary) error {
 
 // readRecord reads the record without waiting for whoever writes it; an empty one if there is none.
 func (i *Installer) readRecord() (*record, error) {
-	dir, err := i.host.openDir(stateDir, false)
+	dir, err := i.host.openState(false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &record{}, nil
 	}

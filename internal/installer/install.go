@@ -40,7 +40,10 @@ func (i *Installer) Install() error {
 		return err
 	}
 	outcomes, err := i.installAll(s, targets, plugins)
-	return errors.Join(verdict(outcomes), err, s.close())
+	if outcomes != nil { // else it has not come to any of them
+		err = errors.Join(verdict(outcomes), err)
+	}
+	return errors.Join(err, s.close())
 }
 
 func (i *Installer) installAll(s *store, targets []Target, plugins []binary) ([]outcome, error) {

@@ -89,10 +89,7 @@ type store struct {
 
 // openStore makes the directory if there is none.
 func (h *host) openStore() (*store, error) {
-	dir, err := h.openDir(stateDir, true)
-	if errors.Is(err, errOthers) {
-		return nil, problem.ForeignState.New(stateDir, "one that others than root can change").WithCause(err)
-	}
+	dir, err := h.openState(true)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +102,15 @@ func (h *host) openStore() (*store, error) {
 		return nil, errors.Join(fmt.Errorf("locking %s/%s: %w", stateDir, lockName, err), s.close())
 	}
 	return s, nil
+}
+
+// openState opens the directory of the record.
+func (h *host) openState(create bool) (*os.Root, error) {
+	dir, err := h.openDir(stateDir, create)
+	if errors.Is(err, errOthers) {
+		return nil, problem.ForeignState.New(stateDir, "a directory that others than root can change").WithCause(err)
+	}
+	return dir, err
 }
 
 // openLock opens the file that is locked.
