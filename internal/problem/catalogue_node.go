@@ -106,7 +106,7 @@ var (
 		Code: "MP517", Reason: "ForeignPlugin", CNI: 517,
 		Sentence:    "%s on the node is not macpool's plugin, and stays as it is",
 		Fix:         "Move it away if nothing on the node needs it; the plugin is installed as soon as the name is free.",
-		Explanation: "The installer replaces only what it, or an installer of another release, has put there. The runtime would run the other file in the plugin's place, so the agent of the node is not Ready until this is solved.",
+		Explanation: "The installer replaces only what it, or an installer of another release, has put there. The runtime would run the other file in the plugin's place, so the agent of the node is not Ready until this is solved. A file that takes the place of a plugin which was installed there is set aside, as .macpool-foreign- and its checksum, and the plugin put back; the installer's log says so.",
 	})
 	NowhereToInstall = add(&Kind{
 		Code: "MP518", Reason: "NowhereToInstall", CNI: 518,
