@@ -71,7 +71,11 @@ func newAgent(t *testing.T, lease *agentapi.Lease) *agentDouble {
 func listen(t *testing.T, socket string) (net.Listener, error) {
 	t.Helper()
 	var c net.ListenConfig
-	return c.Listen(t.Context(), "unix", socket)
+	listener, err := c.Listen(t.Context(), "unix", socket)
+	if err != nil {
+		return nil, err
+	}
+	return listener, os.Chmod(socket, 0o600) // whatever the umask is
 }
 
 func (a *agentDouble) serve(conn net.Conn) {

@@ -35,6 +35,9 @@ func (p *Plugin) ask(ctx context.Context, req *agentapi.Request) (*agentapi.Leas
 	// The runtime's trace is handed on, and the agent records the spans: what this process linked for it, every call would pay.
 	req.Trace = agentapi.Trace{Parent: p.Getenv("TRACEPARENT"), State: p.Getenv("TRACESTATE")}
 	if err := agentapi.Exchange(ctx, p.socket(), req, &resp); err != nil {
+		if problem.UntrustedSocket.Is(err) {
+			return nil, err
+		}
 		return nil, problem.AgentUnreachable.New(p.socket(), inWords(ctx, err)).WithCause(err)
 	}
 	if resp.Error != nil {

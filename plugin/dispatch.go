@@ -116,14 +116,17 @@ func boundStdin(command string) error {
 	return nil
 }
 
+// endless is how much of an input is read that is too long already.
+const endless = 64 << 20
+
 // readInput reads a configuration. One that is too long is read to its end, so that the sentence can say how long it is
-// and the runtime does not get a broken pipe instead of it.
+// and the runtime does not get a broken pipe instead of it; unless it has no end.
 func readInput(r io.Reader) ([]byte, error) {
 	var buf bytes.Buffer
 	n, err := io.Copy(&buf, io.LimitReader(r, agentapi.MaxMessage+1))
 	if err == nil && n > agentapi.MaxMessage {
 		var rest int64
-		rest, err = io.Copy(io.Discard, r)
+		rest, err = io.Copy(io.Discard, io.LimitReader(r, endless))
 		if err == nil {
 			return nil, problem.InputTooLarge.New(n+rest, agentapi.MaxMessage)
 		}

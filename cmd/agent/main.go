@@ -42,6 +42,8 @@ func run() error {
 	flag.StringVar(&options.NodeName, "node-name", os.Getenv("NODE_NAME"), "the node that this agent serves; default $NODE_NAME")
 	flag.StringVar(&options.Socket, "socket", agentapi.DefaultSocket, "the UNIX socket to listen on, in a directory of its own")
 	flag.StringVar(&options.StateDir, "state-dir", agentapi.DefaultStateDir, "the directory of the journal and the spool")
+	flag.Func("netns-dirs", "directories, separated by commas, in which the runtime keeps the network namespaces of pods; default "+strings.Join(agent.DefaultNetNSDirs(), ","),
+		func(dirs string) error { options.NetNSDirs = strings.Split(dirs, ","); return nil })
 	flag.DurationVar(&options.FencingWindow, "fencing-window", 20*time.Second,
 		"how long after the last contact with the API an ADD is answered from the caches; others count on no more than the default")
 	flag.DurationVar(&options.Times.Renew, "renew-interval", 10*time.Second,

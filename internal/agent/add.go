@@ -116,6 +116,9 @@ func (t *addition) check() error {
 	case req.Pod.Namespace == "" || req.Pod.Name == "" || req.Pod.UID == "":
 		return problem.NotAPod.New()
 	}
+	if err := t.vetNetNS(req.NetNS); err != nil {
+		return problem.ForeignNetNS.New(req.ContainerID, problem.Cut(req.NetNS, 128), err)
+	}
 	return nil
 }
 

@@ -205,10 +205,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 
 	// DEL is served from now on, ADD when the agent is ready.
-	s := &server{
-		path: a.options.Socket, uid: a.options.AllowedUID, clock: a.clock, log: a.log,
-		handle: a.serve, limits: limitOf,
-	}
+	s := newServer(a.options.Socket, a.options.AllowedUID, a.clock, a.log, a.serve)
 	listen := s.listen
 	if a.listener != nil {
 		listen, s.trusted = a.listener, true

@@ -132,7 +132,7 @@ func TestOlderContainerAlive(t *testing.T) {
 	n := startNode(t)
 	pod := f.newPod(t, "db-0", n.name, "db")
 	older := f.addition("older", pod)
-	older.NetNS = "/proc/self/ns/net"
+	older.NetNS = aliveNetNS
 	if resp := n.ask(t, older); resp.Error != nil {
 		t.Fatal(*resp.Error)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"runtime/debug"
 	"sync/atomic"
@@ -41,7 +42,7 @@ var errHungUp = errors.New("the caller hung up")
 // converse reads one request and answers it.
 func (s *server) converse(ctx context.Context, conn net.Conn) {
 	req := &agentapi.Request{}
-	_ = conn.SetReadDeadline(s.clock.Now().Add(readTimeout))
+	_ = conn.SetReadDeadline(s.clock.Now().Add(s.reading))
 	if err := agentapi.Read(conn, req); err != nil {
 		s.send(conn, agentapi.Response{Error: agentapi.NewError(problem.BadRequest.New(err))})
 		return
@@ -78,14 +79,13 @@ func (s *server) converse(ctx context.Context, conn net.Conn) {
 	}
 }
 
-// awaitHangUp returns when the other end has closed the connection, or this one has. The plugin has nothing more to say.
+// maxChatter is how much may follow a request. The plugin has nothing more to say than the end of its line.
+const maxChatter = 64
+
+// awaitHangUp returns when the other end has closed the connection, or this one has; or when the other end goes on talking, which is as
+// good as gone: nobody reads that.
 func awaitHangUp(conn net.Conn) {
-	var rest [64]byte
-	for {
-		if _, err := conn.Read(rest[:]); err != nil {
-			return
-		}
-	}
+	_, _ = io.CopyN(io.Discard, conn, maxChatter)
 }
 
 // protect turns a panic into an answer.
@@ -113,6 +113,6 @@ func (s *server) settle(out outcome, sent bool) {
 }
 
 func (s *server) send(conn net.Conn, response agentapi.Response) bool {
-	_ = conn.SetWriteDeadline(s.clock.Now().Add(writeTimeout))
+	_ = conn.SetWriteDeadline(s.clock.Now().Add(s.writing))
 	return agentapi.Write(conn, response) == nil
 }

@@ -18,18 +18,15 @@ import (
 	"github.com/macpool/macpool/internal/problem"
 )
 
-// aliveNetNS is a network namespace that is alive as long as the test.
-const aliveNetNS = "/proc/self/ns/net"
+// aliveNetNS stands for a network namespace that is alive as long as the test. The test's own network namespace is the node's, which no pod
+// may have; another namespace looks the same to who only asks whether it is alive.
+const aliveNetNS = "/proc/self/ns/uts"
 
 // TestGC proves R-C13: of this network, what the runtime does not call valid, is old enough and is seen to have no netns any more is
 // detached, and nothing else; an empty list while something is alive detaches nothing (M22).
 func TestGC(t *testing.T) {
 	f := newFixture(t)
-	n := startNode(t)
-	leftFile := filepath.Join(t.TempDir(), "netns") // what a mount leaves behind
-	if err := os.WriteFile(leftFile, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	n := startNode(t, func(o *Options) { o.NetNSDirs = append(o.NetNSDirs, "/no-such-mount") })
 	pods := map[string]*corev1.Pod{}
 	attach := func(container, netns, network string) {
 		t.Helper()
@@ -43,9 +40,13 @@ func TestGC(t *testing.T) {
 	attach("valid", goneNetNS, "iot-vlan")
 	attach("alive", aliveNetNS, "iot-vlan")
 	attach("stale", goneNetNS, "iot-vlan")
+	leftFile := fmt.Sprintf("%sleft-%d", goneNetNS, os.Getpid())
 	attach("left", leftFile, "iot-vlan")
+	if err := os.WriteFile(leftFile, nil, 0o600); err != nil { // what a mount leaves behind
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(leftFile) })
 	attach("unseen", "/no-such-mount/netns", "iot-vlan")
-	attach("nameless", "", "iot-vlan")
 	attach("other-network", goneNetNS, "office-vlan")
 
 	gc := func(valid ...string) agentapi.Response {
@@ -72,16 +73,16 @@ func TestGC(t *testing.T) {
 	if resp := gc("valid"); resp.Error != nil {
 		t.Fatal(*resp.Error)
 	}
-	stillAttached("valid", "alive", "stale", "left", "unseen", "nameless", "other-network") // all are young
+	stillAttached("valid", "alive", "stale", "left", "unseen", "other-network") // all are young
 
 	n.clock.ahead.Store(int64(2 * time.Minute))
 	wantProblem(t, gc(), problem.StillAttached)
-	stillAttached("valid", "alive", "stale", "left", "unseen", "nameless", "other-network")
+	stillAttached("valid", "alive", "stale", "left", "unseen", "other-network")
 
 	if resp := gc("valid"); resp.Error != nil {
 		t.Fatal(*resp.Error)
 	}
-	stillAttached("valid", "alive", "unseen", "nameless", "other-network")
+	stillAttached("valid", "alive", "unseen", "other-network")
 	for _, container := range []string{"stale", "left"} {
 		f.awaitNoHolder(t, pods[container])
 	}
@@ -91,7 +92,7 @@ func TestGC(t *testing.T) {
 		t.Fatal(*resp.Error)
 	}
 	f.awaitNoHolder(t, pods["other-network"])
-	stillAttached("valid", "alive", "unseen", "nameless")
+	stillAttached("valid", "alive", "unseen")
 }
 
 // TestReaper proves R-G1 to R-G3 on a node: a holder without a container, and a container whose DEL was lost, end when the pod is gone,

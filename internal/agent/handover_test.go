@@ -54,7 +54,7 @@ func newRollout(t *testing.T, handover v1alpha1.Handover, sameNode bool, change 
 	}))
 	r.old = r.replica(t, "ha-1-a", "1", r.from)
 	r.lease = *r.attach(t, r.from, "old", r.old).Lease
-	r.up.set("alive/old", r.lease.MAC)
+	r.up.set("/alive/old", r.lease.MAC)
 	r.pod = r.replica(t, "ha-2-b", "2", r.to)
 	return r
 }
@@ -75,7 +75,7 @@ func (r *rollout) replica(t *testing.T, name, hash string, n *node) *corev1.Pod 
 
 func (r *rollout) request(container string, pod *corev1.Pod) agentapi.Request {
 	req := r.addition(container, pod)
-	req.NetNS, req.Wish.Claim, req.Link = "alive/"+container, "ha", "eth0.50"
+	req.NetNS, req.Wish.Claim, req.Link = "/alive/"+container, "ha", "eth0.50"
 	return req
 }
 
@@ -98,8 +98,8 @@ func (r *rollout) status(t *testing.T) v1alpha1.MacClaimStatus {
 // keeps fails unless the old pod has all that it had.
 func (r *rollout) keeps(t *testing.T) {
 	t.Helper()
-	if holder := r.status(t).Holder; holder == nil || holder.PodUID != r.old.UID || holder.Generation != 1 || !r.up.isUp("alive/old") {
-		t.Errorf("the holder is %+v, and the old interface is up: %v", holder, r.up.isUp("alive/old"))
+	if holder := r.status(t).Holder; holder == nil || holder.PodUID != r.old.UID || holder.Generation != 1 || !r.up.isUp("/alive/old") {
+		t.Errorf("the holder is %+v, and the old interface is up: %v", holder, r.up.isUp("/alive/old"))
 	}
 }
 
@@ -109,8 +109,8 @@ func (r *rollout) taken(t *testing.T, resp agentapi.Response) {
 	if resp.Error != nil {
 		t.Fatalf("the new pod's ADD: %+v", *resp.Error)
 	}
-	if diff := cmp.Diff(r.lease, *resp.Lease, compareAddresses); diff != "" || r.up.isUp("alive/old") {
-		t.Errorf("the old interface is up: %v, and the lease is another (-old +new):\n%s", r.up.isUp("alive/old"), diff)
+	if diff := cmp.Diff(r.lease, *resp.Lease, compareAddresses); diff != "" || r.up.isUp("/alive/old") {
+		t.Errorf("the old interface is up: %v, and the lease is another (-old +new):\n%s", r.up.isUp("/alive/old"), diff)
 	}
 	status := r.status(t)
 	if h := status.Holder; h == nil || h.PodUID != r.pod.UID || h.NodeName != r.to.name || h.Generation != 2 || status.Successor != nil {
@@ -129,13 +129,13 @@ func TestPreempt(t *testing.T) {
 			r := newRollout(t, v1alpha1.HandoverPreempt, same)
 			remove := r.from.agent.fence.remove
 			r.from.agent.fence.remove = func(netns, iface, mac string) error {
-				if s := r.status(t); netns == "alive/old" && (s.Holder == nil || s.Holder.PodUID != r.old.UID || s.Successor == nil || s.Successor.PodUID != r.pod.UID) {
+				if s := r.status(t); netns == "/alive/old" && (s.Holder == nil || s.Holder.PodUID != r.old.UID || s.Successor == nil || s.Successor.PodUID != r.pod.UID) {
 					t.Errorf("at the removal the holder is %+v, the successor %+v", s.Holder, s.Successor)
 				}
 				return remove(netns, iface, mac)
 			}
 			r.taken(t, r.to.ask(t, r.request("new", r.pod)))
-			r.up.set("alive/new", r.lease.MAC)
+			r.up.set("/alive/new", r.lease.MAC)
 			awaitDeleted(t, r.from, "old")
 			r.awaitEvent(t, r.old, problem.MadeWay)
 
@@ -144,7 +144,7 @@ func TestPreempt(t *testing.T) {
 			wantProblem(t, resp, problem.RolloutWaits)
 			del(t, r.from, "old")
 			r.deletePod(t, r.old)
-			if s := r.status(t); s.Holder == nil || s.Holder.PodUID != r.pod.UID || s.Holder.Generation != 2 || !r.up.isUp("alive/new") {
+			if s := r.status(t); s.Holder == nil || s.Holder.PodUID != r.pod.UID || s.Holder.Generation != 2 || !r.up.isUp("/alive/new") {
 				t.Errorf("the new pod lost it: %+v", s.Holder)
 			}
 			// And the other way, when somebody rolls back.
@@ -174,7 +174,7 @@ func TestWaitIsTheDefault(t *testing.T) {
 	}
 	r.keeps(t)
 	// The remedy: the old pod goes first.
-	r.up.set("alive/old", "")
+	r.up.set("/alive/old", "")
 	r.deletePod(t, r.old)
 	del(t, r.from, "old")
 	eventually(t, "the new pod's turn", func() error {
@@ -254,7 +254,7 @@ func TestPreemptIsBounded(t *testing.T) {
 			}
 			return nil
 		})
-		r.up.set("alive/old", "")
+		r.up.set("/alive/old", "")
 		claim := &v1alpha1.MacClaim{}
 		r.must(t, r.Get(t.Context(), client.ObjectKey{Namespace: r.namespace, Name: "ha"}, claim))
 		next := r.replica(t, "ha-1-b", "1", r.from)
@@ -290,7 +290,7 @@ func TestPreemptFromALostNode(t *testing.T) {
 	}
 	r.from.wire.set(nil)
 	eventually(t, "the old interface to go", func() error {
-		if r.up.isUp("alive/old") {
+		if r.up.isUp("/alive/old") {
 			return errNotRemoved
 		}
 		return nil

@@ -25,7 +25,7 @@ func TestHealAfterTakeover(t *testing.T) {
 	removed := record(s.old)
 	bystander := s.newPod(t, "web", s.old.name, "")
 	req := s.addition("web", bystander)
-	req.NetNS = "/proc/thread-self/ns/net"
+	req.NetNS = "/proc/self/ns/ipc" // alive, too, and another one than that of the pod that loses its address
 	if resp := s.old.ask(t, req); resp.Error != nil {
 		t.Fatal(*resp.Error)
 	}

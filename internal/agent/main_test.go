@@ -151,7 +151,8 @@ func newNode(t *testing.T, change ...func(*Options)) *node {
 	}
 	n.options = Options{
 		NodeName: n.name, Socket: n.socket, StateDir: filepath.Join(dir, "state"), AllowedUID: self(), Clock: n.clock,
-		Log: testr.NewWithOptions(t, testr.Options{}),
+		NetNSDirs: append(DefaultNetNSDirs(), filepath.Dir(goneNetNS), filepath.Dir(aliveNetNS), "/alive"),
+		Log:       testr.NewWithOptions(t, testr.Options{}),
 		Times: Times{
 			Heartbeat: 200 * time.Millisecond, ManagerWait: time.Millisecond, API: 5 * time.Second, ClearRetry: 500 * time.Millisecond, Fence: 100 * time.Millisecond,
 			Renew: time.Second, Gate: timeline.Times{Silence: 100 * time.Millisecond, Poll: 50 * time.Millisecond}, // the other tests' nodes are away

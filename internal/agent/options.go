@@ -31,6 +31,8 @@ type Options struct {
 	Version string
 	// AllowedUID is the user who may use the socket: root.
 	AllowedUID uint32
+	// NetNSDirs are the directories in which the node's runtime keeps the network namespaces of pods.
+	NetNSDirs []string
 	// Clock is the clock of all waiting and judging.
 	Clock clock.WithTicker
 	// Log gets what the agent has to say.
@@ -95,6 +97,9 @@ func (o Options) withDefaults() (Options, error) {
 	o.Socket = cmp.Or(o.Socket, agentapi.DefaultSocket)
 	o.StateDir = cmp.Or(o.StateDir, agentapi.DefaultStateDir)
 	o.FencingWindow = cmp.Or(o.FencingWindow, 20*time.Second)
+	if len(o.NetNSDirs) == 0 {
+		o.NetNSDirs = DefaultNetNSDirs()
+	}
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}

@@ -30,7 +30,7 @@ type sandboxes struct {
 func furnish(n *node) *sandboxes {
 	s := &sandboxes{up: map[string]string{}}
 	n.equip = func(a *Agent) {
-		a.netnsAlive = func(path string) bool { return strings.HasPrefix(path, "alive/") }
+		a.netnsAlive = func(path string) bool { return strings.HasPrefix(path, "/alive/") }
 		a.look = func(netns, _ string) (links.State, error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -71,7 +71,7 @@ func (s *sandboxes) isUp(netns string) bool {
 func (f *fixture) run(t *testing.T, n *node, s *sandboxes, container string, pod *corev1.Pod) agentapi.Lease {
 	t.Helper()
 	req := f.addition(container, pod)
-	req.NetNS = "alive/" + container
+	req.NetNS = "/alive/" + container
 	resp := n.ask(t, req)
 	if resp.Error != nil {
 		t.Fatalf("ADD of %s: %+v", container, *resp.Error)
@@ -109,22 +109,22 @@ func TestOldSandbox(t *testing.T) {
 	}{
 		"of the pod before, which is ended after 5 s": {
 			before: replace,
-			later:  func(t *testing.T, sc *scene) { t.Helper(); sc.s.set("alive/old", ""); del(t, sc.n, "old") },
+			later:  func(t *testing.T, sc *scene) { t.Helper(); sc.s.set("/alive/old", ""); del(t, sc.n, "old") },
 		},
 		"of the pod before, whose interface outlives its DEL by 5 s": {
 			before: func(t *testing.T, sc *scene) { t.Helper(); replace(t, sc); del(t, sc.n, "old") },
-			later:  func(_ *testing.T, sc *scene) { sc.s.set("alive/old", "") },
+			later:  func(_ *testing.T, sc *scene) { sc.s.set("/alive/old", "") },
 		},
 		"of the same pod, which is ended after 5 s": {
 			before: func(_ *testing.T, sc *scene) { sc.next = sc.old },
-			later:  func(t *testing.T, sc *scene) { t.Helper(); sc.s.set("alive/old", ""); del(t, sc.n, "old") },
+			later:  func(t *testing.T, sc *scene) { t.Helper(); sc.s.set("/alive/old", ""); del(t, sc.n, "old") },
 		},
 		"of the pod before, for ever": {
 			before: replace, wait: time.Second, want: problem.ClaimHeld, says: "held by pod db-0",
 		},
 		"of the pod before, after its DEL for ever": {
 			before: func(t *testing.T, sc *scene) { t.Helper(); replace(t, sc); del(t, sc.n, "old") },
-			wait:   time.Second, removed: []string{"alive/old/net1"},
+			wait:   time.Second, removed: []string{"/alive/old/net1"},
 		},
 		"of the pod before, after its DEL for ever, and it cannot be removed": {
 			before: func(t *testing.T, sc *scene) { t.Helper(); sc.s.stuck = true; replace(t, sc); del(t, sc.n, "old") },
@@ -132,7 +132,7 @@ func TestOldSandbox(t *testing.T) {
 		},
 		"of a pod that has lost the claim": {
 			before: func(t *testing.T, sc *scene) { t.Helper(); replace(t, sc); sc.endHold(t, sc.old, v1alpha1.EndForced) },
-			wait:   time.Second, removed: []string{"alive/old/net1"},
+			wait:   time.Second, removed: []string{"/alive/old/net1"},
 		},
 		"of the same pod, for ever": {
 			before: func(_ *testing.T, sc *scene) { sc.next = sc.old },
@@ -151,7 +151,7 @@ func TestOldSandbox(t *testing.T) {
 			tc.before(t, sc)
 			began := time.Now()
 			req := sc.addition("new", sc.next)
-			req.NetNS = "alive/new"
+			req.NetNS = "/alive/new"
 			answer := start(t, sc.n, req)
 			if tc.later != nil {
 				select {
@@ -175,8 +175,8 @@ func TestOldSandbox(t *testing.T) {
 			if resp.Error != nil {
 				t.Fatalf("it was refused: %+v", *resp.Error)
 			}
-			if resp.Lease.MAC != lease.MAC || sc.s.isUp("alive/old") {
-				t.Errorf("it has %s, the old one %s, which is up: %v", resp.Lease.MAC, lease.MAC, sc.s.isUp("alive/old"))
+			if resp.Lease.MAC != lease.MAC || sc.s.isUp("/alive/old") {
+				t.Errorf("it has %s, the old one %s, which is up: %v", resp.Lease.MAC, lease.MAC, sc.s.isUp("/alive/old"))
 			}
 			if diff := cmp.Diff(tc.removed, sc.s.removed); diff != "" {
 				t.Errorf("removed interfaces (-want +got):\n%s", diff)

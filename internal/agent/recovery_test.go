@@ -127,10 +127,10 @@ func TestAgentFindsThatTheAPIWentBack(t *testing.T) {
 // while the API is behind (R-B1, I1): it is not in the report, and its address may become another's as soon as all goes on.
 func TestNothingUnreportedIsAttachedAgain(t *testing.T) {
 	f := newFixture(t)
-	n := startNode(t)
+	namespaces := filepath.Join(t.TempDir(), "netns") // nobody can tell what is in it until it is there
+	n := startNode(t, func(o *Options) { o.NetNSDirs = []string{namespaces} })
 	f.forgetTimeline(t, n)
 	pod := f.newPod(t, "db-0", n.name, "db")
-	namespaces := filepath.Join(t.TempDir(), "netns") // nobody can tell what is in it until it is there
 	req := f.addition("c1", pod)
 	req.NetNS = filepath.Join(namespaces, "c1")
 	if resp := n.ask(t, req); resp.Error != nil {

@@ -7,13 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
 	"k8s.io/utils/clock"
 
 	"github.com/macpool/macpool/internal/agentapi"
@@ -22,10 +20,14 @@ import (
 const (
 	// maxConnections are served at once; more wait in the socket's backlog. A node has some hundred pods.
 	maxConnections = 512
+	// A node that starts 110 pods with 16 interfaces each, whose runtime checks each interface, makes 5280 connections, if all at once.
+	// burst is more than that. What comes faster than perSecond after it waits: a caller gone mad costs the node that much, and no more.
+	burst     = 8192
+	perSecond = 256
 	// drainTimeout is how long requests that are being served may go on when the agent ends: less than a pod's usual
 	// termination grace period of 30 s.
 	drainTimeout = 25 * time.Second
-	// readTimeout bounds the time until a request has been sent, writeTimeout until its answer was taken.
+	// readTimeout bounds the time until a request has been sent, however slowly its sender writes, writeTimeout until its answer was taken.
 	readTimeout  = 5 * time.Second
 	writeTimeout = 5 * time.Second
 )
@@ -40,8 +42,7 @@ type outcome struct {
 // server answers the plugin on a UNIX socket, one request for each connection.
 type server struct {
 	path string
-	// uid is the one user who may ask. SO_PEERCRED is checked although the socket's mode and directory say so too: a
-	// container that has the directory mounted might be another user's (R-S7).
+	// uid is the one user who may ask.
 	uid uint32
 	// trusted: the connections are the process's own, and have no credentials.
 	trusted bool
@@ -49,33 +50,19 @@ type server struct {
 	clock  clock.Clock
 	log    logr.Logger
 	handle func(ctx context.Context, req *agentapi.Request) outcome
-	// limits are how long each command may take; a test shortens them.
-	limits func(agentapi.Command) time.Duration
+	// limits are how long each command may take; reading and writing how long a caller may take. Tests shorten them.
+	limits           func(agentapi.Command) time.Duration
+	reading, writing time.Duration
+	// pace is how fast connections are taken.
+	pace *rate.Limiter
 }
 
-// listen makes the socket, for root alone. A socket file that is there is a dead agent's: the caller has the lock of the
-// state directory.
-func (s *server) listen(ctx context.Context) (net.Listener, error) {
-	dir := filepath.Dir(s.path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making the directory of the socket: %w", err)
+// newServer is a server with the limits that a node has.
+func newServer(path string, uid uint32, clk clock.Clock, log logr.Logger, handle func(context.Context, *agentapi.Request) outcome) *server {
+	return &server{
+		path: path, uid: uid, clock: clk, log: log, handle: handle,
+		limits: limitOf, reading: readTimeout, writing: writeTimeout, pace: rate.NewLimiter(perSecond, burst),
 	}
-	// Also one that was there before: until the socket has its own mode, the directory keeps others away from it.
-	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a directory needs the x bit
-		return nil, fmt.Errorf("closing the directory of the socket: %w", err)
-	}
-	if err := os.Remove(s.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("removing the old socket: %w", err)
-	}
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "unix", s.path)
-	if err != nil {
-		return nil, fmt.Errorf("making the socket: %w", err)
-	}
-	if err := os.Chmod(s.path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("closing the socket to others: %w", err), listener.Close())
-	}
-	return listener, nil
 }
 
 // serve answers until ctx ends, then takes no more requests and lets those that are being served end.
@@ -86,12 +73,13 @@ func (s *server) serve(ctx context.Context, listener net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
 	defer stop()
 
+	home := newDoor(s, listener)
 	var serving sync.WaitGroup
 	slots := make(chan struct{}, maxConnections)
 	var failure error
 	for {
 		slots <- struct{}{}
-		conn, err := listener.Accept()
+		conn, err := home.accept(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
 				failure = fmt.Errorf("accepting on the socket: %w", errors.Join(err, listener.Close()))
@@ -101,10 +89,6 @@ func (s *server) serve(ctx context.Context, listener net.Listener) error {
 		serving.Go(func() {
 			defer func() { <-slots }()
 			defer func() { _ = conn.Close() }()
-			if err := s.checkPeer(conn); err != nil {
-				s.log.Error(err, "A connection was refused")
-				return
-			}
 			s.converse(requests, conn)
 		})
 	}
@@ -121,32 +105,4 @@ func (s *server) serve(ctx context.Context, listener net.Listener) error {
 		<-ended
 	}
 	return failure
-}
-
-// checkPeer tells whether the other end is the user who may ask. In a user namespace the kernel translates the uid, so that
-// its root is 0 here.
-func (s *server) checkPeer(conn net.Conn) error {
-	if s.trusted {
-		return nil
-	}
-	socket, ok := conn.(*net.UnixConn)
-	if !ok {
-		return fmt.Errorf("checking the peer: %T has no credentials", conn)
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("checking the peer: %w", err)
-	}
-	var peer *unix.Ucred
-	var credErr error
-	err = raw.Control(func(fd uintptr) {
-		peer, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	})
-	if err := errors.Join(err, credErr); err != nil {
-		return fmt.Errorf("checking the peer: %w", err)
-	}
-	if peer.Uid != s.uid {
-		return fmt.Errorf("checking the peer: uid %d may not ask, only %d", peer.Uid, s.uid)
-	}
-	return nil
 }

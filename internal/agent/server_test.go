@@ -25,14 +25,15 @@ import (
 // patience is how long a test waits for what must happen, on a machine that is busy with others.
 const patience = 30 * time.Second
 
-// startServer serves handle until the test ends or stop is called; stop returns what serve returned.
+// socketServer is a server as a node has it, for the user of the test.
+func socketServer(t *testing.T, handle func(context.Context, *agentapi.Request) outcome) *server {
+	t.Helper()
+	return newServer(filepath.Join(t.TempDir(), "run", "agent.sock"), self(), clock.RealClock{}, logr.Discard(), handle)
+}
+
+// startServer serves until the test ends or stop is called; stop returns what serve returned.
 func startServer(t *testing.T, s *server) (stop func() error) {
 	t.Helper()
-	s.path = filepath.Join(t.TempDir(), "run", "agent.sock")
-	s.clock, s.log = clock.RealClock{}, logr.Discard()
-	if s.limits == nil {
-		s.limits = limitOf
-	}
 	listener, err := s.listen(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -111,10 +112,11 @@ func self() uint32 { return uint32(os.Getuid()) } //nolint:gosec // G115: a uid 
 // TestSocketIsClosedToOthers proves R-S7: directory and socket are the owner's, and a peer of another uid gets no answer.
 func TestSocketIsClosedToOthers(t *testing.T) {
 	asked := make(chan struct{}, 1)
-	s := &server{uid: self() + 1, handle: func(context.Context, *agentapi.Request) outcome {
+	s := socketServer(t, func(context.Context, *agentapi.Request) outcome {
 		asked <- struct{}{}
 		return outcome{}
-	}}
+	})
+	s.uid++
 	startServer(t, s)
 	for path, want := range map[string]os.FileMode{s.path: 0o600, filepath.Dir(s.path): 0o700} {
 		info, err := os.Stat(path)
@@ -139,7 +141,7 @@ func TestSocketIsClosedToOthers(t *testing.T) {
 
 // TestListenReplacesADeadSocket proves that an agent starts after one that was killed.
 func TestListenReplacesADeadSocket(t *testing.T) {
-	s := &server{uid: self(), handle: func(context.Context, *agentapi.Request) outcome { return leaseNamed("second") }}
+	s := socketServer(t, func(context.Context, *agentapi.Request) outcome { return leaseNamed("second") })
 	stop := startServer(t, s)
 	if err := stop(); err != nil {
 		t.Fatal(err)
@@ -158,7 +160,7 @@ func TestListenReplacesADeadSocket(t *testing.T) {
 
 // TestBadRequests proves that what is no request is answered in words, and large ones are not read to their end.
 func TestBadRequests(t *testing.T) {
-	s := &server{uid: self(), handle: func(context.Context, *agentapi.Request) outcome { return leaseNamed("never") }}
+	s := socketServer(t, func(context.Context, *agentapi.Request) outcome { return leaseNamed("never") })
 	startServer(t, s)
 	tests := map[string]string{
 		"no JSON":   "ADD please\n",
@@ -190,7 +192,7 @@ func TestHangUp(t *testing.T) {
 	for command, want := range map[agentapi.Command]error{agentapi.Add: errHungUp, agentapi.Del: nil} {
 		t.Run(string(command), func(t *testing.T) {
 			serving, release, sent, cause := make(chan struct{}), make(chan struct{}), make(chan bool, 1), make(chan error, 1)
-			s := &server{uid: self(), handle: func(ctx context.Context, _ *agentapi.Request) outcome {
+			s := socketServer(t, func(ctx context.Context, _ *agentapi.Request) outcome {
 				close(serving)
 				select {
 				case <-ctx.Done():
@@ -200,7 +202,7 @@ func TestHangUp(t *testing.T) {
 				out := leaseNamed("unsent")
 				out.settle = func(ok bool) { sent <- ok }
 				return out
-			}}
+			})
 			startServer(t, s)
 			conn := dial(t, s.path)
 			if err := agentapi.Write(conn, agentapi.Request{Command: command}); err != nil {
@@ -226,16 +228,13 @@ func TestHangUp(t *testing.T) {
 // TestOverrun proves that a handler that hears of no deadline is answered for, and settled when it ends.
 func TestOverrun(t *testing.T) {
 	release, sent := make(chan struct{}), make(chan bool, 1)
-	s := &server{
-		uid:    self(),
-		limits: func(agentapi.Command) time.Duration { return 20 * time.Millisecond },
-		handle: func(context.Context, *agentapi.Request) outcome {
-			<-release
-			out := leaseNamed("too late")
-			out.settle = func(ok bool) { sent <- ok }
-			return out
-		},
-	}
+	s := socketServer(t, func(context.Context, *agentapi.Request) outcome {
+		<-release
+		out := leaseNamed("too late")
+		out.settle = func(ok bool) { sent <- ok }
+		return out
+	})
+	s.limits = func(agentapi.Command) time.Duration { return 20 * time.Millisecond }
 	startServer(t, s)
 	conn := dial(t, s.path)
 	if err := agentapi.Write(conn, agentapi.Request{Command: agentapi.Add}); err != nil {
@@ -256,7 +255,7 @@ func TestOverrun(t *testing.T) {
 
 // TestPanic proves R-C17 for the agent: a panic is an answer, and the agent goes on.
 func TestPanic(t *testing.T) {
-	s := &server{uid: self(), handle: func(_ context.Context, req *agentapi.Request) outcome {
+	s := socketServer(t, func(_ context.Context, req *agentapi.Request) outcome {
 		if req.Command == agentapi.Add {
 			panic("nobody expected this")
 		}
@@ -265,7 +264,7 @@ func TestPanic(t *testing.T) {
 			out.settle = func(bool) { panic("nor this, when it was answered") }
 		}
 		return out
-	}}
+	})
 	startServer(t, s)
 	if resp, _ := ask(t, s.path, agentapi.Request{Command: agentapi.Add}); resp.Error == nil || resp.Error.Code != problem.Internal.Code {
 		t.Errorf("the answer is %+v, want %s", resp, problem.Internal.Code)
@@ -280,14 +279,14 @@ func TestPanic(t *testing.T) {
 // TestShutdownAnswersWhatWasAsked proves that the end of the agent does not cut a request off, and that no new one is taken.
 func TestShutdownAnswersWhatWasAsked(t *testing.T) {
 	serving, release := make(chan struct{}), make(chan struct{})
-	s := &server{uid: self(), handle: func(ctx context.Context, _ *agentapi.Request) outcome {
+	s := socketServer(t, func(ctx context.Context, _ *agentapi.Request) outcome {
 		close(serving)
 		<-release
 		if ctx.Err() != nil {
 			return outcome{}
 		}
 		return leaseNamed("whole")
-	}}
+	})
 	stop := startServer(t, s)
 	conn := dial(t, s.path)
 	if err := agentapi.Write(conn, agentapi.Request{Command: agentapi.Add}); err != nil {

@@ -8,14 +8,20 @@ import (
 )
 
 // Exchange puts one question to the agent that listens on the socket and waits for the answer, as long as ctx lets it. The connection stays
-// open in both directions meanwhile: by its end the agent knows that nobody waits any more.
+// open in both directions meanwhile: by its end the agent knows that nobody waits any more. Whoever else may listen there is asked nothing.
 func Exchange(ctx context.Context, socket string, req *Request, resp *Response) error {
+	if err := checkPath(socket); err != nil {
+		return err
+	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", socket)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
+	if err := checkListener(conn, socket); err != nil {
+		return err
+	}
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
 			return err

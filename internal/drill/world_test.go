@@ -212,7 +212,7 @@ func (n *node) start() {
 			return nil
 		},
 	}, agent.Options{
-		NodeName: n.name, Socket: n.socket, StateDir: n.state, AllowedUID: uint32(os.Getuid()), Log: logger, //nolint:gosec // G115: a uid
+		NodeName: n.name, Socket: n.socket, StateDir: n.state, NetNSDirs: []string{"/nowhere"}, AllowedUID: uint32(os.Getuid()), Log: logger, //nolint:gosec // G115: a uid
 		Times: agent.Times{
 			Heartbeat: 500 * time.Millisecond, Renew: renew, API: 3 * time.Second, ManagerWait: 100 * time.Millisecond,
 			Reap: time.Second, ReapGrace: 2 * time.Second, ClearRetry: time.Second, Spool: time.Second, Takeover: silence,

@@ -53,8 +53,10 @@ func (i *Installer) checkTarget(r *record, t Target, plugins []binary) error {
 		switch ours := now.ours(b.name, r); {
 		case err != nil:
 			problems = append(problems, err)
-		case !now.exists, ours && (now.sum != b.sum || now.mode != binaryMode):
+		case !now.exists, (ours || now.sum == b.sum && b.name == PluginName) && !now.is(b):
 			problems = append(problems, fmt.Errorf("%s: %w", file, errPending))
+		case !ours && b.name == PluginName && now.sum != b.sum && r.installed(t.Dir, b.name):
+			problems = append(problems, fmt.Errorf("%s: %w: another file has taken its place", file, errPending))
 		case !ours && b.name == PluginName && now.sum != b.sum:
 			problems = append(problems, problem.ForeignPlugin.New(file))
 		}
@@ -64,7 +66,7 @@ func (i *Installer) checkTarget(r *record, t Target, plugins []binary) error {
 
 // readRecord reads the record without waiting for whoever writes it; an empty one if there is none.
 func (i *Installer) readRecord() (*record, error) {
-	dir, err := i.host.openDir(stateDir, false)
+	dir, err := i.host.openState(false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &record{}, nil
 	}

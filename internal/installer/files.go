@@ -60,8 +60,10 @@ func checksum(r io.Reader) (string, error) {
 type present struct {
 	exists bool
 	// sum is the checksum; empty if it is not a regular file.
-	sum  string
-	mode fs.FileMode
+	sum string
+	// mode has the bits that a chmod sets, owner is the uid.
+	mode  fs.FileMode
+	owner int
 	// main is the package of its main function, by the build information; empty if there is none.
 	main string
 	// version is that of its main module, by the same information.
@@ -80,7 +82,7 @@ func inspect(dir *os.Root, name string) (present, error) {
 		return present{}, err
 	}
 	defer file.Close() //nolint:errcheck // was only read
-	p := present{exists: true, mode: info.Mode().Perm()}
+	p := present{exists: true, mode: info.Mode() &^ fs.ModeType, owner: ownerOf(info)}
 	if p.sum, err = checksum(file); err != nil {
 		return present{}, err
 	}
@@ -95,9 +97,15 @@ func (p present) ours(name string, r *record) bool {
 	return p.sum != "" && (r.knows(name, p.sum) || name == PluginName && p.main == mainPackage)
 }
 
-// install puts the plugin b into dir: at once, whole and synced. It replaces what stands there only if replace is set, and
-// otherwise fails with fs.ErrExist, even when it appears at the last moment.
-func install(dir *os.Root, b binary, replace bool) error {
+// is tells whether p is the plugin as it is installed: also who may change it is a part of that.
+func (p present) is(b binary) bool {
+	return p.sum == b.sum && p.mode == binaryMode && p.owner == os.Geteuid()
+}
+
+// install puts the plugin b into dir: at once, whole and synced, in the place of what was seen there. It fails with errChanged, or
+// fs.ErrExist, if that is not what stands there any more, even when it is exchanged at the last moment. What was there is removed, or gets
+// the name aside if that is not empty.
+func install(dir *os.Root, b binary, seen present, aside string) error {
 	source, err := os.Open(b.path)
 	if err != nil {
 		return err
@@ -111,7 +119,7 @@ func install(dir *os.Root, b binary, replace bool) error {
 	if sum := hex.EncodeToString(hash.Sum(nil)); sum != b.sum {
 		return errors.Join(fmt.Errorf("%s has the checksum %s and not %s any more", b.path, sum, b.sum), dir.Remove(temp))
 	}
-	if !replace {
+	if !seen.exists {
 		err := dir.Link(temp, b.name)
 		switch {
 		case err == nil:
@@ -123,8 +131,9 @@ func install(dir *os.Root, b binary, replace bool) error {
 		if _, err := dir.Lstat(b.name); !errors.Is(err, fs.ErrNotExist) {
 			return errors.Join(fs.ErrExist, dir.Remove(temp))
 		}
+		return moveInto(dir, temp, b.name)
 	}
-	return moveInto(dir, temp, b.name)
+	return exchange(dir, temp, b.name, seen, aside)
 }
 
 // writeFile replaces a file of ours, whole or not at all.

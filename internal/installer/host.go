@@ -76,11 +76,14 @@ func (h *host) resolve(p string) (place, error) {
 	return result, nil
 }
 
-// openDir opens the directory p; it makes it if create is set.
+// openDir opens the directory p, which must be root's alone to change; it makes it if create is set.
 func (h *host) openDir(p string, create bool) (*os.Root, error) {
 	where, err := h.resolve(p)
 	if err != nil {
 		return nil, err
+	}
+	if err := h.guard(where.real); err != nil {
+		return nil, fmt.Errorf("opening %s: %w", p, err)
 	}
 	if create {
 		if err := h.root.MkdirAll(where.real, 0o755); err != nil {
@@ -156,6 +159,15 @@ func (h *host) files(p string) []string {
 
 // errNotRegular says that a name is that of a link, a directory, a device or a pipe.
 var errNotRegular = errors.New("not a regular file")
+
+// ownerOf is the uid of a file's owner.
+func ownerOf(info fs.FileInfo) int {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return -1 // no file of Linux, and nobody's
+	}
+	return int(stat.Uid)
+}
 
 // openRegular opens the file name in dir for reading if it is a regular file and no link, without waiting for anybody who
 // would write into a pipe.

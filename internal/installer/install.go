@@ -3,6 +3,7 @@
 package installer
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,7 +40,10 @@ func (i *Installer) Install() error {
 		return err
 	}
 	outcomes, err := i.installAll(s, targets, plugins)
-	return errors.Join(verdict(outcomes), err, s.close())
+	if outcomes != nil { // else it has not come to any of them
+		err = errors.Join(verdict(outcomes), err)
+	}
+	return errors.Join(err, s.close())
 }
 
 func (i *Installer) installAll(s *store, targets []Target, plugins []binary) ([]outcome, error) {
@@ -72,7 +76,7 @@ func (i *Installer) installAll(s *store, targets []Target, plugins []binary) ([]
 // directory. A full disk is not of this kind.
 func isUnusable(err error) bool {
 	return problem.As(err) == nil && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) ||
-		errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP))
+		errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) || errors.Is(err, errOthers))
 }
 
 // verdict is what is wrong in all. An unusable directory is not, as long as the plugin is found: in one of those in which the
@@ -127,6 +131,15 @@ func (i *Installer) installInto(s *store, r *record, t Target, plugins []binary)
 	return errors.Join(problems...)
 }
 
+// asideOf is the name that a file gets which has taken the place of a plugin that was installed there (T21). Nothing runs it by that name, and
+// it is kept for who wants to know where it came from; the same file comes to be there once.
+func asideOf(p present) string {
+	if p.sum == "" {
+		return ".macpool-foreign-" + rand.Text()
+	}
+	return ".macpool-foreign-" + p.sum[:16]
+}
+
 // put puts one plugin into one directory, if it belongs there.
 func (i *Installer) put(s *store, r *record, t Target, dir *os.Root, b binary) error {
 	now, err := inspect(dir, b.name)
@@ -134,13 +147,16 @@ func (i *Installer) put(s *store, r *record, t Target, dir *os.Root, b binary) e
 		return err
 	}
 	file, d := path.Join(t.Dir, b.name), r.directory(t.Dir)
+	aside := ""
 	switch isOurs := now.ours(b.name, r); {
 	case !now.exists:
 	case now.sum == b.sum && (isOurs || b.name == PluginName):
 		d.Files[b.name] = []string{b.sum}
-		if now.mode == binaryMode {
+		if now.is(b) {
 			return nil
 		}
+	case !isOurs && b.name == PluginName && r.installed(t.Dir, b.name):
+		aside = asideOf(now)
 	case !isOurs && b.name == PluginName:
 		return problem.ForeignPlugin.New(file)
 	case !isOurs: // the distribution's own, which does as well
@@ -149,19 +165,24 @@ func (i *Installer) put(s *store, r *record, t Target, dir *os.Root, b binary) e
 
 	// The record first: a kill after the rename must not leave a file that nobody knows to be ours.
 	d.Files[b.name] = []string{b.sum}
-	if now.sum != "" && now.sum != b.sum {
+	if now.sum != "" && now.sum != b.sum && aside == "" {
 		d.Files[b.name] = []string{now.sum, b.sum}
 	}
 	if err := s.write(r); err != nil {
 		return err
 	}
-	if err := install(dir, b, now.exists); err != nil {
+	if err := install(dir, b, now, aside); err != nil {
 		if !now.exists { // nothing of ours is there; if somebody was quicker, the next round sees whose it is
 			delete(d.Files, b.name)
 		}
 		return err
 	}
 	d.Files[b.name] = []string{b.sum}
+	if aside != "" {
+		i.log.Error("Another file had taken the plugin's place: the plugin was put back, and the file set aside", "file", file, "sha256", b.sum,
+			"aside", path.Join(t.Dir, aside), "asideSHA256", now.sum)
+		return nil
+	}
 	message := "Installed a plugin"
 	if now.exists {
 		message = "Replaced a plugin"

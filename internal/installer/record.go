@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"slices"
 	"syscall"
+
+	"github.com/macpool/macpool/internal/problem"
 )
 
 const (
@@ -59,6 +62,12 @@ func (r *record) knows(name, sum string) bool {
 	return false
 }
 
+// installed tells whether a file of this name was installed in this directory.
+func (r *record) installed(dir, name string) bool {
+	d := r.Directories[dir]
+	return d != nil && len(d.Files[name]) > 0
+}
+
 // names are those of all files that were installed anywhere, in order.
 func (r *record) names() []string {
 	names := map[string]bool{}
@@ -80,19 +89,74 @@ type store struct {
 
 // openStore makes the directory if there is none.
 func (h *host) openStore() (*store, error) {
-	dir, err := h.openDir(stateDir, true)
+	dir, err := h.openState(true)
 	if err != nil {
 		return nil, err
 	}
-	lock, err := dir.OpenFile(lockName, os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err := openLock(dir)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening %s/%s: %w", stateDir, lockName, err), dir.Close())
+		return nil, errors.Join(err, dir.Close())
 	}
 	s := &store{dir: dir, lock: lock}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return nil, errors.Join(fmt.Errorf("locking %s/%s: %w", stateDir, lockName, err), s.close())
 	}
 	return s, nil
+}
+
+// openState opens the directory of the record.
+func (h *host) openState(create bool) (*os.Root, error) {
+	dir, err := h.openDir(stateDir, create)
+	if errors.Is(err, errOthers) {
+		return nil, problem.ForeignState.New(stateDir, "a directory that others than root can change").WithCause(err)
+	}
+	return dir, err
+}
+
+// openLock opens the file that is locked.
+func openLock(dir *os.Root) (*os.File, error) {
+	lock, err := dir.OpenFile(lockName, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		lock, err = openOwn(dir, lockName)
+	}
+	if err != nil && problem.As(err) == nil {
+		err = fmt.Errorf("opening %s/%s: %w", stateDir, lockName, err)
+	}
+	return lock, err
+}
+
+// openOwn opens a file of this directory for reading. One that somebody else has put there, or could have written, is neither followed nor
+// believed: by the record files are removed.
+func openOwn(dir *os.Root, name string) (*os.File, error) {
+	file, info, err := openRegular(dir, name)
+	foreign := ""
+	switch {
+	case errors.Is(err, errNotRegular):
+		return nil, problem.ForeignState.New(stateDir+"/"+name, "a link, a pipe or something else that is no file").WithCause(err)
+	case err != nil:
+		return nil, fmt.Errorf("opening %s/%s: %w", stateDir, name, err)
+	case ownerOf(info) != os.Geteuid():
+		foreign = fmt.Sprintf("that of uid %d", ownerOf(info))
+	case info.Mode().Perm()&0o022 != 0:
+		foreign = fmt.Sprintf("one that others can write: its mode is %o", info.Mode().Perm())
+	}
+	if foreign != "" {
+		return nil, problem.ForeignState.New(stateDir+"/"+name, foreign).WithCause(file.Close())
+	}
+	return file, nil
+}
+
+func readOwn(dir *os.Root, name string) ([]byte, error) {
+	file, err := openOwn(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // was only read
+	content, err := io.ReadAll(io.LimitReader(file, maxConfigSize))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s/%s: %w", stateDir, name, err)
+	}
+	return content, nil
 }
 
 // close gives up the lock.
@@ -103,12 +167,12 @@ var errDamaged = errors.New("the record of what was installed is damaged")
 
 // readRecord reads the record in dir; an empty one if there is none.
 func readRecord(dir *os.Root) (*record, error) {
-	content, err := dir.ReadFile(recordName)
+	content, err := readOwn(dir, recordName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &record{}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading %s/%s: %w", stateDir, recordName, err)
+		return nil, err
 	}
 	r := &record{}
 	if err := json.Unmarshal(content, r); err != nil {
@@ -123,7 +187,7 @@ func (s *store) write(r *record) error {
 	if err != nil {
 		return fmt.Errorf("writing %s/%s: %w", stateDir, recordName, err)
 	}
-	if old, err := s.dir.ReadFile(recordName); err == nil && string(old) == string(content) {
+	if old, err := readOwn(s.dir, recordName); err == nil && string(old) == string(content) {
 		return nil
 	}
 	if err := writeFile(s.dir, recordName, content); err != nil {

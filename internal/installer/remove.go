@@ -66,7 +66,7 @@ func (i *Installer) removeFrom(r *record, from string, names []string) error {
 	for _, name := range names {
 		now, err := inspect(dir, name)
 		if err == nil && now.ours(name, r) {
-			if err = dir.Remove(name); err == nil {
+			if err = remove(dir, name, now); err == nil {
 				i.log.Info("Removed a plugin", "file", path.Join(from, name))
 			}
 		}

@@ -75,7 +75,7 @@ func (i *Installer) reportDirectory(t Target, own binary) report.Directory {
 		return d
 	}
 	d.Own, d.Version = report.Differs, now.version
-	if now.sum == own.sum && now.mode == binaryMode {
+	if now.is(own) {
 		d.Own = report.Current
 	}
 	return d

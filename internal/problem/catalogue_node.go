@@ -106,7 +106,7 @@ var (
 		Code: "MP517", Reason: "ForeignPlugin", CNI: 517,
 		Sentence:    "%s on the node is not macpool's plugin, and stays as it is",
 		Fix:         "Move it away if nothing on the node needs it; the plugin is installed as soon as the name is free.",
-		Explanation: "The installer replaces only what it, or an installer of another release, has put there. The runtime would run the other file in the plugin's place, so the agent of the node is not Ready until this is solved.",
+		Explanation: "The installer replaces only what it, or an installer of another release, has put there. The runtime would run the other file in the plugin's place, so the agent of the node is not Ready until this is solved. A file that takes the place of a plugin which was installed there is set aside, as .macpool-foreign- and its checksum, and the plugin put back; the installer's log says so.",
 	})
 	NowhereToInstall = add(&Kind{
 		Code: "MP518", Reason: "NowhereToInstall", CNI: 518,
@@ -209,6 +209,24 @@ var (
 		Sentence:    "interface %s of pod %s/%s was removed: claim %s has gone to pod %s on node %s",
 		Fix:         "Nothing, if the pod is about to be replaced. To let pods keep their address until they end, set handover: Wait in the claim.",
 		Explanation: "The claim's handover is Preempt: a newer pod of the workload gets the address while the old one still runs.",
+	})
+	UntrustedSocket = add(&Kind{
+		Code: "MP620", Reason: "UntrustedSocket", CNI: 620,
+		Sentence:    "%s is not to be trusted with what plugin and agent say to each other: %s",
+		Fix:         "See who made it, and remove it; the macpool-agent pod of the node makes it again when it is restarted.",
+		Explanation: "The plugin configures what the agent answers, so it asks nobody but a process of its own user, root, through a socket that is root's, in a directory that is root's alone. The agent makes that directory if it is not there, and refuses to start where it is a link, or another user's. A DEL is kept in the spool meanwhile.",
+	})
+	ForeignNetNS = add(&Kind{
+		Code: "MP621", Reason: "ForeignNetNS", CNI: 621,
+		Sentence:    "the network namespace of container %s cannot be %q: %s",
+		Fix:         "Let the container runtime call the plugin. If it keeps network namespaces in another directory, name that in the agent's --netns-dirs, and mount it into the agent's container.",
+		Explanation: "The agent looks at the interface in that namespace later, and removes it when its address belongs to another pod, by the path that the ADD has told. So it has to be one where runtimes put network namespaces (/run/netns and /var/run/netns, or /proc/PID/ns/net), and not the node's own. A DEL is never refused for it.",
+	})
+	ForeignState = add(&Kind{
+		Code: "MP622", Reason: "ForeignState", CNI: 622,
+		Sentence:    "%s on the node, by which the installer knows what it has installed, is %s",
+		Fix:         "See who made it, and remove it; the installer makes it again. Reference plugins that it had installed then stay as they are.",
+		Explanation: "What stands in that file may be replaced and removed, and no runtime asks again. So it counts only as a file of root's that nobody else can write, in such a directory, and what is anything else is neither read nor written. The agent waits until then.",
 	})
 	Internal = add(&Kind{
 		Code: "MP599", Reason: "Internal", CNI: CNITryAgain,

@@ -55,7 +55,7 @@ func (w *world) newNode(ctx context.Context, name string) (*node, error) {
 	if err := os.MkdirAll(filepath.Join(n.dir, "netns"), 0o700); err != nil {
 		return nil, err
 	}
-	if err := n.makeState(); err != nil {
+	if err := errors.Join(os.WriteFile(n.shared(), nil, 0o600), ownNamespace(n.shared()), n.makeState()); err != nil {
 		return nil, err
 	}
 	object := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -79,7 +79,10 @@ func (w *world) newNode(ctx context.Context, name string) (*node, error) {
 	n.agent, err = w.newUnit("agent of "+name, false, func() (*lab.Process, error) {
 		return lab.StartProcess(w.dir, lab.Command{
 			Name: "agent of " + name, Path: filepath.Join(w.options.Bin, "agent"), Env: []string{"GOGC=200"},
-			Args: []string{"--node-name=" + name, "--socket=" + n.socket(), "--state-dir=" + n.stateDir(), "--kubeconfig=" + n.kubeconfig()},
+			Args: []string{
+				"--node-name=" + name, "--socket=" + n.socket(), "--state-dir=" + n.stateDir(), "--kubeconfig=" + n.kubeconfig(),
+				"--netns-dirs=" + filepath.Join(n.dir, "netns"),
+			},
 		})
 	})
 	return n, err
@@ -102,6 +105,9 @@ func (n *node) makeState() error {
 		return nil
 	}
 }
+
+// shared is the network namespace of all sandboxes that have none of their own. The agent takes none that is its own.
+func (n *node) shared() string { return filepath.Join(n.dir, "shared-netns") }
 
 func (n *node) socket() string     { return filepath.Join(n.dir, "agent.sock") }
 func (n *node) kubeconfig() string { return filepath.Join(n.dir, "kubeconfig") }

@@ -38,7 +38,7 @@ func (n *node) newSandbox() (*sandbox, error) {
 	if err := os.WriteFile(sb.path, nil, 0o600); err != nil {
 		return nil, err
 	}
-	mount := func(path string) error { return unix.Mount("/proc/self/ns/net", path, "", unix.MS_BIND, "") }
+	mount := func(path string) error { return unix.Mount(n.shared(), path, "", unix.MS_BIND, "") }
 	if n.far {
 		mount = ownNamespace
 	}

@@ -208,7 +208,7 @@ func (w *world) figureMax(name string, value float64) {
 	w.report.Figures[name] = max(w.report.Figures[name], value)
 }
 
-// ownNamespace gives the sandbox a network namespace of its own in the place of one that all share.
+// ownNamespace mounts a new network namespace at the path.
 func ownNamespace(path string) error {
 	done := make(chan error, 1)
 	go func() {
