@@ -59,7 +59,7 @@ func TestServerDryRun(t *testing.T) {
 		"chart":                        template(t),
 		"chart for OpenShift":          template(t, `platform="openshift"`),
 		"chart with all that can be":   template(t, everything...),
-		"chart without what it can be": template(t, `crds.enabled=false`, `policies.enabled=false`, `agent.tolerations=[]`, `manager.replicas=1`),
+		"chart without what it can be": template(t, `crds.enabled=false`, `policies.enabled=false`, `flowControl.enabled=false`, `networkPolicy.enabled=false`, `agent.tolerations=[]`, `manager.replicas=1`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := runKubectl(t, manifests, dryRun...)
@@ -80,6 +80,7 @@ var everything = []string{
 	`manager={"replicas":3,"nodeSelector":{"a":"b"},"tolerations":[{"key":"k","operator":"Equal","value":"v","effect":"NoSchedule"}]}`,
 	`agent={"nodeSelector":{"a":"b"},"maxUnavailable":2,"resources":{"limits":{"cpu":1,"memory":"1Gi"}}}`,
 	`installer.resources={"limits":{"cpu":"100m"}}`,
+	`networkPolicy.metricsFrom=[{"namespaceSelector":{"matchLabels":{"a":"b"}},"podSelector":{}},{"ipBlock":{"cidr":"192.0.2.0/24"}}]`,
 }
 
 // TestInstallFromRegistry packages the chart, pushes it to a registry on this machine, and installs it from there, as users do:
