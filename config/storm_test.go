@@ -245,7 +245,7 @@ func TestT25StormOfAgents(t *testing.T) {
 	neighbour := mighty(t, "neighbour-of-agents", "app")
 	stormy(t, "storm-of-agents", func(ctx context.Context) {
 		select { // longer than all else that a request costs
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(200 * time.Millisecond):
 		case <-ctx.Done():
 		}
 	})
@@ -262,7 +262,7 @@ func TestT25StormOfAgents(t *testing.T) {
 		p := &pace{}
 		paces[who] = p
 		asked.Go(func() {
-			for range 6 {
+			for range 5 {
 				if err := p.measure(ask); err != nil {
 					t.Errorf("%s during the storm: %v", who, err)
 				}
