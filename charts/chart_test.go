@@ -153,8 +153,10 @@ func TestValues(t *testing.T) {
 		not    []string
 	}{
 		"defaults": {
-			want: []string{"kind: CustomResourceDefinition", "name: macpool-mac-annotation", "helm.sh/resource-policy: keep"},
-			not:  []string{"PodMonitor", "PrometheusRule", "macpool-dashboard", "OTEL_", "imagePullPolicy", "imagePullSecrets", "\n      nodeSelector:", "system:openshift"},
+			want: []string{
+				"kind: CustomResourceDefinition", "name: macpool-mac-annotation", "helm.sh/resource-policy: keep", "kind: NetworkPolicy", "kind: FlowSchema",
+			},
+			not: []string{"PodMonitor", "PrometheusRule", "macpool-dashboard", "OTEL_", "imagePullPolicy", "imagePullSecrets", "\n      nodeSelector:", "system:openshift"},
 		},
 		"image": {
 			values: []string{`image={"registry":"reg.lan:5000/x","tag":"v9","pullPolicy":"Always","pullSecrets":[{"name":"s1"}]}`},
@@ -192,10 +194,16 @@ func TestValues(t *testing.T) {
 			want:   []string{"--health-probe-bind-address=127.0.0.1:9478", "--metrics-bind-address=:8080"}, // the latter is the manager's
 			not:    []string{"9479", "bind-address=:0"},
 		},
-		"no CRDs":         {values: []string{"crds.enabled=false"}, not: []string{"CustomResourceDefinition"}},
-		"CRDs go":         {values: []string{"crds.keep=false"}, want: []string{"kind: CustomResourceDefinition"}, not: []string{"resource-policy"}},
-		"no policies":     {values: []string{"policies.enabled=false"}, not: []string{"ValidatingAdmissionPolicy"}},
-		"typed MACs pass": {values: []string{"policies.macAnnotation=false"}, not: []string{"macpool-mac-annotation"}},
+		"no CRDs":           {values: []string{"crds.enabled=false"}, not: []string{"CustomResourceDefinition"}},
+		"CRDs go":           {values: []string{"crds.keep=false"}, want: []string{"kind: CustomResourceDefinition"}, not: []string{"resource-policy"}},
+		"no policies":       {values: []string{"policies.enabled=false"}, not: []string{"ValidatingAdmissionPolicy"}},
+		"typed MACs pass":   {values: []string{"policies.macAnnotation=false"}, not: []string{"macpool-mac-annotation"}},
+		"no network policy": {values: []string{"networkPolicy.enabled=false"}, not: []string{"NetworkPolicy"}},
+		"metrics for Prometheus": {
+			values: []string{`networkPolicy.metricsFrom=[{"namespaceSelector":{"matchLabels":{"team":"prom"}}}]`},
+			want:   []string{"- port: 8080\n      protocol: TCP\n    from:\n    - namespaceSelector:\n        matchLabels:\n          team: prom"},
+		},
+		"no flow control": {values: []string{"flowControl.enabled=false"}, not: []string{"FlowSchema", "PriorityLevelConfiguration"}},
 		"metrics": {
 			values: []string{`metrics.podMonitor={"enabled":true,"interval":"30s","labels":{"release":"prom"}}`},
 			want:   []string{"kind: PodMonitor", "interval: 30s", "release: prom"},
@@ -252,6 +260,9 @@ func TestSchemaRefuses(t *testing.T) {
 		`agent.metricsPort=70000`:                   "agent/metricsPort",
 		`crds.enabled="yes"`:                        "crds/enabled",
 		`policies.all=true`:                         "policies",
+		`networkPolicy.metricsFrom=[{"pods":{}}]`:   "metricsFrom",
+		`networkPolicy.metricsFrom=[{}]`:            "metricsFrom",
+		`flowControl.enabled="no"`:                  "flowControl/enabled",
 		`metrics.podMonitor.interval="often"`:       "interval",
 		`metrics.rules.enabled="yes"`:               "rules/enabled",
 		`tracing.endpoint="collector:4318"`:         "tracing/endpoint",

@@ -4,12 +4,15 @@ package charts_test
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
@@ -59,7 +62,7 @@ func TestServerDryRun(t *testing.T) {
 		"chart":                        template(t),
 		"chart for OpenShift":          template(t, `platform="openshift"`),
 		"chart with all that can be":   template(t, everything...),
-		"chart without what it can be": template(t, `crds.enabled=false`, `policies.enabled=false`, `agent.tolerations=[]`, `manager.replicas=1`),
+		"chart without what it can be": template(t, `crds.enabled=false`, `policies.enabled=false`, `flowControl.enabled=false`, `networkPolicy.enabled=false`, `agent.tolerations=[]`, `manager.replicas=1`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := runKubectl(t, manifests, dryRun...)
@@ -80,11 +83,13 @@ var everything = []string{
 	`manager={"replicas":3,"nodeSelector":{"a":"b"},"tolerations":[{"key":"k","operator":"Equal","value":"v","effect":"NoSchedule"}]}`,
 	`agent={"nodeSelector":{"a":"b"},"maxUnavailable":2,"resources":{"limits":{"cpu":1,"memory":"1Gi"}}}`,
 	`installer.resources={"limits":{"cpu":"100m"}}`,
+	`networkPolicy.metricsFrom=[{"namespaceSelector":{"matchLabels":{"a":"b"}},"podSelector":{}},{"ipBlock":{"cidr":"192.0.2.0/24"}}]`,
 }
 
-// TestInstallFromRegistry packages the chart, pushes it to a registry on this machine, and installs it from there, as users do:
-// then upgrades, uninstalls and installs it again.
-func TestInstallFromRegistry(t *testing.T) {
+// TestT22HelmUninstall packages the chart, pushes it to a registry on this machine, and installs it from there, as users do: then upgrades it, uninstalls
+// it under a pod that has an address, and installs it again. Pools, claims and leases stay as they are, unless crds.keep is false: then they go, and
+// nothing is kept waiting for anybody who was uninstalled (R-P5).
+func TestT22HelmUninstall(t *testing.T) {
 	registry := "oci://" + startRegistry(t) + "/charts"
 	dir := t.TempDir()
 	mustHelm(t, "package", chart, "--destination", dir)
@@ -124,14 +129,81 @@ func TestInstallFromRegistry(t *testing.T) {
 		t.Errorf("the platform is %q after the upgrade; want k3s", got)
 	}
 
+	attach(t, config)
+	before := leased(t, config)
 	mustHelm(t, "uninstall", "macpool", "--namespace", namespace, config)
 	if out := kubectl(t, config, "-n", namespace, "get", "deployments,daemonsets", "-o", "name"); out != "" {
 		t.Errorf("after the release was uninstalled there are still %s", out)
 	}
-	if out := kubectl(t, config, "get", "macpool", "iot", "-o", "name"); strings.TrimSpace(out) != "macpool.macpool.dev/iot" {
-		t.Errorf("after the release was uninstalled the pool is %q", out)
+	if diff := cmp.Diff(before, leased(t, config)); diff != "" {
+		t.Errorf("the uninstallation has changed what is leased:\n%s", diff)
 	}
 	mustHelm(t, append([]string{"install"}, release...)...)
+	if diff := cmp.Diff(before, leased(t, config)); diff != "" {
+		t.Errorf("the installation has changed what is leased:\n%s", diff)
+	}
+
+	mustHelm(t, append([]string{"upgrade", "--set", "crds.keep=false"}, release...)...)
+	mustHelm(t, "uninstall", "macpool", "--namespace", namespace, config)
+	kubectl(t, config, "wait", "--for=delete", "crd", "macpools.macpool.dev", "macclaims.macpool.dev", "macleases.macpool.dev", "macnodes.macpool.dev", "--timeout=60s")
+	if out := kubectl(t, config, "-n", "default", "get", "pod", "camera", "-o", "name"); strings.TrimSpace(out) != "pod/camera" {
+		t.Errorf("the pod went with its address: %q", out)
+	}
+}
+
+// attach makes a pod whose claim has a lease, and holds it, as the manager writes them.
+func attach(t *testing.T, config string) {
+	t.Helper()
+	const objects = `
+apiVersion: v1
+kind: Pod
+metadata: {name: camera, namespace: default}
+spec: {nodeName: node-1, containers: [{name: main, image: camera}]}
+---
+apiVersion: macpool.dev/v1alpha1
+kind: MacClaim
+metadata: {name: camera, namespace: default}
+spec: {poolRef: {name: iot}}
+`
+	if out, err := runKubectl(t, objects, config, "create", "-f", "-"); err != nil {
+		t.Fatal(err, out)
+	}
+	uid := func(kind string) string {
+		return kubectl(t, config, "-n", "default", "get", kind, "camera", "-o", "jsonpath={.metadata.uid}")
+	}
+	const now = "2026-01-02T03:04:05Z"
+	manager := []string{config, "--as=system:serviceaccount:" + namespace + ":macpool-manager"}
+	lease := fmt.Sprintf(`
+apiVersion: macpool.dev/v1alpha1
+kind: MacLease
+metadata: {name: vlan-50.192.168.50.8}
+spec:
+  poolName: iot
+  mac: "02:32:00:a8:32:08"
+  ips: [192.168.50.8]
+  claimRef: {namespace: default, name: camera, uid: %q}
+  nodeName: node-1
+  podName: camera
+  leasedAt: %q
+`, uid("macclaim"), now)
+	if out, err := runKubectl(t, lease, append(manager, "create", "-f", "-")...); err != nil {
+		t.Fatal(err, out)
+	}
+	kubectl(t, append(manager, "-n", "default", "patch", "macclaim", "camera", "--subresource=status", "--type=merge", "-p", fmt.Sprintf(
+		`{"status":{"mac":"02:32:00:a8:32:08","ips":["192.168.50.8"],"leaseName":"vlan-50.192.168.50.8","holder":`+
+			`{"podName":"camera","podUID":%q,"nodeName":"node-1","interface":"net1","generation":1,"since":%q}}}`, uid("pod"), now))...)
+}
+
+// leased are the pools, claims, leases and pods that there are: each with its UID, its version, and whether it is to go.
+func leased(t *testing.T, config string) []string {
+	t.Helper()
+	out := kubectl(t, config, "get", "macpools,macclaims,macleases,pods", "-A", "-o",
+		`jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.uid} {.metadata.resourceVersion} {.metadata.deletionTimestamp}{"\n"}{end}`)
+	lines := slices.Sorted(strings.Lines(out))
+	if len(lines) != 4 {
+		t.Fatalf("there are %q, want a pool, a claim, a lease and a pod", lines)
+	}
+	return lines
 }
 
 // startRegistry starts an OCI registry on this machine and returns its address.

@@ -13,13 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
@@ -49,68 +45,6 @@ func TestManifestsAreAccepted(t *testing.T) {
 				if err != nil && !apierrors.IsAlreadyExists(err) { // which is said of what is acceptable
 					t.Errorf("%s: %v", file, err)
 				}
-			}
-		}
-	}
-}
-
-// The API server itself judges whether the manager's pod keeps to the restricted level (R-S8).
-func TestManagerIsRestricted(t *testing.T) {
-	w := newWorld(t)
-	restricted := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-		Name: "restricted", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
-	}}
-	w.create(restricted)
-	objects, err := readManifest(filepath.Join("..", "config", "manager", "manager.yaml"))
-	if err != nil || len(objects) != 1 {
-		t.Fatalf("%d objects, %v", len(objects), err)
-	}
-	var deployment appsv1.Deployment
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(objects[0].Object, &deployment); err != nil {
-		t.Fatal(err)
-	}
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: restricted.Name, Name: "manager"}, Spec: deployment.Spec.Template.Spec}
-	pod.Spec.PriorityClassName = "" // bound to the priority classes that a cluster has
-	if err := w.Create(t.Context(), pod, client.DryRunAll); err != nil {
-		t.Error(err)
-	}
-	pod.Spec.SecurityContext = nil
-	if err := w.Create(t.Context(), pod, client.DryRunAll); err == nil {
-		t.Error("the API server does not enforce the restricted level here")
-	}
-}
-
-// What the agent's pod may do beyond others is what is documented, and no more: root for the node's directories, the node's network for its
-// links, and for the container with the API token the two capabilities that asking a VLAN and removing an interface need (R-S8).
-// internal/wire and internal/links have tests that these are enough.
-func TestAgentHasNoMorePrivileges(t *testing.T) {
-	objects, err := readManifest(filepath.Join("..", "config", "agent", "daemonset.yaml"))
-	if err != nil || len(objects) != 1 {
-		t.Fatalf("%d objects, %v", len(objects), err)
-	}
-	var daemonSet appsv1.DaemonSet
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(objects[0].Object, &daemonSet); err != nil {
-		t.Fatal(err)
-	}
-	pod := daemonSet.Spec.Template.Spec
-	if pod.HostPID || pod.HostIPC || !pod.HostNetwork || pod.SecurityContext.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
-		t.Errorf("the pod has the node's PIDs (%t), its IPC (%t), its network (%t), seccomp %v",
-			pod.HostPID, pod.HostIPC, pod.HostNetwork, pod.SecurityContext.SeccompProfile)
-	}
-	added := map[string][]corev1.Capability{"installer": nil, "agent": {"NET_ADMIN", "NET_RAW"}}
-	for _, c := range append(pod.InitContainers, pod.Containers...) {
-		want := corev1.SecurityContext{
-			AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
-			Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}, Add: added[c.Name]},
-		}
-		got := *c.SecurityContext
-		got.SELinuxOptions = nil
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("container %s: %s", c.Name, diff)
-		}
-		for _, m := range c.VolumeMounts {
-			if host, token := m.Name == "host", m.Name == "token"; c.Name == "agent" && host || c.Name == "installer" && token {
-				t.Errorf("container %s has volume %s", c.Name, m.Name)
 			}
 		}
 	}

@@ -27,9 +27,9 @@ func (w *world) counted(pool *v1alpha1.MacPool, n int) {
 	})
 }
 
-// A pool that is deleted during a storm stays while it has a lease, whatever comes and goes beside that, and goes when the last claim is
+// T22: a pool that is deleted during a storm stays while it has a lease, whatever comes and goes beside that, and goes when the last claim is
 // gone (R-P2, F24). Nothing needs a finalizer for that.
-func TestPoolIsDeletedDuringAStorm(t *testing.T) {
+func TestT22PoolIsDeletedDuringAStorm(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{})
 	ns, pool := w.namespace(), w.pool("192.168.0.0/16", cooling(0, time.Hour))
@@ -121,9 +121,9 @@ func TestPoolUnderDeletionGivesNothing(t *testing.T) {
 	w.never("it got a lease", func() bool { return len(w.leases(pool)) != 0 })
 }
 
-// A pool that is made again under running pods finds their leases (R-P2, R-P5): they were the segment's all the time, and nobody else
+// T22: a pool that is deleted without its policy and made again under running pods finds their leases (R-P2, R-P5): they were the segment's all the time, and nobody else
 // has got one of them.
-func TestPoolIsMadeAgain(t *testing.T) {
+func TestT22PoolIsMadeAgain(t *testing.T) {
 	w := newWorld(t)
 	w.withoutAgents() // whose policy would keep it
 	w.startManager(managerOptions{})

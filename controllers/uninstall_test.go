@@ -37,9 +37,9 @@ func (w *world) installCRD() {
 	})
 }
 
-// The CRD of claims is deleted while claims are bound and held: it goes at once, with them, and nobody is needed for that (R-P5). When
+// T22: the CRD of claims is deleted while claims are bound and held: it goes at once, with them, and nobody is needed for that (R-P5). When
 // it is back each pod has its address again, and what nobody uses is free.
-func TestClaimsAreUninstalledAndInstalled(t *testing.T) {
+func TestT22ClaimsAreUninstalledAndInstalled(t *testing.T) {
 	w := newWorld(t)
 	_, stop := w.startManager(managerOptions{orphanAfter: orphanAfter})
 	ns, pool := w.namespace(), w.pool("192.168.50.0/24")
@@ -75,9 +75,9 @@ func TestClaimsAreUninstalledAndInstalled(t *testing.T) {
 	}
 }
 
-// The CRD of claims is deleted under a manager that runs. A claim that the API server cannot be asked for is not gone, whatever the
+// T22: the CRD of claims is deleted under a manager that runs. A claim that the API server cannot be asked for is not gone, whatever the
 // cache says.
-func TestClaimsAreUninstalledUnderTheManager(t *testing.T) {
+func TestT22ClaimsAreUninstalledUnderTheManager(t *testing.T) {
 	w := newWorld(t)
 	w.startManager(managerOptions{orphanAfter: orphanAfter})
 	ns, pool := w.namespace(), w.pool("192.168.50.0/24", ranged("192.168.50.100", "192.168.50.110"))

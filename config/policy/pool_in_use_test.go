@@ -87,8 +87,8 @@ func checkPoolInUse(t *testing.T, err error, pool *v1alpha1.MacPool, n int) {
 	checkForbidden(t, err, problem.PoolInUse.New(pool.Name, n))
 }
 
-// Own leases keep a pool, wherever they lie; those of pools that overlap it do not (R-P2).
-func TestDeletionOfPools(t *testing.T) {
+// T22: own leases keep a pool, wherever they lie; those of pools that overlap it do not (R-P2).
+func TestT22DeletionOfPools(t *testing.T) {
 	for name, tc := range map[string]struct {
 		status  func(*v1alpha1.MacPoolStatus)
 		refused int

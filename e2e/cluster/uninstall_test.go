@@ -16,10 +16,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// TestUninstall takes macpool away under running pods, in every order that people do it, and puts it back (R-P5). Nothing hangs;
+// TestT22Uninstall takes macpool away under running pods, in every order that people do it, and puts it back (R-P5). Nothing hangs;
 // the pods keep their addresses and can be deleted meanwhile; a pod that comes meanwhile waits, and gets its identity's
 // address when macpool is back.
-func TestUninstall(t *testing.T) {
+func TestT22Uninstall(t *testing.T) {
 	const all = "../../config/default"
 	for _, tt := range []struct {
 		name  string
@@ -30,6 +30,7 @@ func TestUninstall(t *testing.T) {
 		{"namespace first", true, [][]string{{"delete", "namespace", "macpool-system"}, {"delete", "--ignore-not-found", "-k", all}}},
 		{"definitions first", true, [][]string{{"delete", "-k", "../../config/crd"}, {"delete", "--ignore-not-found", "-k", all}}},
 		{"definitions kept", false, [][]string{
+			{"delete", "-k", "../../config/flowcontrol"},
 			{"delete", "-k", "../../config/policy"},
 			{"delete", "-k", "../../config/agent"},
 			{"delete", "-k", "../../config/rbac"},
@@ -99,7 +100,8 @@ func nothingOfMacpool(t *testing.T, definitionsKept bool) {
 		}
 		return fmt.Errorf("it is there: %w", errNotYet)
 	})
-	left := kubectl(t, "get", "crds,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings", "-o", "name")
+	left := kubectl(t, "get", "crds,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,"+
+		"flowschemas,prioritylevelconfigurations", "-o", "name")
 	for name := range strings.Lines(left) {
 		name = strings.TrimSpace(name)
 		if definitionsKept && strings.HasPrefix(name, "customresourcedefinition") {

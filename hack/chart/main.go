@@ -2,8 +2,8 @@
 
 // Command chart writes what the Helm chart shares with config/: it reads what kustomize renders of config/default and
 // config/prometheus, and writes
-// all of it but the namespace and the two workloads as templates of the chart. It writes the version too, wherever one has to
-// stand. The workloads, which have settings, are templates by hand; a test in charts compares everything with kustomize.
+// all of it but the namespace and what has settings as templates of the chart. It writes the version too, wherever one has to
+// stand. The workloads and what else has settings are templates by hand; a test in charts compares everything with kustomize.
 package main
 
 import (

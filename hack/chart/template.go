@@ -83,7 +83,7 @@ func place(object *metav1.PartialObjectMetadata) (file, condition string) {
 	group := object.GroupVersionKind().Group
 	switch kind := object.Kind; {
 	case kind == "Namespace": // Helm makes it before it looks at the chart
-	case kind == "Deployment", kind == "DaemonSet", kind == "PodMonitor": // by hand
+	case kind == "Deployment", kind == "DaemonSet", kind == "NetworkPolicy", kind == "PodMonitor": // by hand
 	case metrics(object) != "":
 		return "monitoring.yaml", metrics(object) + ".enabled"
 	case kind == "CustomResourceDefinition":
@@ -92,6 +92,8 @@ func place(object *metav1.PartialObjectMetadata) (file, condition string) {
 		return "policies.yaml", "and .Values.policies.enabled .Values.policies.macAnnotation"
 	case group == "admissionregistration.k8s.io":
 		return "policies.yaml", ".Values.policies.enabled"
+	case group == "flowcontrol.apiserver.k8s.io":
+		return "flowcontrol.yaml", ".Values.flowControl.enabled"
 	case group == "rbac.authorization.k8s.io", kind == "ServiceAccount":
 		return "access.yaml", ""
 	default:
