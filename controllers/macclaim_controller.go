@@ -49,7 +49,8 @@ type MacClaimReconciler struct {
 // +kubebuilder:rbac:groups=macpool.dev,resources=macclaims/status,verbs=update;patch
 // +kubebuilder:rbac:groups=macpool.dev,resources=macleases,verbs=get;list;watch;create;update;delete
 // +kubebuilder:rbac:groups=macpool.dev,resources=macpools,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",resources=pods;namespaces;nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=pods;nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=statefulsets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 

@@ -42,7 +42,7 @@ type NADReconciler struct {
 	missed map[types.NamespacedName]string
 }
 
-// +kubebuilder:rbac:groups=k8s.cni.cncf.io,resources=network-attachment-definitions,verbs=get;list;watch
+// +kubebuilder:rbac:groups=k8s.cni.cncf.io,resources=network-attachment-definitions,verbs=list;watch
 // +kubebuilder:rbac:groups=macpool.dev,resources=macpools,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 

@@ -50,7 +50,7 @@ type PodReconciler struct {
 
 // +kubebuilder:rbac:groups="",resources=pods;nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=patch
-// +kubebuilder:rbac:groups=k8s.cni.cncf.io,resources=network-attachment-definitions,verbs=get;list;watch
+// +kubebuilder:rbac:groups=k8s.cni.cncf.io,resources=network-attachment-definitions,verbs=list;watch
 // +kubebuilder:rbac:groups=macpool.dev,resources=macpools,verbs=get;list;watch
 // +kubebuilder:rbac:groups=macpool.dev,resources=macclaims,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups=macpool.dev,resources=macclaims/status,verbs=update

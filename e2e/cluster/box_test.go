@@ -110,6 +110,16 @@ func tryOnNode(ctx context.Context, node string, args ...string) (string, error)
 	return string(out), err
 }
 
+// nodeRoot is the file system of a node, as its processes see it.
+func nodeRoot(t *testing.T, node string) string {
+	t.Helper()
+	pid, err := os.ReadFile(filepath.Join(box.dir, "pid", node+".init"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join("/proc", strings.TrimSpace(string(pid)), "root")
+}
+
 // mustScript runs a script of hack/cluster.
 func mustScript(t *testing.T, name string, args ...string) {
 	t.Helper()
@@ -139,13 +149,19 @@ func eventuallyWithin(t *testing.T, limit time.Duration, what string, check func
 	}
 }
 
-// newNamespace makes a namespace that goes with the test, pods first: what they held is free afterwards.
+// newNamespace makes a namespace that goes with the test. Its pods are gone when the next test begins; the rest, for which Kubernetes takes its
+// time, goes meanwhile.
 func newNamespace(t *testing.T, name string) string {
 	t.Helper()
 	kubectl(t, "create", "namespace", name)
 	t.Cleanup(func() {
-		if out, err := box.tryKubectl(context.Background(), "delete", "namespace", name, "--timeout=100s"); err != nil {
-			t.Errorf("deleting namespace %s: %v\n%s", name, err, out)
+		for _, args := range [][]string{
+			{"delete", "namespace", name, "--wait=false"},
+			{"wait", "--for=delete", "pod", "--all", "-n", name, "--timeout=100s"},
+		} {
+			if out, err := box.tryKubectl(context.Background(), args...); err != nil {
+				t.Errorf("deleting namespace %s: %v\n%s", name, err, out)
+			}
 		}
 	})
 	return name

@@ -22,13 +22,22 @@ type checkAnswer struct {
 	Violations []struct{ Invariant, Sentence string }
 }
 
-// macpoolCommand builds kubectl-macpool, and returns how it is run as the cluster's administrator: what it writes, and its exit status.
-func macpoolCommand(t *testing.T) func(args ...string) (string, int) {
+// buildMacpool builds kubectl-macpool, as the images' programs are built: what these have in common is compiled once.
+func buildMacpool(t *testing.T) (program string) {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "kubectl-macpool")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/kubectl-macpool").CombinedOutput(); err != nil {
+	program = filepath.Join(t.TempDir(), "kubectl-macpool")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", program, "../../cmd/kubectl-macpool")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building kubectl-macpool: %v\n%s", err, out)
 	}
+	return program
+}
+
+// macpoolCommand returns how kubectl-macpool is run as the cluster's administrator: what it writes, and its exit status.
+func macpoolCommand(t *testing.T) func(args ...string) (string, int) {
+	t.Helper()
+	program := buildMacpool(t)
 	return func(args ...string) (string, int) {
 		cmd := exec.CommandContext(t.Context(), program, args...)
 		cmd.Env = append(os.Environ(), "KUBECONFIG="+box.kubeconfig())

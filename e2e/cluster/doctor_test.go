@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 )
 
@@ -27,12 +26,7 @@ type faults struct {
 // TestDoctor: in a cluster with a network in use there is no fault, and a plugin that somebody takes from a node is found there, by the
 // exec into that node's installer.
 func TestDoctor(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "kubectl-macpool")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", program, "../../cmd/kubectl-macpool")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building kubectl-macpool: %v\n%s", err, out)
-	}
+	program := buildMacpool(t)
 	doctor := func(args ...string) (faults, string, error) {
 		cmd := exec.CommandContext(t.Context(), program, append([]string{"doctor"}, args...)...)
 		cmd.Env = append(os.Environ(), "KUBECONFIG="+box.kubeconfig())

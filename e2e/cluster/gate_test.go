@@ -33,12 +33,10 @@ spec:
 // runs when the first has gone.
 func TestGate(t *testing.T) {
 	ns := newTestNamespace(t, "gate")
-	apply(t, ns, lastPool)
-	t.Cleanup(func() { _, _ = box.tryKubectl(context.Background(), "delete", "macpool", "last", "--wait=false") })
-	apply(t, ns, strings.ReplaceAll(strings.ReplaceAll(network, "iot-vlan", "iot-last"), `"pool": "iot"`, `"pool": "last"`))
+	applyPool(t, ns, "last", lastPool)
 	gated := func(name string) string {
 		pod := barePod(name, "schedulingGates: [{name: macpool.dev/lease}]\n")
-		return strings.Replace(pod, "networks: iot-vlan", "networks: iot-last", 1)
+		return strings.Replace(pod, "networks: iot-vlan", "networks: last", 1)
 	}
 	apply(t, ns, gated("first"))
 	first := attached(t, running(t, ns, "first", 1))["first"]

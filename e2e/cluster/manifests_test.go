@@ -5,12 +5,13 @@
 package cluster_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 )
 
-// pool is VLAN 50 as the README has it.
+// pool is VLAN 50 as the README has it, but for the last addresses, which are of other tests' pools.
 const pool = `
 apiVersion: macpool.dev/v1alpha1
 kind: MacPool
@@ -23,7 +24,7 @@ spec:
     gateway: 192.168.50.1
     ranges:
     - {start: 192.168.50.2, end: 192.168.50.99, explicitOnly: true}
-    - {start: 192.168.50.100, end: 192.168.50.250}
+    - {start: 192.168.50.100, end: 192.168.50.244}
 `
 
 // network is the founding case's, with its ipam and the chained entry as the only change.
@@ -46,6 +47,14 @@ func newTestNamespace(t *testing.T, name string) string {
 	apply(t, ns, pool)
 	apply(t, ns, network)
 	return ns
+}
+
+// applyPool makes another pool, which goes with the test, and a network of its name.
+func applyPool(t *testing.T, namespace, name, yaml string) {
+	t.Helper()
+	apply(t, namespace, yaml)
+	t.Cleanup(func() { _, _ = box.tryKubectl(context.Background(), "delete", "macpool", name, "--wait=false") })
+	apply(t, namespace, strings.NewReplacer("iot-vlan", name, `"pool": "iot"`, `"pool": "`+name+`"`).Replace(network))
 }
 
 // podSpec runs until it is told to end, and ends at once.

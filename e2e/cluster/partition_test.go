@@ -49,6 +49,7 @@ func TestPowerCut(t *testing.T) {
 // TestCutOffFromTheAPI: a node loses the API and still has its trunk. Its pod answers on the VLAN all the while; so its successor
 // does not start until the node is back and has ended it (R-G5, F14, M15).
 func TestCutOffFromTheAPI(t *testing.T) {
+	removed := leftReport(t) // which takes as long
 	ns, before, old := onNode2(t, "cut-api")
 	plug := unplug(t, "mpbox-u2")
 	replaceByForce(t, ns, old)
@@ -76,6 +77,7 @@ func TestCutOffFromTheAPI(t *testing.T) {
 	if n := answers(t, before.IP); n != 1 {
 		t.Errorf("with the node back, %d answer for %s, want 1 (I1)", n, before.IP)
 	}
+	removed()
 }
 
 // TestCutOffAltogether: a node loses the API and its trunk, and goes on running its pod, which nobody can hear. The successor takes

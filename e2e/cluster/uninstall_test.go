@@ -81,11 +81,21 @@ func install(t *testing.T) {
 	for _, args := range [][]string{
 		{"apply", "-k", "../../config/default"},
 		{"wait", "--for=condition=Established", "crd/macpools.macpool.dev", "crd/macclaims.macpool.dev", "crd/macleases.macpool.dev"},
-		{"-n", "macpool-system", "rollout", "status", "deployment/macpool-manager", "--timeout=100s"},
-		{"-n", "macpool-system", "rollout", "status", "daemonset/macpool-agent", "--timeout=100s"},
 	} {
 		if out, err := box.tryKubectl(ctx, args...); err != nil {
 			t.Fatalf("installing macpool: kubectl %v: %v\n%s", args, err, out)
+		}
+	}
+	rolledOut(t)
+}
+
+// rolledOut waits until all of macpool's pods are ready, also where the test has ended.
+func rolledOut(t *testing.T) {
+	t.Helper()
+	for _, what := range []string{"deployment/macpool-manager", "daemonset/macpool-agent"} {
+		args := []string{"-n", "macpool-system", "rollout", "status", what, "--timeout=100s"}
+		if out, err := box.tryKubectl(context.WithoutCancel(t.Context()), args...); err != nil {
+			t.Fatalf("waiting for %s: %v\n%s", what, err, out)
 		}
 	}
 }

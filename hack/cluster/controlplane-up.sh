@@ -1,6 +1,6 @@
 #!/bin/bash
 # Starts what does not run of: the two bridges, etcd, kube-apiserver, kube-controller-manager, kube-scheduler. On the etcd data
-# of an earlier life it is the same cluster.
+# of an earlier life it is the same cluster. APISERVER has further flags of kube-apiserver.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 pki=$RUN/pki
@@ -34,7 +34,8 @@ start apiserver kube-apiserver --etcd-servers=http://127.0.0.1:12379 \
   --requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group --requestheader-extra-headers-prefix=X-Remote-Extra- \
   --proxy-client-cert-file="$pki/proxy-client.crt" --proxy-client-key-file="$pki/proxy-client.key" \
   --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction --allow-privileged=true \
-  --enable-aggregator-routing=true # the control plane has no kube-proxy
+  --audit-policy-file="$here/audit.yaml" --audit-log-path="$RUN/log/audit.log" --audit-log-maxsize=1000 \
+  --enable-aggregator-routing=true ${APISERVER:-} # the control plane has no kube-proxy
 until_ok 60 "the API server" kubectl get --raw /readyz
 
 # A dead node is NotReady after 10 s instead of 50, and its pods are evicted at once.

@@ -38,6 +38,7 @@ say "the control plane is up"
 for i in $NODES; do "$here/node-up.sh" "$i"; done
 for i in $NODES; do until_ok 60 "node n$i to register" kubectl get node "n$i"; done
 kubectl apply -f e2e/lab/manifests/nad-crd.yaml >/dev/null
+kubectl apply -f controllers/testdata/kubevirt.yaml -f controllers/testdata/ipamclaims.yaml >/dev/null # the kinds alone
 kubectl create clusterrolebinding kube-proxy --clusterrole=system:node-proxier --user=system:kube-proxy >/dev/null
 kubectl wait --for=condition=Established crd/network-attachment-definitions.k8s.cni.cncf.io --timeout=30s >/dev/null
 kubectl wait --for=condition=Ready node --all --timeout=120s >/dev/null
