@@ -103,6 +103,9 @@ var writable = map[string]map[string]string{
 		"macclaims.macpool.dev/status":      "patch update",
 		"macleases.macpool.dev":             "create delete update",
 		"macnodes.macpool.dev":              "delete",
+		// A policy refuses them to everybody, by which the manager sees that it is in force.
+		"macpools.macpool.dev macpool-policy-probe": "create patch",
+		"macnodes.macpool.dev macpool-policy-probe": "create patch",
 	},
 	"Role macpool-leader-election": {
 		"leases.coordination.k8s.io":                 "create",

@@ -174,12 +174,6 @@ var (
 		Fix:         "See who uses addresses of the pool: kubectl get macleases shows the MACs. Exclude theirs from the pool, or look for a device that answers for addresses which are not its own.",
 		Explanation: "After ten conflicts in a minute (RFC 5227, MAX_CONFLICTS) a node asks for no more addresses of the pool until the minute is over.",
 	})
-	HoldStolen = add(&Kind{
-		Code: "MP531", Reason: "HoldStolen", CNI: 531,
-		Sentence:    "claim %s/%s was taken from pod %s/%s, which is alive, by %s; the pod keeps its interface",
-		Fix:         "See in the audit log of the API server which agent wrote that. If it was not a person, take that node out of the cluster: somebody else uses its agent's token.",
-		Explanation: "A claim is taken over from a node that is silent, for a pod whose predecessor is gone. Nobody that keeps to this takes one from a pod that is there, so the node of that pod does not follow. macpool's manager gives the claim back when it finds that the taker is not there.",
-	})
 	StrangerHeard = add(&Kind{
 		Code: "MP529", Reason: "StrangerHeard", CNI: 529,
 		Sentence:    "%s uses address %s on the VLAN, which is leased to claim %s/%s and attached to pod %s on node %s",
@@ -191,6 +185,12 @@ var (
 		Sentence:    "address %s of claim %s/%s still answers on the VLAN with its own MAC, %s: the interface that had it before seems to be there yet (%s)",
 		Fix:         "The pod is tried again, and starts when that interface is gone. If it stays, see the node that had it; if the node is off, somebody else uses MAC and address.",
 		Explanation: "A MAC is made from its address, so that an answer with the leased MAC comes from whoever had the lease before, whose interface outlived its pod, or from another cluster that leases the same addresses.",
+	})
+	HoldStolen = add(&Kind{
+		Code: "MP531", Reason: "HoldStolen", CNI: 531,
+		Sentence:    "claim %s/%s was taken from pod %s/%s, which is alive, by %s; the pod keeps its interface",
+		Fix:         "See in the audit log of the API server which agent wrote that. If it was not a person, take that node out of the cluster: somebody else uses its agent's token.",
+		Explanation: "A claim is taken over from a node that is silent, for a pod whose predecessor is gone. Nobody that keeps to this takes one from a pod that is there, so the node of that pod does not follow. macpool's manager gives the claim back when it finds that the taker is not there.",
 	})
 	ParentMissing = add(&Kind{
 		Code: "MP535", Reason: "ParentMissing", CNI: CNITryAgain,
@@ -210,6 +210,12 @@ var (
 		Fix:         "Nothing, if the pod is about to be replaced. To let pods keep their address until they end, set handover: Wait in the claim.",
 		Explanation: "The claim's handover is Preempt: a newer pod of the workload gets the address while the old one still runs.",
 	})
+	Internal = add(&Kind{
+		Code: "MP599", Reason: "Internal", CNI: CNITryAgain,
+		Sentence:    "macpool failed unexpectedly: %s",
+		Fix:         "The pod is tried again; if it stays, look at the log of the agent on the node and report it.",
+		Explanation: "An error that should have an entry of its own in this catalogue.",
+	})
 	UntrustedSocket = add(&Kind{
 		Code: "MP620", Reason: "UntrustedSocket", CNI: 620,
 		Sentence:    "%s is not to be trusted with what plugin and agent say to each other: %s",
@@ -227,11 +233,5 @@ var (
 		Sentence:    "%s on the node, by which the installer knows what it has installed, is %s",
 		Fix:         "See who made it, and remove it; the installer makes it again. Reference plugins that it had installed then stay as they are.",
 		Explanation: "What stands in that file may be replaced and removed, and no runtime asks again. So it counts only as a file of root's that nobody else can write, in such a directory, and what is anything else is neither read nor written. The agent waits until then.",
-	})
-	Internal = add(&Kind{
-		Code: "MP599", Reason: "Internal", CNI: CNITryAgain,
-		Sentence:    "macpool failed unexpectedly: %s",
-		Fix:         "The pod is tried again; if it stays, look at the log of the agent on the node and report it.",
-		Explanation: "An error that should have an entry of its own in this catalogue.",
 	})
 )
