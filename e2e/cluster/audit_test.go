@@ -103,11 +103,6 @@ func (r *request) dryRun() bool {
 	return err == nil && u.Query().Get("dryRun") == "All"
 }
 
-// asksPolicy is whether it is a dry run that a policy has refused, as it should.
-func (r *request) asksPolicy() bool {
-	return r.dryRun() && r.allowed() && strings.Contains(r.ResponseStatus.Message, "ValidatingAdmissionPolicy")
-}
-
 func (r *request) String() string {
 	return fmt.Sprintf("%s %s by %s: %d %s", r.Verb, r.RequestURI, r.User.Username, r.ResponseStatus.Code, r.ResponseStatus.Message)
 }

@@ -41,16 +41,6 @@ func (p permission) covers(r *request) bool {
 		(p.name == "" || p.name == r.ObjectRef.Name) && (p.namespace == "" || p.namespace == r.ObjectRef.Namespace)
 }
 
-// asks is whether the permission is there for a dry run by which the manager asks a policy: it names the one object that such may be about. Who
-// applies what is not there needs the right to create it as well, which is not a request of its own.
-func (p permission) asks(r *request) bool {
-	q := p
-	if q.verb == "create" && r.Verb == "patch" {
-		q.verb = "patch"
-	}
-	return p.name != "" && q.covers(r)
-}
-
 // granted are all permissions of both accounts, each with the number 0, read from where they are bound.
 func granted(t *testing.T) map[permission]int {
 	t.Helper()

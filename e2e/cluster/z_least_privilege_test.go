@@ -36,13 +36,6 @@ func TestT17LeastPrivilege(t *testing.T) {
 				}
 			}
 		}
-		if r.asksPolicy() {
-			for p := range uses {
-				if p.asks(r) {
-					uses[p]++
-				}
-			}
-		}
 		if !r.denied() {
 			continue
 		}
