@@ -95,7 +95,7 @@ e2e-vlan: need-root build ## Run the tests on real VLAN links: in namespaces whe
 # Built as Kubernetes is, so that both share what is compiled.
 .PHONY: e2e-cluster
 e2e-cluster: ## Run the tests on that cluster, with thin Multus; MULTUS=thick runs them with the other, SHORT=1 leaves repetitions out (needs root)
-	set -x && MULTUS=$(or $(MULTUS),thin) CGO_ENABLED=0 go test -trimpath -tags cluster $(if $(SHORT),-short) -count=1 -v -timeout 20m ./e2e/cluster
+	set -x && MULTUS=$(or $(MULTUS),thin) CGO_ENABLED=0 go test -trimpath -tags cluster $(if $(SHORT),-short) -count=1 -v -timeout 30m ./e2e/cluster
 
 .PHONY: e2e-all
 e2e-all: e2e e2e-vlan ## Run all tests that start several processes, those of the cluster with Multus thin and thick

@@ -72,9 +72,13 @@ func read(t *testing.T, text string, object any) {
 	}
 }
 
-// resources are those of a rule, as kubectl auth can-i names them, with the name of the object that a rule is for.
+// resources are those of a rule, as kubectl auth can-i names them, with the name of the object that a rule is for, or "by name" for several.
 func resources(rule *rbacv1.PolicyRule) []string {
 	var all []string
+	names := rule.ResourceNames
+	if len(names) > 1 {
+		names = []string{"by name"}
+	}
 	for _, group := range rule.APIGroups {
 		for _, resource := range rule.Resources {
 			name, sub, isSub := strings.Cut(resource, "/")
@@ -84,7 +88,7 @@ func resources(rule *rbacv1.PolicyRule) []string {
 			if isSub {
 				name += "/" + sub
 			}
-			all = append(all, strings.Join(append([]string{name}, rule.ResourceNames...), " "))
+			all = append(all, strings.Join(append([]string{name}, names...), " "))
 		}
 	}
 	return all

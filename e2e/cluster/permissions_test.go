@@ -35,10 +35,13 @@ func (p permission) String() string {
 	return strings.Join(words, " ")
 }
 
-// covers is whether the permission is what a request needs.
+// covers is whether the permission is what a request needs. To apply an object that is not there takes create, too, which can be for one name
+// then. Dry runs, by which the manager tries policies, count only for what is granted for them by name: they hide nothing that has no other use.
 func (p permission) covers(r *request) bool {
-	return p.account == r.account() && p.group == r.ObjectRef.APIGroup && p.resource == r.resource() && p.verb == r.Verb &&
-		(p.name == "" || p.name == r.ObjectRef.Name) && (p.namespace == "" || p.namespace == r.ObjectRef.Namespace)
+	named := p.name != "" && p.name == r.ObjectRef.Name
+	verb := p.verb == r.Verb || named && p.verb == "create" && r.Verb == "patch"
+	return p.account == r.account() && p.group == r.ObjectRef.APIGroup && p.resource == r.resource() && verb &&
+		(p.namespace == "" || p.namespace == r.ObjectRef.Namespace) && (named || p.name == "" && !r.dryRun())
 }
 
 // granted are all permissions of both accounts, each with the number 0, read from where they are bound.
