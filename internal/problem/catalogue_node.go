@@ -204,6 +204,15 @@ var (
 		Fix:         "Nothing, if the pod is about to be replaced. To let pods keep their address until they end, set handover: Wait in the claim.",
 		Explanation: "The claim's handover is Preempt: a newer pod of the workload gets the address while the old one still runs.",
 	})
+	Internal = add(&Kind{
+		Code: "MP599", Reason: "Internal", CNI: CNITryAgain,
+		Sentence:    "macpool failed unexpectedly: %s",
+		Fix:         "The pod is tried again; if it stays, look at the log of the agent on the node and report it.",
+		Explanation: "An error that should have an entry of its own in this catalogue.",
+	})
+
+	// Who may ask whom on a node, and what is believed there (docs/design/0016).
+
 	UntrustedSocket = add(&Kind{
 		Code: "MP620", Reason: "UntrustedSocket", CNI: 620,
 		Sentence:    "%s is not to be trusted with what plugin and agent say to each other: %s",
@@ -221,11 +230,5 @@ var (
 		Sentence:    "%s on the node, by which the installer knows what it has installed, is %s",
 		Fix:         "See who made it, and remove it; the installer makes it again. Reference plugins that it had installed then stay as they are.",
 		Explanation: "What stands in that file may be replaced and removed, and no runtime asks again. So it counts only as a file of root's that nobody else can write, in such a directory, and what is anything else is neither read nor written. The agent waits until then.",
-	})
-	Internal = add(&Kind{
-		Code: "MP599", Reason: "Internal", CNI: CNITryAgain,
-		Sentence:    "macpool failed unexpectedly: %s",
-		Fix:         "The pod is tried again; if it stays, look at the log of the agent on the node and report it.",
-		Explanation: "An error that should have an entry of its own in this catalogue.",
 	})
 )
