@@ -24,6 +24,7 @@ func TestT20ForgedPod(t *testing.T) {
 	tenant := newFixture(t) // another namespace
 	mine := tenant.newPod(t, "db-0", hostile.name, "db")
 	beside := f.newPod(t, "web", hostile.name, "")
+	third := f.newPod(t, "web-too", hostile.name, "")
 	tests := map[string]struct {
 		pod  agentapi.Pod
 		wish agentapi.Wish
@@ -35,10 +36,10 @@ func TestT20ForgedPod(t *testing.T) {
 		"the own names, the victim's UID":       {agentapi.Pod{Namespace: mine.Namespace, Name: mine.Name, UID: string(victim.UID)}, agentapi.Wish{}, problem.PodUnknown},
 		"no UID, so that names may decide":      {agentapi.Pod{Namespace: f.namespace, Name: victim.Name}, agentapi.Wish{}, problem.NotAPod},
 		"the own pod, the victim's claim":       {podRef(mine), agentapi.Wish{Claim: claim.Name}, problem.ClaimUnknown},
-		"the own pod, a claim with a namespace": {podRef(mine), agentapi.Wish{Claim: f.namespace + "/" + claim.Name}, problem.ClaimUnknown},
+		"the own pod, a claim with a namespace": {podRef(mine), agentapi.Wish{Claim: f.namespace + "/" + claim.Name}, problem.BadAnnotation},
 		"a pod beside it, the victim's claim":   {podRef(beside), agentapi.Wish{Claim: claim.Name}, problem.NotOurClaim},
 		"a pod beside it, the victim's address": {podRef(beside), agentapi.Wish{IPs: []string{string(claim.Status.IPs[0])}}, problem.AddressTaken},
-		"a pod beside it, the victim's MAC":     {podRef(beside), agentapi.Wish{MAC: string(claim.Status.MAC)}, problem.AddressTaken},
+		"a pod beside it, the victim's MAC":     {podRef(third), agentapi.Wish{MAC: string(claim.Status.MAC)}, problem.AddressTaken},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

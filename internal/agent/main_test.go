@@ -151,7 +151,7 @@ func newNode(t *testing.T, change ...func(*Options)) *node {
 	}
 	n.options = Options{
 		NodeName: n.name, Socket: n.socket, StateDir: filepath.Join(dir, "state"), AllowedUID: self(), Clock: n.clock,
-		NetNSDirs: append(DefaultNetNSDirs(), filepath.Dir(goneNetNS), filepath.Dir(aliveNetNS), "/alive"),
+		NetNSDirs: append(DefaultNetNSDirs(), filepath.Dir(goneNetNS), filepath.Dir(aliveNetNS), "/alive", "/nowhere"),
 		Log:       testr.NewWithOptions(t, testr.Options{}),
 		Times: Times{
 			Heartbeat: 200 * time.Millisecond, ManagerWait: time.Millisecond, API: 5 * time.Second, ClearRetry: 500 * time.Millisecond, Fence: 100 * time.Millisecond,

@@ -128,7 +128,7 @@ func TestAgentFindsThatTheAPIWentBack(t *testing.T) {
 func TestNothingUnreportedIsAttachedAgain(t *testing.T) {
 	f := newFixture(t)
 	namespaces := filepath.Join(t.TempDir(), "netns") // nobody can tell what is in it until it is there
-	n := startNode(t, func(o *Options) { o.NetNSDirs = []string{namespaces} })
+	n := startNode(t, func(o *Options) { o.NetNSDirs = []string{namespaces, "/nowhere"} })
 	f.forgetTimeline(t, n)
 	pod := f.newPod(t, "db-0", n.name, "db")
 	req := f.addition("c1", pod)

@@ -216,6 +216,9 @@ var (
 		Fix:         "The pod is tried again; if it stays, look at the log of the agent on the node and report it.",
 		Explanation: "An error that should have an entry of its own in this catalogue.",
 	})
+
+	// Who may ask whom on a node, and what is believed there (docs/design/0016).
+
 	UntrustedSocket = add(&Kind{
 		Code: "MP620", Reason: "UntrustedSocket", CNI: 620,
 		Sentence:    "%s is not to be trusted with what plugin and agent say to each other: %s",
