@@ -154,8 +154,10 @@ func TestT12InventedLeases(t *testing.T) {
 				}
 			}
 		}
-		for _, lease := range h.leases(h.pool) {
-			if lease.Spec.ReleasedAt != nil {
+		var leases v1alpha1.MacLeaseList
+		g.Expect(h.List(t.Context(), &leases, client.MatchingFields{"spec.poolName": h.pool.Name})).To(gomega.Succeed())
+		for i := range leases.Items {
+			if lease := &leases.Items[i]; lease.Spec.ReleasedAt != nil {
 				g.Expect(lease.Spec.History[0].Reason).To(gomega.Equal(v1alpha1.EndPodUnknown))
 				g.Expect(lease.Spec.History[0].Evidence).To(gomega.ContainSubstring("node node-1 keeps addresses for 64 of that kind"))
 				released++
