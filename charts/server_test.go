@@ -189,9 +189,20 @@ spec:
 	if out, err := runKubectl(t, lease, append(manager, "create", "-f", "-")...); err != nil {
 		t.Fatal(err, out)
 	}
-	kubectl(t, append(manager, "-n", "default", "patch", "macclaim", "camera", "--subresource=status", "--type=merge", "-p", fmt.Sprintf(
-		`{"status":{"mac":"02:32:00:a8:32:08","ips":["192.168.50.8"],"leaseName":"vlan-50.192.168.50.8","holder":`+
-			`{"podName":"camera","podUID":%q,"nodeName":"node-1","interface":"net1","generation":1,"since":%q}}}`, uid("pod"), now))...)
+	holder := fmt.Sprintf(`
+apiVersion: macpool.dev/v1alpha1
+kind: MacClaim
+metadata: {name: camera, namespace: default}
+status:
+  mac: "02:32:00:a8:32:08"
+  ips: [192.168.50.8]
+  leaseName: vlan-50.192.168.50.8
+  holder: {podName: camera, podUID: %q, nodeName: node-1, interface: net1, generation: 1, since: %q}
+`, uid("pod"), now)
+	// kubectl patch would read the status first, which the manager may not by itself.
+	if out, err := runKubectl(t, holder, append(manager, "apply", "--server-side", "--subresource=status", "-f", "-")...); err != nil {
+		t.Fatal(err, out)
+	}
 }
 
 // leased are the pools, claims, leases and pods that there are: each with its UID, its version, and whether it is to go.

@@ -83,7 +83,7 @@ func classified(t *testing.T, config *rest.Config, method, path string) (schema,
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(t.Context(), method, config.Host+path, http.NoBody)
+	req, err := http.NewRequestWithContext(t.Context(), method, url(path), http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}

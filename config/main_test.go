@@ -106,6 +106,9 @@ func kubectl(ctx context.Context, args ...string) (string, error) {
 	return out.String(), nil
 }
 
+// url is where the API server has a path.
+func url(path string) string { return strings.TrimSuffix(admin.Host, "/") + path }
+
 // create makes an object for a test.
 func create(t *testing.T, object client.Object) {
 	t.Helper()

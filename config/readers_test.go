@@ -63,7 +63,7 @@ func newPerson(t *testing.T, name string) reader {
 
 // get returns the status of an answer and, unless it is a watch that goes on, its body.
 func (r reader) get(ctx context.Context, path string) (int, string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, admin.Host+path, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url(path), http.NoBody)
 	if err != nil {
 		return 0, "", err
 	}
