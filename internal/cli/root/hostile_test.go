@@ -59,8 +59,8 @@ func TestT19HostileObjects(t *testing.T) {
 	node := &v1alpha1.MacNode{ObjectMeta: metav1.ObjectMeta{Name: "evil"}}
 	report := v1alpha1.MacNodeStatus{
 		AgentVersion: forged, RenewTime: metav1.NewMicroTime(now), NodeUID: types.UID(forged),
-		Parents: []v1alpha1.NodeParent{{PoolName: forged, Link: cut(15), State: v1alpha1.ParentMissing}},
-		Fenced:  []v1alpha1.FencedInterface{{LeaseName: forged, Namespace: forged, PodName: forged, PodUID: "u", FencedAt: before(0), Reason: forged}},
+		Parents:   []v1alpha1.NodeParent{{PoolName: forged, Link: cut(15), State: v1alpha1.ParentMissing}},
+		Fenced:    []v1alpha1.FencedInterface{{LeaseName: forged, Namespace: forged, PodName: forged, PodUID: "u", FencedAt: before(0), Reason: forged}},
 		Strangers: []v1alpha1.Stranger{{LeaseName: forged, PoolName: forged, IP: "10.66.0.9", MAC: cut(17), SeenAt: before(0)}},
 	}
 	for _, o := range []client.Object{namespace, pool, pod, claim, node} {
