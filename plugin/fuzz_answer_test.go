@@ -22,7 +22,7 @@ import (
 )
 
 // FuzzAnswer : whatever is on the other end of the socket, the plugin ends with an error that has a code and prints nothing, or with one
-// result of the version asked for that has the addresses of the answer and no others. It never prints half of one (R-C5).
+// result of the version asked for that has the addresses of the answer and no others. It never prints half of one.
 func FuzzAnswer(f *testing.F) {
 	for _, seed := range []string{
 		`{"lease":{"mac":"02:32:00:a8:32:08","ips":[{"address":"192.168.50.8/24","gateway":"192.168.50.1"},{"address":"fd00:50::8/64"}],"name":"vlan-50.192.168.50.8","claim":{"namespace":"home","name":"db"}}}`,

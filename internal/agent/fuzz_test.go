@@ -89,7 +89,7 @@ func FuzzServe(f *testing.F) {
 	})
 }
 
-// FuzzJournal : whatever a disk makes of the journal, the agent starts, and knows exactly what the whole lines say (R-K4). What it writes then is
+// FuzzJournal : whatever a disk makes of the journal, the agent starts, and knows exactly what the whole lines say. What it writes then is
 // read back alike.
 func FuzzJournal(f *testing.F) {
 	key := attemptKey{"c1", "net1"}

@@ -5,7 +5,9 @@ package binding_test
 import (
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
@@ -60,6 +62,44 @@ func FuzzWish(f *testing.F) {
 		back, err := binding.ParseWish(texts, text, pool)
 		if err != nil || back.String() != w.String() {
 			t.Errorf("%q and %q are %s, and that is %s, %v", ip, mac, w, back, err)
+		}
+	})
+}
+
+// FuzzWorkload : T6. Of a pod's owner the API server takes any words: a controller's, KubeVirt's or a tenant's. Whatever they are, the workload's claim
+// has a name that the API server takes, the same each time and no other workload's, and is recognised as the workload's.
+func FuzzWorkload(f *testing.F) {
+	f.Add("apps/v1", "StatefulSet", "db", "db-0", "", "net1")
+	f.Add("apps/v1", "ReplicaSet", "web-7c9f", "web-7c9f-x", "7c9f", "net1")
+	f.Add("kubevirt.io/v1", "VirtualMachineInstance", "Router.1", "virt-launcher-x", "", "net-1")
+	f.Add("v1", "Pod-1", "---", "a", "", "LAN 0")
+	f.Add("apps/v1", "DaemonSet", "größe", "b", "h", "\n")
+	f.Fuzz(func(t *testing.T, apiVersion, kind, owner, name, hash, iface string) {
+		if len(validation.IsDNS1123Subdomain(name)) > 0 || owner == "" || kind == "" || len(iface) > 15 || iface == "" {
+			return // the API server would not have such a pod, or Multus such an interface
+		}
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+			Namespace: "home", Name: name, UID: "u", Labels: map[string]string{binding.LabelTemplateHash: hash},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: apiVersion, Kind: kind, Name: owner, UID: "o", Controller: new(true)}},
+		}, Spec: corev1.PodSpec{NodeName: "node-1"}}
+		w := binding.WorkloadOf(pod, iface)
+		claim := binding.ClaimName(w, "iot")
+		if wrong := validation.IsDNS1123Subdomain(claim); len(wrong) > 0 {
+			t.Errorf("%+v has claim %q: %v", w, claim, wrong)
+		}
+		if again := binding.ClaimName(binding.WorkloadOf(pod, iface), "iot"); again != claim || !binding.MayBeOf(claim, w, "iot") {
+			t.Errorf("%+v has claim %q, and %q", w, claim, again)
+		}
+		other := w
+		other.Interface = iface + "x"
+		if binding.ClaimName(other, "iot") == claim || binding.ClaimName(w, "iot-2") == claim {
+			t.Errorf("another interface, or another pool, has claim %q too", claim)
+		}
+		if other = w; other.Name != owner+"x" {
+			other.Name = owner + "x"
+			if binding.ClaimName(other, "iot") == claim && binding.PodName(other) != binding.PodName(w) {
+				t.Errorf("%+v has claim %q, too", other, claim)
+			}
 		}
 	})
 }

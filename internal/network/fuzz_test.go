@@ -14,7 +14,7 @@ import (
 	"github.com/macpool/macpool/internal/problem"
 )
 
-// FuzzLint : T5, R-P8. Whatever the configuration of a network is, what is wrong with it is told in entries of the catalogue, each once, in sentences
+// FuzzLint : T5. Whatever the configuration of a network is, what is wrong with it is told in entries of the catalogue, each once, in sentences
 // whose length does not follow the configuration's; what is read of it is the same each time; and a network that does not speak of macpool is not ours to judge.
 func FuzzLint(f *testing.F) {
 	for _, seed := range []string{

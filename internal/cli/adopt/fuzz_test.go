@@ -18,7 +18,7 @@ import (
 	"github.com/macpool/macpool/internal/binding"
 )
 
-// FuzzAdopt : R-P9. Networks, annotations and whereabouts' records are others' to write. Whatever is in them, an adoption proposes pools that can
+// FuzzAdopt : Networks, annotations and whereabouts' records are others' to write. Whatever is in them, an adoption proposes pools that can
 // be made, or says of one that it cannot, and claims of addresses that the pools have, each of them once; what it makes of the cluster does not
 // depend on the order in which it is read, and a second adoption makes nothing more.
 func FuzzAdopt(f *testing.F) {
