@@ -3,6 +3,7 @@
 package root
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -26,17 +27,17 @@ const forged = "x\nFORGED\x1b[2K\r\u009b1A\u202e"
 // cli.Page, which FuzzLegible attacks.
 func TestT19HostileObjects(t *testing.T) {
 	cut := func(n int) string { return problem.Cut(forged, n) }
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "hostile"}}
+	const namespace = metav1.NamespaceDefault // others of these tests list all that there are
 	pool := &v1alpha1.MacPool{ObjectMeta: metav1.ObjectMeta{Name: "hostile"}, Spec: v1alpha1.MacPoolSpec{
 		VLAN: new(int32(66)), Subnets: []v1alpha1.Subnet{{CIDR: "10.66.0.0/24"}},
 	}}
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: "evil", Annotations: map[string]string{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "evil", Annotations: map[string]string{
 			"k8s.v1.cni.cncf.io/networks": `[{"name": "iot", "interface": "` + strings.Repeat("n", 16) + `\n` + `FORGED\u001b[2J", "ips": ["` + `\nFORGED\u009b"]}]`,
 		}},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "none"}}},
 	}
-	claim := &v1alpha1.MacClaim{ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: "evil"}}
+	claim := &v1alpha1.MacClaim{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "evil"}}
 	claim.Spec.PoolRef.Name = pool.Name
 	claim.Spec.Workload = &v1alpha1.Workload{Kind: v1alpha1.WorkloadKind("X" + cut(40)), Name: forged, Interface: cut(15), Ordinal: new(int32(0))}
 	status := v1alpha1.MacClaimStatus{
@@ -63,21 +64,25 @@ func TestT19HostileObjects(t *testing.T) {
 		Fenced:    []v1alpha1.FencedInterface{{LeaseName: forged, Namespace: forged, PodName: forged, PodUID: "u", FencedAt: before(0), Reason: forged}},
 		Strangers: []v1alpha1.Stranger{{LeaseName: forged, PoolName: forged, IP: "10.66.0.9", MAC: cut(17), SeenAt: before(0)}},
 	}
-	for _, o := range []client.Object{namespace, pool, pod, claim, node} {
+	for _, o := range []client.Object{pool, pod, claim, node} {
 		if err := admin.Create(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = admin.Delete(t.Context(), o) })
+		t.Cleanup(func() { _ = admin.Delete(context.WithoutCancel(t.Context()), o, client.GracePeriodSeconds(0)) })
 	}
-	lease.Spec.ClaimRef = v1alpha1.ClaimRef{Namespace: namespace.Name, Name: claim.Name, UID: claim.UID}
+	lease.Spec.ClaimRef = v1alpha1.ClaimRef{Namespace: namespace, Name: claim.Name, UID: claim.UID}
 	claim.Status, node.Status = status, report
+	said := &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Namespace: namespace, Name: "evil.1"},
+		InvolvedObject: corev1.ObjectReference{Kind: "Pod", Namespace: namespace, Name: pod.Name, UID: pod.UID},
+		Type:           corev1.EventTypeWarning, Reason: "Failed", Message: problem.BadAnnotation.New(forged).Error(), LastTimestamp: before(0),
+	}
+	t.Cleanup(func() {
+		_, _ = admin.Delete(context.WithoutCancel(t.Context()), lease), admin.Delete(context.WithoutCancel(t.Context()), said)
+	})
 	for _, write := range []error{
 		admin.Create(t.Context(), lease), admin.Status().Update(t.Context(), claim), admin.Status().Update(t.Context(), node),
-		admin.Create(t.Context(), &corev1.Event{
-			ObjectMeta:     metav1.ObjectMeta{Namespace: namespace.Name, Name: "evil.1"},
-			InvolvedObject: corev1.ObjectReference{Kind: "Pod", Namespace: namespace.Name, Name: pod.Name, UID: pod.UID},
-			Type:           corev1.EventTypeWarning, Reason: "Failed", Message: problem.BadAnnotation.New(forged).Error(), LastTimestamp: before(0),
-		}),
+		admin.Create(t.Context(), said),
 	} {
 		if write != nil {
 			t.Fatal(write)
@@ -85,28 +90,28 @@ func TestT19HostileObjects(t *testing.T) {
 	}
 	seen := false
 	for _, command := range []string{
-		"who 10.66.0.9", "who 10.66.0.9 -o wide", "history 10.66.0.9", "history 10.66.0.9 -o wide", "map hostile", "map hostile -o wide", "explain -n hostile evil -o wide",
-		"explain -n hostile claim/evil", "gc -o wide", "gc", "adopt", "adopt -o wide", "export hostile --format dnsmasq",
-		"who 10.66.0.9 -o json", "history 10.66.0.9 -o json", "explain -n hostile evil -o json", "who 10.66.0.9 -o yaml", "gc -o name",
+		"who 10.66.0.9", "who 10.66.0.9 -o wide", "history 10.66.0.9", "history 10.66.0.9 -o wide", "map hostile", "map hostile -o wide", "explain -n default evil -o wide",
+		"explain -n default claim/evil", "gc -o wide", "gc", "adopt", "adopt -o wide", "export hostile --format dnsmasq",
+		"who 10.66.0.9 -o json", "history 10.66.0.9 -o json", "explain -n default evil -o json", "who 10.66.0.9 -o yaml", "gc -o name",
 	} {
 		t.Run(command, func(t *testing.T) {
-			said := answerTo(t, strings.Fields(command)...)
-			seen = seen || strings.Contains(said, "FORGED")
-			for line := range strings.Lines(said) {
+			answer := answerTo(t, strings.Fields(command)...)
+			seen = seen || strings.Contains(answer, "FORGED")
+			for line := range strings.Lines(answer) {
 				if strings.HasPrefix(strings.TrimSpace(line), "FORGED") {
-					t.Errorf("an object wrote the line %q:\n%s", line, said)
+					t.Errorf("an object wrote the line %q:\n%s", line, answer)
 				}
 			}
-			if i := strings.IndexFunc(said, func(r rune) bool { return r != '\n' && r != '\t' && unicode.IsControl(r) && r != '\u009b' }); i >= 0 {
-				t.Errorf("a terminal would obey %q:\n%q", said[i:min(len(said), i+20)], said)
+			if i := strings.IndexFunc(answer, func(r rune) bool { return r != '\n' && r != '\t' && unicode.IsControl(r) && r != '\u009b' }); i >= 0 {
+				t.Errorf("a terminal would obey %q:\n%q", answer[i:min(len(answer), i+20)], answer)
 			}
 			if strings.HasSuffix(command, "json") {
-				answer, _, _ := strings.Cut(said, "exit status")
-				if text, _, _ := strings.Cut(answer, "error:"); !json.Valid([]byte(text)) {
-					t.Errorf("it is no JSON: %s", said)
+				text, _, _ := strings.Cut(answer, "exit status")
+				if text, _, _ = strings.Cut(text, "error:"); !json.Valid([]byte(text)) {
+					t.Errorf("it is no JSON: %s", answer)
 				}
-			} else if strings.ContainsAny(said, "\u009b\u202e") && !strings.HasSuffix(command, "yaml") {
-				t.Errorf("a terminal would obey %q", said)
+			} else if strings.ContainsAny(answer, "\u009b\u202e") && !strings.HasSuffix(command, "yaml") {
+				t.Errorf("a terminal would obey %q", answer)
 			}
 		})
 	}
