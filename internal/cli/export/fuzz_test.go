@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,6 +34,9 @@ func FuzzFormats(f *testing.F) {
 	f.Add("a\"; } host b {", "DaemonSet", "'", "net1", "p", "::ffff:192.168.50.8", "x", int32(1))
 	f.Add("infinite", "Pod", "12h", "0x7f000001", "localhost", "192.168.50.9", "02:32:00:a8:32:09", int32(0))
 	f.Fuzz(func(t *testing.T, workload, kind, node, iface, pod, ip, mac string, ordinal int32) {
+		if !utf8.ValidString(strings.Join([]string{workload, kind, node, iface, pod, ip, mac}, "")) {
+			return // no object has anything else: JSON would not carry it
+		}
 		hostile := v1alpha1.MacClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "home", Name: "hostile"}}
 		hostile.Spec.PoolRef.Name = "iot"
 		hostile.Spec.Workload = &v1alpha1.Workload{Kind: v1alpha1.WorkloadKind(kind), Name: workload, Node: node, Interface: iface, Ordinal: &ordinal}
@@ -194,12 +198,6 @@ func checkClaims(t *testing.T, text []byte, e *export) {
 			t.Fatalf("%q: %v", document, err)
 		}
 		want := e.records[i].claim
-		if w := want.Spec.Workload; w != nil {
-			want = want.DeepCopy()
-			for _, s := range []*string{&want.Spec.Workload.Name, &want.Spec.Workload.Node, &want.Spec.Workload.Interface, (*string)(&want.Spec.Workload.Kind)} {
-				*s = strings.ToValidUTF8(*s, "\ufffd") // no object has anything else: JSON would not have carried it
-			}
-		}
 		if diff := cmp.Diff(want.Spec.Workload, claim.Spec.Workload); claim.Name != want.Name || diff != "" {
 			t.Errorf("%s is written otherwise:\n%s", want.Name, diff)
 		}
