@@ -110,6 +110,10 @@ chaos: need-root build ## Break everything that the fault matrix names, and prin
 soak: need-root build ## The same for hours: DURATION=2h SEED=n; parts of it add up in REPORT=dir, and PARTS names some of its harnesses
 	@hack/chaos.sh soak
 
+.PHONY: fuzz
+fuzz: ## Run all fuzz targets, FUZZTIME=5m each, and print a table; FUZZ=regexp chooses some
+	@hack/fuzz.sh
+
 .PHONY: bench
 bench: need-root build ## Run the benchmarks: what the plugin costs beside one that does nothing, ADDs with and without a question to the VLAN, the rest
 	go run ./hack/bench

@@ -68,7 +68,7 @@ func newAgent(t *testing.T, lease *agentapi.Lease) *agentDouble {
 	return a
 }
 
-func listen(t *testing.T, socket string) (net.Listener, error) {
+func listen(t testing.TB, socket string) (net.Listener, error) {
 	t.Helper()
 	var c net.ListenConfig
 	listener, err := c.Listen(t.Context(), "unix", socket)

@@ -26,13 +26,16 @@ func ipamResult(lease *agentapi.Lease, block ipamBlock) (*types100.Result, error
 	}
 	r := &types100.Result{CNIVersion: types100.ImplementedSpecVersion, DNS: block.DNS}
 	for _, ip := range lease.IPs {
-		if !ip.Address.IsValid() {
+		if !isNetwork(ip.Address) {
 			return nil, problem.Internal.New("the lease has an address that is none")
 		}
 		r.IPs = append(r.IPs, &types100.IPConfig{Address: ipNetOf(ip.Address), Gateway: ipOf(ip.Gateway)})
 	}
 	r.Routes = slices.Clone(block.Routes)
 	for _, route := range lease.Routes {
+		if !isNetwork(route.Dst) {
+			return nil, problem.Internal.New("the lease has a route to nowhere")
+		}
 		dst := ipNetOf(route.Dst)
 		if !slices.ContainsFunc(block.Routes, func(own *cnitypes.Route) bool {
 			return own.Table == nil && prefixOf(&own.Dst).Masked() == route.Dst.Masked()
@@ -98,6 +101,9 @@ func describe(ips []netip.Prefix) string {
 	}
 	return strings.Join(s, ", ")
 }
+
+// isNetwork tells whether CNI can say it: what is none would become "<nil>", and IPv4 in sixteen octets a network of the wrong length.
+func isNetwork(p netip.Prefix) bool { return p.IsValid() && !p.Addr().Is4In6() }
 
 func ipNetOf(p netip.Prefix) net.IPNet {
 	return net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}

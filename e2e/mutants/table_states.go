@@ -58,8 +58,8 @@ var states = []mutant{
 		id: "M14", bug: "of two families one is answered, and that is a success",
 		edits: []edit{{
 			"plugin/result.go",
-			"for _, ip := range lease.IPs {\n\t\tif !ip.Address.IsValid() {",
-			"for _, ip := range lease.IPs[:1] {\n\t\tif !ip.Address.IsValid() {",
+			"for _, ip := range lease.IPs {\n\t\tif !isNetwork(ip.Address) {",
+			"for _, ip := range lease.IPs[:1] {\n\t\tif !isNetwork(ip.Address) {",
 		}},
 		pkg: "plugin", tests: []string{"TestIPAMResults"},
 	},

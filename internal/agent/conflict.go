@@ -16,6 +16,7 @@ import (
 	"github.com/macpool/macpool/internal/binding"
 	"github.com/macpool/macpool/internal/metric"
 	"github.com/macpool/macpool/internal/problem"
+	"github.com/macpool/macpool/internal/retention"
 )
 
 const (
@@ -141,11 +142,12 @@ func (t *addition) sameMAC(ctx context.Context, claim *v1alpha1.MacClaim) (by st
 	}
 }
 
-// lastHold is how the last hold of the claim, or of the claims that had its lease before, has ended.
+// lastHold is how the last hold of the claim, or of the claims that had its lease before, has ended. A hold in a backup was perhaps another
+// cluster's, whose pod is up: that it was ended by force there, say, is no leave to go beside it here.
 func (t *addition) lastHold(ctx context.Context, claim *v1alpha1.MacClaim) (reason v1alpha1.EndReason, at time.Time, known bool, err error) {
 	for _, past := range claim.Status.PreviousHolders {
 		if past.Reason != v1alpha1.EndConflicted { // which was never attached
-			return past.Reason, past.Until.Time, true, nil
+			return past.Reason, past.Until.Time, !retention.FromBackup(claim, past.Until.Time), nil
 		}
 	}
 	lease := &v1alpha1.MacLease{}
@@ -159,7 +161,7 @@ func (t *addition) lastHold(ctx context.Context, claim *v1alpha1.MacClaim) (reas
 		switch past.Reason {
 		case v1alpha1.EndConflicted, v1alpha1.EndNeverAttached, v1alpha1.EndOrphaned:
 		default:
-			return past.Reason, past.To.Time, true, nil
+			return past.Reason, past.To.Time, !retention.FromBackup(lease, past.To.Time), nil
 		}
 	}
 	return "", time.Time{}, false, nil

@@ -224,53 +224,6 @@ func TestStrict(t *testing.T) {
 	wantProblem(t, <-dark, problem.AddressNotProbed)
 }
 
-// A router that answers for every address is named, and no address is set aside for it.
-func TestProxyAnswersForAll(t *testing.T) {
-	f, s := newFixture(t), newSegment()
-	n := s.startNode(t)
-	s.set(func() { s.all = rogueMAC })
-	pod := f.newPod(t, "web", n.name, "")
-	wantProblem(t, n.ask(t, f.onVLAN("c1", pod)), problem.ProxyAnswers)
-	f.awaitEvent(t, pod, problem.ProxyAnswers)
-	for _, lease := range f.leases(t) {
-		if lease.Spec.Conflict != nil {
-			t.Errorf("lease %s is marked", lease.Name)
-		}
-	}
-	f.detect(t, v1alpha1.ConflictOff)
-	eventually(t, "an ADD when detection is off", func() error {
-		resp := n.ask(t, f.onVLAN(fmt.Sprintf("c%d", unique.Add(1)), pod))
-		if resp.Error != nil {
-			return fmt.Errorf("%+v", *resp.Error)
-		}
-		return nil
-	})
-}
-
-// T10: a device that has many addresses does not make a node try them all.
-func TestManyConflicts(t *testing.T) {
-	f, s := newFixture(t), newSegment()
-	n := s.startNode(t)
-	s.set(func() {
-		for i := 2; i < 255; i++ { // but for the one that is asked for at random, each is another device's
-			s.uses[fmt.Sprintf("192.168.50.%d", i)] = fmt.Sprintf("02:00:00:00:01:%02x", i)
-		}
-	})
-	pod := f.newPod(t, "web", n.name, "")
-	for range 4 {
-		wantProblem(t, n.ask(t, f.onVLAN(fmt.Sprintf("c%d", unique.Add(1)), pod)), problem.TooManyConflicts)
-	}
-	marked := 0
-	for _, lease := range f.leases(t) {
-		if lease.Spec.Conflict != nil {
-			marked++
-		}
-	}
-	if marked < maxConflicts || marked >= maxConflicts+maxAddresses {
-		t.Errorf("%d addresses were set aside", marked)
-	}
-}
-
 // The address that is asked for at random is one of the subnet's, whatever its size, and small subnets are left out.
 func TestControlAddress(t *testing.T) {
 	for cidr, want := range map[string]bool{

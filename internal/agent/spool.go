@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/macpool/macpool/internal/agentapi"
+	"github.com/macpool/macpool/internal/problem"
 )
 
 const (
@@ -76,14 +77,17 @@ func (a *Agent) applySpooled(name string) error {
 	if err == nil && req.Command != agentapi.Del {
 		err = fmt.Errorf("%q is no request to spool", req.Command)
 	}
+	if err == nil {
+		// One that no journal could take would be tried for ever.
+		if err = a.del(req); err != nil && !problem.BadRequest.Is(err) {
+			return err
+		}
+	}
 	if err != nil {
 		if a.clock.Since(info.ModTime()) < spoolWriting {
 			return nil
 		}
 		return errors.Join(fmt.Errorf("reading a spooled request: %w", err), os.Rename(path, a.spoolPath(spoolRejected+name)))
-	}
-	if err := a.del(req); err != nil {
-		return err
 	}
 	a.log.Info("Applied a spooled DEL", "container", req.ContainerID, "interface", req.Interface)
 	if err := os.Remove(path); err != nil {

@@ -19,9 +19,9 @@ import (
 	"github.com/macpool/macpool/internal/wire"
 )
 
-// R-L4, F31, T8: a stranger uses the address of a running pod. Pod and claim get an event, the node reports it, a metric counts it, and nothing is
+// T8, R-L4, F31: a pod with CAP_NET_RAW, or any other host, claims the address of a running pod by ARP. Pod and claim get an event, the node reports it, a metric counts it, and nothing is
 // taken from the pod: its lease is as it was.
-func TestStrangerComesLater(t *testing.T) {
+func TestT8StrangerComesLater(t *testing.T) {
 	f, s := newFixture(t), newSegment()
 	n := s.startNode(t)
 	pod := f.newPod(t, "web", n.name, "")

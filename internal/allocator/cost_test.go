@@ -23,7 +23,7 @@ var costPools = []struct {
 	{250, [][]string{{"192.168.50.0/24", "fd00:50::/120"}, {"10.0.0.0/8", "fd00:50::/64"}}},
 }
 
-func TestMemoryIsThatOfTheLeases(t *testing.T) {
+func TestT18MemoryIsThatOfTheLeases(t *testing.T) {
 	for _, c := range costPools {
 		small := heldBy(t, c.leases, c.cidrs[0])
 		for _, cidrs := range c.cidrs[1:] {
@@ -64,9 +64,9 @@ func live() uint64 {
 	return m.HeapAlloc
 }
 
-// Plans, edits and removals do not walk over what could be leased: they allocate as often in a large pool as in a small one.
-func TestAllocationsDoNotDependOnTheSubnet(t *testing.T) {
-	cost := func(leases uint64, cidrs ...string) (plan, edit float64) {
+// T18: plans, edits, removals and picks do not walk over what could be leased: in a pool of 2^64 addresses they allocate as often as in a small one.
+func TestT18AllocationsDoNotDependOnTheSubnet(t *testing.T) {
+	cost := func(leases uint64, cidrs ...string) (plan, edit, pick float64) {
 		a := allocator.New()
 		a.SetPool("iot", cidrPool(t, cidrs...))
 		fill(t, a, leases)
@@ -76,18 +76,28 @@ func TestAllocationsDoNotDependOnTheSubnet(t *testing.T) {
 			a.RemovePool("iot")
 			a.SetPool("iot", whole)
 		})
-		return plan, edit
+		pick = testing.AllocsPerRun(20, func() {
+			c, err := a.Pick("iot", identity(int(leases)), start) //nolint:gosec // G115: some hundred
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.Release(c.Name)
+		})
+		return plan, edit, pick
 	}
 	const leases = 100
-	smallPlan, smallEdit := cost(leases, "192.168.50.0/24")
+	smallPlan, smallEdit, smallPick := cost(leases, "192.168.50.0/24")
 	for _, cidr := range []string{"10.1.0.0/16", "10.0.0.0/8", "fd00:50::/64"} {
-		plan, edit := cost(leases, cidr)
+		plan, edit, pick := cost(leases, cidr)
 		if plan > smallPlan+2 {
 			t.Errorf("a plan of %s takes %.0f allocations, of a /24 %.0f", cidr, plan, smallPlan)
 		}
 		// A page, its bitset and the bits of it, for each lease.
 		if edit > smallEdit+3*leases+20 {
 			t.Errorf("an edit of %s takes %.0f allocations, of a /24 %.0f", cidr, edit, smallEdit)
+		}
+		if pick > smallPick+5 {
+			t.Errorf("a pick of %s takes %.0f allocations, of a /24 %.0f", cidr, pick, smallPick)
 		}
 	}
 }

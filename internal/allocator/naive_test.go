@@ -29,6 +29,9 @@ func naiveAddr(cidr netip.Prefix, s allocator.Slot) (netip.Addr, bool) {
 // naiveClassify is the verdict for a slot, but for its Why.
 func naiveClassify(c allocator.Config, s allocator.Slot) allocator.Verdict {
 	outside, excluded := allocator.Verdict{Class: allocator.Outside}, allocator.Verdict{Class: allocator.Excluded}
+	if s >= 1<<24 { // no MAC has room for it
+		return outside
+	}
 	ips := make([]netip.Addr, 0, 2)
 	for _, sub := range c.Subnets {
 		ip, ok := naiveAddr(sub.CIDR, s)
@@ -65,7 +68,7 @@ func naiveClassify(c allocator.Config, s allocator.Slot) allocator.Verdict {
 				}
 			}
 		}
-		if !allowed || s >= 1<<24 {
+		if !allowed {
 			class = allocator.Outside
 		}
 	}

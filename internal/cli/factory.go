@@ -31,8 +31,9 @@ type Factory struct {
 	Zone *time.Location
 }
 
-// NewFactory is a factory on the person's own kubeconfig and clock.
+// NewFactory is a factory on the person's own kubeconfig and clock. What is said beside an answer is for people, whatever its format.
 func NewFactory(streams genericiooptions.IOStreams) *Factory {
+	streams.ErrOut = Legible(streams.ErrOut)
 	return &Factory{IOStreams: streams, Config: genericclioptions.NewConfigFlags(true), Clock: clock.RealClock{}}
 }
 

@@ -52,8 +52,15 @@ func (o *Output) Check() error {
 // ForPeople tells whether a person is to read it, not a program.
 func (o *Output) ForPeople() bool { return o.format == "" || o.format == Wide }
 
-// Write writes an answer in the format.
+// Write writes an answer in the format. Programs and files get what objects say as it is, people so that they can read it.
 func (o *Output) Write(w io.Writer, a Answer) error {
+	if o.ForPeople() {
+		return a.Print(Legible(w), o.format == Wide)
+	}
+	return o.encode(ForTerminal(w), a)
+}
+
+func (o *Output) encode(w io.Writer, a Answer) error {
 	switch o.format {
 	case JSON:
 		encoder := json.NewEncoder(w)
@@ -67,22 +74,24 @@ func (o *Output) Write(w io.Writer, a Answer) error {
 		}
 		_, err = w.Write(text)
 		return err
-	case Name:
-		for _, name := range a.Names() {
-			if _, err := fmt.Fprintln(w, name); err != nil {
-				return err
-			}
-		}
-		return nil
 	}
-	return a.Print(w, o.format == Wide)
+	for _, name := range a.Names() {
+		if _, err := fmt.Fprintln(w, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Table writes rows beneath a line of headings, in columns as kubectl's.
 func Table(w io.Writer, headings []string, rows [][]string) error {
 	tabs := printers.GetNewTabWriter(w)
 	for _, row := range append([][]string{headings}, rows...) {
-		if _, err := fmt.Fprintln(tabs, strings.Join(row, "\t")); err != nil {
+		cells := make([]string, len(row))
+		for i := range row {
+			cells[i] = Line(row[i])
+		}
+		if _, err := fmt.Fprintln(tabs, strings.Join(cells, "\t")); err != nil {
 			return err
 		}
 	}

@@ -11,11 +11,8 @@ import (
 // Palette colours text for a terminal, and leaves it alone for everything else. A colour never says what the text does not.
 type Palette struct{ on bool }
 
-// Palette is that of the factory's output: colours only on a terminal, and not if NO_COLOR is set (https://no-color.org).
-func (f *Factory) Palette() Palette {
-	file, isFile := f.Out.(*os.File)
-	return Palette{on: isFile && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
-}
+// Palette is that of the factory's output.
+func (f *Factory) Palette() Palette { return Palette{on: coloured(f.Out)} }
 
 // Width is how many columns the output has; 80 if it is no terminal.
 func (f *Factory) Width() int {

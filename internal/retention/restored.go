@@ -5,6 +5,8 @@ package retention
 import (
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/macpool/macpool/api/v1alpha1"
 )
 
@@ -21,4 +23,11 @@ const (
 // what its claim was bound to is not known to anybody (R-B2).
 func IsRestored(lease *v1alpha1.MacLease) bool {
 	return lease.Labels[labelRestored] != "" || lease.CreationTimestamp.Sub(lease.Spec.LeasedAt.Time) > restoredAfter
+}
+
+// FromBackup tells whether what an object says of a time was said before it was made: of the cluster that the backup is of, which may be another one
+// and be alive (T23).
+func FromBackup(object metav1.Object, at time.Time) bool {
+	made := object.GetCreationTimestamp().Time
+	return made.Sub(at) > restoredAfter || object.GetLabels()[labelRestored] != "" && at.Before(made)
 }

@@ -26,7 +26,7 @@ func announcement(t *testing.T, from net.HardwareAddr, vlan *ethernet.VLAN) []by
 	return arpFrame(t, from, from, arp.OperationRequest, ip4, ip4, vlan)
 }
 
-func arpFrame(t *testing.T, source, sender net.HardwareAddr, op arp.Operation, senderIP, targetIP string, vlan *ethernet.VLAN) []byte {
+func arpFrame(t testing.TB, source, sender net.HardwareAddr, op arp.Operation, senderIP, targetIP string, vlan *ethernet.VLAN) []byte {
 	t.Helper()
 	p, err := arp.NewPacket(op, sender, netip.MustParseAddr(senderIP), make(net.HardwareAddr, 6), netip.MustParseAddr(targetIP))
 	if err != nil {
@@ -59,7 +59,7 @@ func (h *host) send(t *testing.T, b []byte) {
 	})
 }
 
-func newJudge(t *testing.T) *judge {
+func newJudge(t testing.TB) *judge {
 	t.Helper()
 	leased, err := net.ParseMAC(leasedMAC)
 	if err != nil {

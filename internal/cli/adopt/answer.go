@@ -128,7 +128,7 @@ func (a *answer) rest(w io.Writer) error {
 		if f.conflict {
 			word = "conflict"
 		}
-		fmt.Fprintf(&b, "  %s: %s: %s\n", word, f.about, f.text)
+		fmt.Fprintf(&b, "  %s: %s: %s\n", word, cli.Line(f.about), cli.Line(f.text))
 	}
 	for _, f := range a.sorted() {
 		t := a.targets[f.key]

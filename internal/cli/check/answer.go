@@ -53,34 +53,34 @@ func answerOf(r *result) *answer {
 
 // Print implements cli.Answer.
 func (a *answer) Print(w io.Writer, wide bool) error {
-	p := &printer{w: w}
+	p := cli.NewPage(w)
 	c := &a.Compared
-	p.line("Compared %s, %s, %s, and %s with %s.", count(c.Pools, "pool"), count(c.Claims, "claim"), count(c.Leases, "lease"),
+	p.Line("Compared %s, %s, %s, and %s with %s.", count(c.Pools, "pool"), count(c.Claims, "claim"), count(c.Leases, "lease"),
 		count(c.Agents, "agent"), count(c.Interfaces, "interface"))
 	if a.Passed > 0 {
-		p.line("Differences that were gone, or written anew, at the second look: %d.", a.Passed)
+		p.Line("Differences that were gone, or written anew, at the second look: %d.", a.Passed)
 	}
 	if len(a.NotCompared) > 0 {
-		p.line("\n%s", a.palette.Odd("Not compared:"))
+		p.Line("\n%s", a.palette.Odd("Not compared:"))
 		for _, what := range a.NotCompared {
-			p.line("  %s", what)
+			p.Line("  %s", what)
 		}
 	}
 	for _, v := range a.Violations {
-		p.line("\n%s  %s", a.palette.Bad(v.Invariant), a.palette.Bold(v.Sentence))
-		p.line("    %s", v.Fix)
+		p.Line("\n%s  %s", a.palette.Bad(v.Invariant), a.palette.Bold(v.Sentence))
+		p.Line("    %s", v.Fix)
 		if wide {
 			for _, o := range v.Objects {
-				p.line("    %s", a.palette.Faint(o.Kind+" "+namespaced(o)))
+				p.Line("    %s", a.palette.Faint(o.Kind+" "+namespaced(o)))
 			}
 		}
 	}
 	if len(a.Violations) == 0 {
-		p.line("\n%s", a.palette.Good("No violation of I1 to I8."))
+		p.Line("\n%s", a.palette.Good("No violation of I1 to I8."))
 	} else {
-		p.line("\n%s", a.palette.Bad(fmt.Sprintf("Violations: %d.", len(a.Violations))))
+		p.Line("\n%s", a.palette.Bad(fmt.Sprintf("Violations: %d.", len(a.Violations))))
 	}
-	return p.err
+	return p.Err()
 }
 
 func count(n int, what string) string {
@@ -115,15 +115,3 @@ func (a *answer) Names() []string {
 }
 
 var lower = map[string]string{"MacPool": "macpool", "MacClaim": "macclaim", "MacLease": "maclease", "MacNode": "macnode"}
-
-// printer writes lines until one fails.
-type printer struct {
-	w   io.Writer
-	err error
-}
-
-func (p *printer) line(format string, args ...any) {
-	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
-	}
-}

@@ -77,13 +77,13 @@ func (r *Report) Names() []string {
 
 // Print writes it for people. Wide adds where more is to be read.
 func (r *Report) Print(w io.Writer, wide bool) error {
-	page := &pager{w: w}
+	page := cli.NewPage(w)
 	for _, s := range r.Subjects {
 		status := r.palette.Good("ok")
 		if worst := slices.IndexFunc(severities, func(x Severity) bool { return s.count(x) > 0 }); worst >= 0 {
 			status = r.paint(severities[worst])
 		}
-		page.line("%s  %s", r.palette.Bold(fmt.Sprintf("%-12s", s.Name)), status)
+		page.Line("%s  %s", r.palette.Bold(fmt.Sprintf("%-12s", s.Name)), status)
 		for _, severity := range severities {
 			for _, f := range s.Findings {
 				if f.Severity == severity {
@@ -92,25 +92,25 @@ func (r *Report) Print(w io.Writer, wide bool) error {
 			}
 		}
 	}
-	page.line("")
-	page.line("%s.", r.summary())
-	return page.err
+	page.Line("")
+	page.Line("%s.", r.summary())
+	return page.Err()
 }
 
-func (r *Report) printFinding(page *pager, f Finding, wide bool) {
+func (r *Report) printFinding(page *cli.Page, f Finding, wide bool) {
 	text := f.What
 	if f.Code != "" {
 		text = f.Code + ": " + text
 	}
-	page.line("  %s  %s.", r.paint(f.Severity), text)
+	page.Line("  %s  %s.", r.paint(f.Severity), text)
 	if f.Fix != "" {
-		page.line("      %s", f.Fix)
+		page.Line("      %s", f.Fix)
 	}
 	if wide && f.Object != "" {
-		page.line("      %s", r.palette.Faint("object: "+f.Object+inNamespace(f.Namespace)))
+		page.Line("      %s", r.palette.Faint("object: "+f.Object+inNamespace(f.Namespace)))
 	}
 	if wide && f.Page != "" {
-		page.line("      %s", r.palette.Faint("more: "+f.Page))
+		page.Line("      %s", r.palette.Faint("more: "+f.Page))
 	}
 }
 
@@ -141,16 +141,4 @@ func plural(n int, word string) string {
 		return "1 " + word
 	}
 	return fmt.Sprintf("%d %ss", n, word)
-}
-
-// pager writes lines until one cannot be written.
-type pager struct {
-	w   io.Writer
-	err error
-}
-
-func (p *pager) line(format string, args ...any) {
-	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
-	}
 }

@@ -3,7 +3,6 @@
 package explain
 
 import (
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -100,39 +99,35 @@ func (a *answer) Names() []string {
 // Print writes the interfaces, and what is wrong.
 func (a *answer) Print(w io.Writer, wide bool) error {
 	p := a.f.Palette()
-	var b strings.Builder
+	page := cli.NewPage(w)
 	kind := "claim"
 	if a.Kind == "Pod" {
 		kind = "pod"
 	}
-	fmt.Fprintf(&b, "%s", p.Bold(kind+" "+a.Namespace+"/"+a.Name))
+	title := p.Bold(kind + " " + a.Namespace + "/" + a.Name)
 	if a.PodPhase != "" {
-		fmt.Fprintf(&b, "  %s", p.Faint("("+string(a.PodPhase)+")"))
+		title += "  " + p.Faint("("+string(a.PodPhase)+")")
 	}
-	fmt.Fprintln(&b)
-	if _, err := io.WriteString(w, b.String()); err != nil {
-		return err
-	}
-	if len(a.Interfaces) > 0 {
+	page.Line("%s", title)
+	if page.Err() == nil && len(a.Interfaces) > 0 {
 		if err := a.table(w, wide); err != nil {
 			return err
 		}
 	}
-	b.Reset()
 	for _, f := range a.Findings {
-		fmt.Fprintf(&b, "\n%s  %s\n  %s\n", p.Bad(strings.TrimSpace(f.Code+" "+f.Reason)), p.Faint("("+f.About+")"), f.Message)
+		page.Line("\n%s  %s", p.Bad(strings.TrimSpace(f.Code+" "+f.Reason)), p.Faint("("+f.About+")"))
+		page.Line("  %s", f.Message)
 		if f.Page != "" {
-			fmt.Fprintf(&b, "  %s\n", p.Faint(f.Page))
+			page.Line("  %s", p.Faint(f.Page))
 		}
 	}
 	for _, remark := range a.Remarks {
-		fmt.Fprintf(&b, "\n%s.\n", upper(remark))
+		page.Line("\n%s.", upper(remark))
 	}
 	if len(a.Findings) == 0 && len(a.Remarks) == 0 {
-		fmt.Fprintf(&b, "\n%s\n", p.Good("Nothing is wrong."))
+		page.Line("\n%s", p.Good("Nothing is wrong."))
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return page.Err()
 }
 
 func (a *answer) table(w io.Writer, wide bool) error {

@@ -162,7 +162,7 @@ func run(ctx context.Context, f *cli.Factory, o options, pools []string) error {
 	if err := e.read(ctx, c, form, pools, namespace, atHand); err != nil {
 		return err
 	}
-	if err := form.write(f.Out, e); err != nil {
+	if err := form.write(cli.ForTerminal(f.Out), e); err != nil {
 		return err
 	}
 	for _, note := range e.notes {

@@ -62,8 +62,11 @@ func recordsOf(claims []v1alpha1.MacClaim) (records []*record, waiting []string,
 		}
 		for _, text := range c.Status.IPs {
 			ip, err := netip.ParseAddr(text)
+			if err == nil && (ip.Zone() != "" || ip.Is4In6()) { // a zone is any text, and would end in somebody's configuration
+				err = fmt.Errorf("%q is no address of a VLAN", text)
+			}
 			if err != nil {
-				return nil, nil, fmt.Errorf("reading claim %s: %w", r, err)
+				return nil, nil, fmt.Errorf("reading claim %s: %w. Delete the claim if it has been tampered with", r, err)
 			}
 			r.ips = append(r.ips, ip)
 		}

@@ -183,7 +183,7 @@ func (a *answer) Print(w io.Writer, wide bool) error {
 		return err
 	}
 	for _, reason := range reasons { // what has no date needs an explanation
-		if _, err := fmt.Fprintf(w, "\n%s\n", a.palette.Odd(reason)); err != nil {
+		if _, err := fmt.Fprintf(w, "\n%s\n", a.palette.Odd(cli.Line(reason))); err != nil {
 			return err
 		}
 	}

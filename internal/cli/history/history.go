@@ -113,7 +113,7 @@ func (a *answer) Print(w io.Writer, wide bool) error {
 			}
 		}
 		title := strings.Join(append(slices.Clone(r.IPs), r.MAC), "  ")
-		if _, err := fmt.Fprintf(w, "%s  %s\n", p.Bold(title), p.Faint("(segment "+r.Segment+")")); err != nil {
+		if _, err := fmt.Fprintf(w, "%s  %s\n", p.Bold(cli.Line(title)), p.Faint(cli.Line("(segment "+r.Segment+")"))); err != nil {
 			return err
 		}
 		if len(r.Tenures) == 0 {

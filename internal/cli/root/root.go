@@ -69,7 +69,7 @@ func Execute(c *cobra.Command, streams genericiooptions.IOStreams) int {
 	case errors.As(err, &exit):
 		return int(exit)
 	}
-	_, _ = fmt.Fprintln(streams.ErrOut, "error:", err) // there is nobody else to tell
+	_, _ = fmt.Fprintln(cli.Legible(streams.ErrOut), "error:", err) // there is nobody else to tell
 	return 1
 }
 

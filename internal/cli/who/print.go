@@ -38,12 +38,12 @@ func (a *answer) paragraph(w io.Writer, d *address, wide bool) error {
 		where = "pool " + d.Pool + ", " + where
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s\n", p.Bold(title), p.Faint("("+where+")"))
+	fmt.Fprintf(&b, "%s  %s\n", p.Bold(cli.Line(title)), p.Faint(cli.Line("("+where+")")))
 	if !a.now {
 		fmt.Fprintf(&b, "  at %s:\n", a.f.Stamp(a.At))
 	}
 	for _, line := range a.state(d) {
-		fmt.Fprintf(&b, "  %s\n", line)
+		fmt.Fprintf(&b, "  %s\n", cli.Line(line))
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return err
@@ -63,7 +63,7 @@ func (a *answer) paragraph(w io.Writer, d *address, wide bool) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(w, "\n%s\n", p.Faint("More: "+strings.Join(a.more(d), ", ")))
+	_, err := fmt.Fprintf(w, "\n%s\n", p.Faint(cli.Line("More: "+strings.Join(a.more(d), ", "))))
 	return err
 }
 
