@@ -64,7 +64,7 @@ func FuzzFormats(f *testing.F) {
 			}
 			var out bytes.Buffer
 			if err := form.write(&out, e); err != nil {
-				if !form.subnets || !strings.Contains(err.Error(), "home/hostile") {
+				if !form.subnets && form.name != "claims" || !strings.Contains(err.Error(), "home/hostile") {
 					t.Errorf("%s: %v", form.name, err)
 				}
 				continue
