@@ -108,11 +108,7 @@ func ClaimName(w v1alpha1.Workload, pool string) string {
 		return name
 	}
 	sum := sha256.Sum256([]byte(subject + "\x00" + pool + "\x00" + w.Interface))
-	readable := strings.Trim(notPlain.ReplaceAllString(strings.ToLower(subject), "-"), "-")
-	if len(readable) > 63 {
-		readable = strings.TrimRight(readable[:63], "-")
-	}
-	return readable + "." + pool + ".x" + hex.EncodeToString(sum[:8])
+	return readable(subject) + "." + pool + ".x" + hex.EncodeToString(sum[:8])
 }
 
 // MayBeOf tells whether a claim of this name may be one of the workload's, whatever its number.
@@ -125,8 +121,13 @@ func MayBeOf(claim string, w v1alpha1.Workload, pool string) bool {
 	if plain && strings.HasPrefix(claim, subject) && strings.HasSuffix(claim, "."+pool+"."+w.Interface) {
 		return true
 	}
-	readable := strings.Trim(notPlain.ReplaceAllString(strings.ToLower(subject), "-"), "-")
-	return strings.HasPrefix(claim, readable[:min(len(readable), 63)]) && strings.Contains(claim, "."+pool+".x")
+	return strings.HasPrefix(claim, readable(subject)) && strings.Contains(claim, "."+pool+".x")
+}
+
+// readable is what a subject with a hash is recognised by.
+func readable(subject string) string {
+	label := strings.Trim(notPlain.ReplaceAllString(strings.ToLower(subject), "-"), "-")
+	return strings.TrimRight(label[:min(len(label), 63)], "-")
 }
 
 var notPlain = regexp.MustCompile(`[^a-z0-9]+`)

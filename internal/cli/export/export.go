@@ -4,6 +4,7 @@
 package export
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -162,7 +163,11 @@ func run(ctx context.Context, f *cli.Factory, o options, pools []string) error {
 	if err := e.read(ctx, c, form, pools, namespace, atHand); err != nil {
 		return err
 	}
-	if err := form.write(cli.ForTerminal(f.Out), e); err != nil {
+	var out bytes.Buffer // a part of it would look like all of it
+	if err := form.write(&out, e); err != nil {
+		return err
+	}
+	if _, err := out.WriteTo(cli.ForTerminal(f.Out)); err != nil {
 		return err
 	}
 	for _, note := range e.notes {

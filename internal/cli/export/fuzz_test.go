@@ -34,7 +34,7 @@ func FuzzFormats(f *testing.F) {
 	f.Add("a\"; } host b {", "DaemonSet", "'", "net1", "p", "::ffff:192.168.50.8", "x", int32(1))
 	f.Add("infinite", "Pod", "12h", "0x7f000001", "localhost", "192.168.50.9", "02:32:00:a8:32:09", int32(0))
 	f.Fuzz(func(t *testing.T, workload, kind, node, iface, pod, ip, mac string, ordinal int32) {
-		if !utf8.ValidString(strings.Join([]string{workload, kind, node, iface, pod, ip, mac}, "")) {
+		if !utf8.ValidString(strings.Join([]string{workload, kind, node, iface, pod, ip, mac}, " ")) {
 			return // no object has anything else: JSON would not carry it
 		}
 		hostile := v1alpha1.MacClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "home", Name: "hostile"}}
@@ -64,7 +64,7 @@ func FuzzFormats(f *testing.F) {
 			}
 			var out bytes.Buffer
 			if err := form.write(&out, e); err != nil {
-				if !form.subnets || !strings.Contains(err.Error(), "home/hostile") {
+				if !form.subnets && form.name != "claims" || !strings.Contains(err.Error(), "home/hostile") {
 					t.Errorf("%s: %v", form.name, err)
 				}
 				continue

@@ -49,7 +49,7 @@ func claims(w io.Writer, e *export) error {
 			}
 		}
 		if err := document(w, claim); err != nil {
-			return err
+			return fmt.Errorf("claim %s: %w", r, err)
 		}
 	}
 	return nil
