@@ -89,21 +89,20 @@ func run(m *testing.M) int {
 
 // install is what people do.
 func install(ctx context.Context) error {
-	if _, err := kubectl(ctx, "apply", "--server-side", "-k", "default"); err != nil {
+	if err := kubectl(ctx, "apply", "--server-side", "-k", "default"); err != nil {
 		return err
 	}
-	_, err := kubectl(ctx, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-	return err
+	return kubectl(ctx, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 }
 
-func kubectl(ctx context.Context, args ...string) (string, error) {
+func kubectl(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), append(args, "--kubeconfig="+kubeconfig)...)
-	var out, complaint bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &complaint
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, complaint.String())
+		return fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, complaint.String())
 	}
-	return out.String(), nil
+	return nil
 }
 
 // url is where the API server has a path.

@@ -77,7 +77,7 @@ func (g gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	g.hold(r.Context())
 	review.Response = &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: true}
-	_ = json.NewEncoder(w).Encode(review)
+	_ = json.NewEncoder(w).Encode(review) //nolint:errchkjson // the raw objects in it are not written
 }
 
 // user is a service account that makes claims.
@@ -94,15 +94,18 @@ func newUser(t *testing.T, config *rest.Config) user {
 
 // claim makes a claim, as an ADD that finds none does. Nothing is kept.
 func (u user) claim(ctx context.Context, namespace string) error {
-	claim := &v1alpha1.MacClaim{Spec: v1alpha1.MacClaimSpec{PoolRef: v1alpha1.PoolRef{Name: "iot"}}}
+	claim := &v1alpha1.MacClaim{Spec: v1alpha1.MacClaimSpec{
+		PoolRef: v1alpha1.PoolRef{Name: "iot"}, Workload: &v1alpha1.Workload{Kind: v1alpha1.WorkloadPod, Name: "pod", Interface: "net1"},
+	}}
 	claim.Namespace, claim.GenerateName = namespace, "pod-"
+	claim.Labels = map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
 	return u.Create(ctx, claim, client.DryRunAll)
 }
 
 // report is what an agent tells of its node. There is no object for it to be kept in, which is the answer.
 func (u user) report(ctx context.Context, node string) error {
 	object := &v1alpha1.MacNode{ObjectMeta: metav1.ObjectMeta{Name: node}}
-	return client.IgnoreNotFound(u.Status().Patch(ctx, object, client.RawPatch("application/merge-patch+json", []byte(`{"status":{}}`))))
+	return client.IgnoreNotFound(u.Status().Update(ctx, object))
 }
 
 // pace is how long requests took. Safe for concurrent use.

@@ -38,7 +38,7 @@ func TestT13StolenTakeover(t *testing.T) {
 	thief := h.world.node("node-2")
 	before := h.claim.DeepCopy()
 	// Another pod of it, of which the cache knows the name alone.
-	other := h.world.personal(h.ns, "other", h.pool, v1alpha1.Workload{Kind: v1alpha1.WorkloadPod, Name: "nobody", Interface: "net1"})
+	other := h.personal(h.ns, "other", h.pool, v1alpha1.Workload{Kind: v1alpha1.WorkloadPod, Name: "nobody", Interface: "net1"})
 	other = h.bound(h.ns, other.Name)
 	without := h.world.pod(h.ns, "without-networks", "", on(h.node.Name))
 	h.writesHolder(other, without.Name, without.UID, thief.Name)

@@ -99,7 +99,7 @@ func TestOnlyMacpoolWrites(t *testing.T) {
 	lease := before.lease.DeepCopy()
 	for name, write := range map[string]func() error{
 		"a lease is made": func() error {
-			l := &v1alpha1.MacLease{ObjectMeta: metav1.ObjectMeta{Name: lease.Name[:strings.Index(lease.Name, ".")] + ".192.168.50.250", Labels: lease.Labels}, Spec: lease.Spec}
+			l := &v1alpha1.MacLease{ObjectMeta: metav1.ObjectMeta{Name: lease.Labels[v1alpha1.LabelSegment] + ".192.168.50.250", Labels: lease.Labels}, Spec: lease.Spec}
 			return admin.Create(t.Context(), l)
 		},
 		"a lease is changed":          func() error { return admin.Update(t.Context(), lease.DeepCopy()) },

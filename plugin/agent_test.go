@@ -68,10 +68,10 @@ func newAgent(t *testing.T, lease *agentapi.Lease) *agentDouble {
 	return a
 }
 
-func listen(t testing.TB, socket string) (net.Listener, error) {
-	t.Helper()
+func listen(tb testing.TB, socket string) (net.Listener, error) {
+	tb.Helper()
 	var c net.ListenConfig
-	listener, err := c.Listen(t.Context(), "unix", socket)
+	listener, err := c.Listen(tb.Context(), "unix", socket)
 	if err != nil {
 		return nil, err
 	}

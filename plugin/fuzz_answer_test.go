@@ -33,11 +33,11 @@ func FuzzAnswer(f *testing.F) {
 		`{"error":null,"lease":null}`, `null`, `[]`, `{`, ``,
 	} {
 		for i := range cni.Versions() {
-			f.Add([]byte(seed), uint8(i)) //nolint:gosec // G115: there are some
+			f.Add([]byte(seed), uint8(i))
 		}
 	}
 	answer := &atomic.Pointer[[]byte]{}
-	dir, err := os.MkdirTemp("", "mp-") //nolint:usetesting // a socket's path may have 108 octets
+	dir, err := os.MkdirTemp("", "mp-")
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -30,14 +30,14 @@ func TestT14HostileSocket(t *testing.T) {
 		"the directory is a link": {func(t *testing.T, a *agentDouble) error {
 			t.Helper()
 			link := filepath.Join(t.TempDir(), "run")
-			real := filepath.Dir(a.socket)
+			dir := filepath.Dir(a.socket)
 			a.socket = filepath.Join(link, "agent.sock")
-			return os.Symlink(real, link)
+			return os.Symlink(dir, link)
 		}, "it is a symbolic link"},
 		"the socket is a link": {func(_ *testing.T, a *agentDouble) error {
-			real := a.socket
+			socket := a.socket
 			a.socket += ".link"
-			return os.Symlink(real, a.socket)
+			return os.Symlink(socket, a.socket)
 		}, "it is a symbolic link"},
 		"the socket is a file": {func(_ *testing.T, a *agentDouble) error {
 			a.socket += ".file"

@@ -68,7 +68,7 @@ func TestT11AgentAccess(t *testing.T) {
 	}
 	want := before + begin + "\n" + strings.Join(byToken, "\n") + "\n"
 	if *update {
-		if err := os.WriteFile(file, []byte(want), 0o644); err != nil { //nolint:gosec // a file of the tree
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

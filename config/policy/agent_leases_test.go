@@ -69,7 +69,7 @@ func TestAgentsLeases(t *testing.T) {
 	to := func(node string) func(*v1alpha1.MacLease) {
 		return func(l *v1alpha1.MacLease) { l.Spec.NodeName = node }
 	}
-	asItWas := func(l *v1alpha1.MacLease) {}
+	asItWas := func(*v1alpha1.MacLease) {}
 	for name, tc := range map[string]struct {
 		node    string // of the lease, as it is
 		is      func(*v1alpha1.MacLease)

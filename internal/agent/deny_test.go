@@ -115,7 +115,7 @@ func TestT23BackupInASecondCluster(t *testing.T) {
 			ip, mac := claim.Status.IPs[0], claim.Status.MAC
 			lease := f.lease(t, claim.Status.LeaseName)
 			f.deletePod(t, first)
-			f.restore(t, claim, lease)
+			f.restore(t, n, claim, lease)
 			s.set(func() { s.uses[ip] = mac })
 
 			pod := f.newPod(t, name, n.name, set)
@@ -152,8 +152,9 @@ func TestT23BackupInASecondCluster(t *testing.T) {
 	}
 }
 
-// restore makes claim and lease again as from an old backup of another cluster, where the last hold was ended by force.
-func (f *fixture) restore(t *testing.T, claim *v1alpha1.MacClaim, lease *v1alpha1.MacLease) {
+// restore makes claim and lease again as from an old backup of another cluster, where the last hold was ended by force. Its nodes have the
+// names that those of this one have: a lease of a node that is not its own an agent leaves to the manager (R-S2).
+func (f *fixture) restore(t *testing.T, n *node, claim *v1alpha1.MacClaim, lease *v1alpha1.MacLease) {
 	t.Helper()
 	for _, object := range []client.Object{claim.DeepCopy(), lease.DeepCopy()} {
 		object.SetFinalizers(nil)
@@ -167,7 +168,7 @@ func (f *fixture) restore(t *testing.T, claim *v1alpha1.MacClaim, lease *v1alpha
 		})
 	}
 	past := claim.CreationTimestamp.Add(-24 * time.Hour)
-	lease.Spec.LeasedAt.Time, lease.Spec.PodName, lease.Spec.NodeName = past, "", ""
+	lease.Spec.LeasedAt.Time, lease.Spec.PodName, lease.Spec.NodeName = past, "", n.name
 	lease.Spec.History = []v1alpha1.LeaseHistory{{
 		Namespace: claim.Namespace, Claim: claim.Name, PodName: "before", NodeName: "node-a", Reason: v1alpha1.EndForced,
 	}}

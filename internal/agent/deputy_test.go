@@ -38,8 +38,8 @@ func TestT20ForgedPod(t *testing.T) {
 		"the own pod, the victim's claim":       {podRef(mine), agentapi.Wish{Claim: claim.Name}, problem.ClaimUnknown},
 		"the own pod, a claim with a namespace": {podRef(mine), agentapi.Wish{Claim: f.namespace + "/" + claim.Name}, problem.BadAnnotation},
 		"a pod beside it, the victim's claim":   {podRef(beside), agentapi.Wish{Claim: claim.Name}, problem.NotOurClaim},
-		"a pod beside it, the victim's address": {podRef(beside), agentapi.Wish{IPs: []string{string(claim.Status.IPs[0])}}, problem.AddressTaken},
-		"a pod beside it, the victim's MAC":     {podRef(third), agentapi.Wish{MAC: string(claim.Status.MAC)}, problem.AddressTaken},
+		"a pod beside it, the victim's address": {podRef(beside), agentapi.Wish{IPs: []string{claim.Status.IPs[0]}}, problem.AddressTaken},
+		"a pod beside it, the victim's MAC":     {podRef(third), agentapi.Wish{MAC: claim.Status.MAC}, problem.AddressTaken},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -34,14 +34,14 @@ func FuzzServe(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	handled := 0
-	s := &server{trusted: true, clock: clock.RealClock{}, log: logr.Discard(), limits: limitOf, handle: func(_ context.Context, req *agentapi.Request) outcome {
+	s := &server{trusted: true, clock: clock.RealClock{}, log: logr.Discard(), limits: limitOf, reading: readTimeout, writing: writeTimeout, handle: func(_ context.Context, req *agentapi.Request) outcome {
 		handled++
 		if req.Command == "panic" {
 			panic("at the command " + req.Command)
 		}
 		return outcome{response: agentapi.Response{Lease: &agentapi.Lease{Name: string(req.Command)}}}
 	}}
-	dir, err := os.MkdirTemp("", "mp-") //nolint:usetesting // a socket's path may have 108 octets
+	dir, err := os.MkdirTemp("", "mp-")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -64,7 +64,9 @@ func FuzzServe(f *testing.F) {
 		go func() { // what is too long is not read to its end
 			_, _ = conn.Write(data)
 			if wrong != nil { // else that would be to hang up
-				_ = conn.(*net.UnixConn).CloseWrite() //nolint:forcetypeassert // it was dialed as one
+				if socket, ok := conn.(*net.UnixConn); ok {
+					_ = socket.CloseWrite()
+				}
 			}
 		}()
 		peer, err := listener.Accept()

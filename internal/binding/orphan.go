@@ -66,21 +66,24 @@ func (b *Binder) ReleaseAsRead(ctx context.Context, lease *v1alpha1.MacLease, en
 	return nil
 }
 
-// AnotherNodesError : the lease was made for a pod of another node, whose bind is under way or has stopped. The agent of this node may not
+// AnotherNodesError : the lease is another node's, whose bind is under way or has stopped, or no node's. The agent of this node may not
 // write it (R-S2). The claim will soon have it, by that node or by the manager.
 type AnotherNodesError struct {
-	// Lease and Node are the names of the lease and of that node.
+	// Lease and Node are the names of the lease and of that node, empty for none.
 	Lease, Node string
 }
 
 // Error names both.
 func (e *AnotherNodesError) Error() string {
+	if e.Node == "" {
+		return fmt.Sprintf("lease %s is of no node yet", e.Lease)
+	}
 	return fmt.Sprintf("lease %s is being bound for a pod of node %s", e.Lease, e.Node)
 }
 
 // refused is the API server's refusal of a write to a lease, said by what it means if that is another node's.
 func (t *taker) refused(doing string, lease *v1alpha1.MacLease, refusal error) error {
-	if node := lease.Spec.NodeName; apierrors.IsForbidden(refusal) && node != "" && node != t.nodeName {
+	if node := lease.Spec.NodeName; apierrors.IsForbidden(refusal) && node != t.nodeName {
 		return &AnotherNodesError{Lease: lease.Name, Node: node}
 	}
 	return fmt.Errorf("%s lease %s: %w", doing, lease.Name, refusal)

@@ -67,7 +67,7 @@ func renameat2(dir *os.Root, from, to string, flags uint) error {
 	if err != nil {
 		return err
 	}
-	fd := int(self.Fd()) //nolint:gosec // G115: a descriptor fits
+	fd := int(self.Fd())
 	return errors.Join(unix.Renameat2(fd, from, fd, to, flags), self.Close())
 }
 
@@ -76,8 +76,8 @@ var errOthers = errors.New("anybody on the node can change it, or another user t
 
 // guard tells whether a directory is ours alone: what is executed from it is executed as root, and what is written down in it is believed.
 // Above it nobody may have the right to put another directory in its place. Groups are the administrator's affair.
-func (h *host) guard(real string) error {
-	for at, isLast := real, true; ; at, isLast = path.Dir(at), false {
+func (h *host) guard(dir string) error {
+	for at, isLast := dir, true; ; at, isLast = path.Dir(at), false {
 		info, err := h.root.Lstat(at)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // is made below one that is

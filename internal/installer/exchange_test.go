@@ -30,11 +30,11 @@ func TestExchangedAtTheLastMoment(t *testing.T) {
 		"install, no one": func(dir *os.Root, _ present) error { return install(dir, b, present{}, "") },
 	}
 	exchanges := map[string]func(file string) error{
-		"another file": func(file string) error { return os.WriteFile(file+".new", []byte("theirs"), 0o755) }, //nolint:gosec // G306: a program
+		"another file": func(file string) error { return os.WriteFile(file+".new", []byte("theirs"), 0o755) },
 		"a link":       func(file string) error { return os.Symlink("/etc/passwd", file+".new") },
-		"a directory":  func(file string) error { return os.Mkdir(file+".new", 0o755) }, //nolint:gosec // G301: as others are
+		"a directory":  func(file string) error { return os.Mkdir(file+".new", 0o755) },
 		"another mode": func(file string) error {
-			return errors.Join(os.WriteFile(file+".new", []byte("old"), 0o755), os.Chmod(file+".new", 0o777)) //nolint:gosec // G302: that is the point
+			return errors.Join(os.WriteFile(file+".new", []byte("old"), 0o755), os.Chmod(file+".new", 0o777))
 		},
 	}
 	for what, do := range does {
@@ -46,7 +46,7 @@ func TestExchangedAtTheLastMoment(t *testing.T) {
 				}
 				defer dir.Close() //nolint:errcheck // of the test
 				file := filepath.Join(dir.Name(), PluginName)
-				if err := os.WriteFile(file, []byte("old"), 0o755); err != nil { //nolint:gosec // G306: a program
+				if err := os.WriteFile(file, []byte("old"), 0o755); err != nil {
 					t.Fatal(err)
 				}
 				seen, err := inspect(dir, PluginName)

@@ -56,7 +56,7 @@ func (i *Installer) installAll(s *store, targets []Target, plugins []binary) ([]
 	if _, err := sweep(s.dir); err != nil {
 		return nil, fmt.Errorf("sweeping %s: %w", stateDir, err)
 	}
-	var outcomes []outcome
+	outcomes := make([]outcome, 0, len(targets)) // none is an answer too
 	for _, t := range targets {
 		err := i.installInto(s, r, t, plugins)
 		o := outcome{target: t, err: err}

@@ -26,20 +26,20 @@ func announcement(t *testing.T, from net.HardwareAddr, vlan *ethernet.VLAN) []by
 	return arpFrame(t, from, from, arp.OperationRequest, ip4, ip4, vlan)
 }
 
-func arpFrame(t testing.TB, source, sender net.HardwareAddr, op arp.Operation, senderIP, targetIP string, vlan *ethernet.VLAN) []byte {
-	t.Helper()
+func arpFrame(tb testing.TB, source, sender net.HardwareAddr, op arp.Operation, senderIP, targetIP string, vlan *ethernet.VLAN) []byte {
+	tb.Helper()
 	p, err := arp.NewPacket(op, sender, netip.MustParseAddr(senderIP), make(net.HardwareAddr, 6), netip.MustParseAddr(targetIP))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	payload, err := p.MarshalBinary()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	f := ethernet.Frame{Destination: ethernet.Broadcast, Source: source, VLAN: vlan, EtherType: ethernet.EtherTypeARP, Payload: payload}
 	b, err := f.MarshalBinary()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -59,11 +59,11 @@ func (h *host) send(t *testing.T, b []byte) {
 	})
 }
 
-func newJudge(t testing.TB) *judge {
-	t.Helper()
+func newJudge(tb testing.TB) *judge {
+	tb.Helper()
 	leased, err := net.ParseMAC(leasedMAC)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return &judge{ips: []netip.Addr{netip.MustParseAddr(ip4), netip.MustParseAddr(ip6)}, leased: leased, own: ownMAC}
 }

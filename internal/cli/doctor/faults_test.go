@@ -78,7 +78,7 @@ func TestSeededFaults(t *testing.T) {
 		"a kind is older":           {seed: olderKind, subject: "kinds", words: []string{"older than this program", "spec.cooldown"}, fix: "Install macpool again"},
 		"a kind is newer":           {seed: newerKind, subject: "kinds", want: Hint, words: []string{"newer", "spec.added"}, fix: "Get kubectl-macpool"},
 		"a kind is not established": {seed: func(s *state) { s.customKinds.Items[0].Status.Conditions = nil }, subject: "kinds", words: []string{"not established"}, fix: "kubectl describe crd"},
-		"a policy is missing":       {seed: func(s *state) { s.policies.Items = s.policies.Items[1:] }, subject: "policies", words: []string{"MP315", "macpool-claim-in-use is not in force", "no ValidatingAdmissionPolicy of that name"}, fix: "Install macpool again"},
+		"a policy is missing":       {seed: func(s *state) { s.policies.Items = s.policies.Items[1:] }, subject: "policies", words: []string{"MP315", "macpool-agent-claims is not in force", "no ValidatingAdmissionPolicy of that name"}, fix: "Install macpool again"},
 		"a policy fails open":       {seed: func(s *state) { s.policies.Items[0].Spec.FailurePolicy = new(admissionv1.Ignore) }, subject: "policies", words: []string{"failurePolicy Ignore and not Fail"}, fix: "Install"},
 		"a policy was edited":       {seed: func(s *state) { s.policies.Items[0].Spec.Validations[0].Expression = "true" }, subject: "policies", words: []string{"other rules"}, fix: "Install"},
 		"a policy is not bound": {seed: func(s *state) {
