@@ -121,7 +121,7 @@ func awaitFlowSchemas(t *testing.T) {
 	t.Helper()
 	for _, config := range []*rest.Config{ourAgent(t), ourManager(t)} {
 		err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, inForce, true, func(context.Context) (bool, error) {
-			_, level := classified(t, config, http.MethodGet, "/api/v1/pods")
+			_, level := classified(t, config, http.MethodGet, "/api/v1/pods") //nolint:contextcheck // it is the test's
 			return level == "macpool", nil
 		})
 		if err != nil {
