@@ -45,6 +45,7 @@ start controller-manager kube-controller-manager --kubeconfig="$pki/controller-m
   --cluster-signing-cert-file="$pki/ca.crt" --cluster-signing-key-file="$pki/ca.key" --cert-dir="$pki/kcm" --bind-address=127.0.0.1 \
   --leader-elect=false --allocate-node-cidrs=false --node-monitor-period=1s --node-monitor-grace-period=10s --node-eviction-rate=1
 
-start scheduler kube-scheduler --kubeconfig="$pki/scheduler.kubeconfig" \
+# It ends itself when it finds that it has missed something, such as while the API server is killed: "Scheduler cache is corrupted".
+keep scheduler kube-scheduler --kubeconfig="$pki/scheduler.kubeconfig" \
   --authentication-kubeconfig="$pki/scheduler.kubeconfig" --authorization-kubeconfig="$pki/scheduler.kubeconfig" \
   --leader-elect=false --cert-dir="$pki/scheduler" --bind-address=127.0.0.1

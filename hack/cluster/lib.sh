@@ -46,6 +46,14 @@ start() {
   echo $! >"$RUN/pid/$name"
 }
 
+# keep NAME COMMAND...: start, and again whenever it ends, as a kubelet keeps a static pod.
+keep() {
+  local name=$1
+  shift
+  # shellcheck disable=SC2016 # the inner shell's
+  start "$name" bash -c 'trap "kill \$child; exit" TERM; while :; do "$@" & child=$!; wait $child; sleep 1; done' keep "$@"
+}
+
 running() { kill -0 "$(cat "$RUN/pid/$1" 2>/dev/null)" 2>/dev/null; }
 
 # stop NAME...: SIGTERM, five seconds, SIGKILL.
