@@ -18,6 +18,9 @@ import (
 // TestQuickstart is a newcomer who types every command of docs/quickstart.md, in order, on a cluster that does not have macpool yet.
 // It ends with a pod that has its address and pings the gateway.
 func TestQuickstart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute and a half, most of it waiting as a reader does")
+	}
 	scripts, err := docs.Scripts("../../docs/quickstart.md")
 	if err != nil {
 		t.Fatal(err)
