@@ -11,7 +11,6 @@ import (
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,10 +24,7 @@ import (
 // that is made anew has all addresses as before, whatever is started first. The pool is so small that without them it would not.
 func TestExportedClaims(t *testing.T) {
 	w := newWorld(t)
-	err := w.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: farmNamespace}})
-	if err != nil && !apierrors.IsAlreadyExists(err) { // another test's, on the same server
-		t.Fatal(err)
-	}
+	w.landOfFarms()
 	_, stop := w.startManager(managerOptions{})
 	f := &farm{world: w, pods: map[string][]*corev1.Pod{}}
 	all := slices.DeleteFunc(breeds(), func(b *breed) bool { // of the others the claims are written in the same ways

@@ -13,6 +13,7 @@ import (
 	"github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -244,11 +245,19 @@ func (f *farm) raze() {
 	}
 }
 
+// landOfFarms makes the namespace of all farms, unless another test has, on the same server.
+func (w *world) landOfFarms() {
+	w.t.Helper()
+	err := w.Create(w.t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: farmNamespace}})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		w.t.Fatal(err)
+	}
+}
+
 // TestIdentityTable is I4 over all kinds of owners, and the table of docs/identity.md; R-B2's rebuild, too.
 func TestIdentityTable(t *testing.T) {
 	w := newWorld(t)
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: farmNamespace}}
-	w.create(ns)
+	w.landOfFarms()
 	_, stop := w.startManager(managerOptions{})
 	f := &farm{world: w, pods: map[string][]*corev1.Pod{}}
 	all := breeds()
