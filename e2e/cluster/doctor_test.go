@@ -26,6 +26,9 @@ type faults struct {
 // TestDoctor: in a cluster with a network in use there is no fault, and a plugin that somebody takes from a node is found there, by the
 // exec into that node's installer.
 func TestDoctor(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute; internal/cli/doctor has all its findings as seeded states")
+	}
 	program := buildMacpool(t)
 	doctor := func(args ...string) (faults, string, error) {
 		cmd := exec.CommandContext(t.Context(), program, append([]string{"doctor"}, args...)...)
