@@ -131,7 +131,7 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 	a.metrics = newMetrics(a)
 	a.holders = &binding.Binder{
 		Client: a.cluster, Index: binding.NewIndex(), Clock: a.clock, Gate: a.recovery.mayGive,
-		Audit: a.options.Audit.With(a.metrics.leases.Recorded), Meter: a.metrics.leases,
+		Audit: a.options.Audit.With(a.metrics.leases.Recorded), Meter: a.metrics.leases, Node: a.nodeName,
 	}
 	a.views = newViews(a.cluster, a.clock, a.times)
 	a.clears = newClearWorker(a)

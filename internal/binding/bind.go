@@ -37,6 +37,8 @@ type Binder struct {
 	Audit *audit.Log
 	// Meter is told how binds go; nil for nobody.
 	Meter Meter
+	// Node, if set, is the one node whose leases this Binder may write: that of the agent whose it is (R-S2).
+	Node string
 
 	// turns are those of the binds that count what a namespace has. leader, if set, is the binder whose turns count.
 	turns  keylock.Locks[string]
@@ -70,7 +72,7 @@ func (b *Binder) WithIndex(index *Index) *Binder {
 	if b.leader != nil {
 		leader = b.leader
 	}
-	return &Binder{Client: b.Client, Index: index, Clock: b.Clock, Gate: b.Gate, Audit: b.Audit, Meter: b.Meter, leader: leader}
+	return &Binder{Client: b.Client, Index: index, Clock: b.Clock, Gate: b.Gate, Audit: b.Audit, Meter: b.Meter, Node: b.Node, leader: leader}
 }
 
 // turn waits until no other bind of this process counts what namespace has in pool.

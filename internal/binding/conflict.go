@@ -36,6 +36,9 @@ func (b *Binder) MarkConflict(
 		if c := lease.Spec.Conflict; c != nil && c.MAC == conflict.MAC && conflict.SeenAt.Sub(c.SeenAt.Time) < conflictNews && !release {
 			return nil
 		}
+		if err := b.mayWrite(lease); err != nil {
+			return err
+		}
 		lease.Spec.Conflict = &conflict
 		entry := v1alpha1.LeaseHistory{Reason: v1alpha1.EndConflicted, Evidence: evidence}
 		if release {

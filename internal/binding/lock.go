@@ -109,7 +109,7 @@ func (t *taker) lock(ctx context.Context, address allocator.Address) (made *v1al
 			if same := IsLock(live) && live.Spec.ClaimRef.UID == t.claim.UID && live.Spec.IPs[0] == want.Spec.IPs[0]; same && live.Spec.ReleasedAt == nil {
 				return nil, nil
 			}
-			if err := t.mayLock(ctx, live, want); err != nil {
+			if err := errors.Join(t.mayLock(ctx, live, want), t.mayWrite(live)); err != nil {
 				return nil, err
 			}
 			live.Spec = want.Spec

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -29,6 +28,9 @@ import (
 // pickUp takes a lease of the claim's that somebody else has made, or an earlier attempt. nil: it is not the claim's any more.
 func (t *taker) pickUp(ctx context.Context, lease *v1alpha1.MacLease) (*acquired, error) {
 	for range maxRounds {
+		if err := t.mayWrite(lease); err != nil {
+			return nil, err
+		}
 		picked := lease.DeepCopy()
 		picked.Spec.LeasedAt = metav1.NewTime(t.Clock.Now())
 		if picked.Spec.LeasedAt.Unix() == lease.Spec.LeasedAt.Unix() {
@@ -40,7 +42,7 @@ func (t *taker) pickUp(ctx context.Context, lease *v1alpha1.MacLease) (*acquired
 			return &acquired{MacLease: picked, picked: true}, nil
 		}
 		if isRefusal(updateErr) {
-			return nil, t.refused("picking up", lease, updateErr)
+			return nil, fmt.Errorf("picking up lease %s: %w", lease.Name, updateErr)
 		}
 		live := &v1alpha1.MacLease{}
 		err := t.Client.Get(ctx, client.ObjectKeyFromObject(lease), live)
@@ -64,27 +66,4 @@ func (b *Binder) ReleaseAsRead(ctx context.Context, lease *v1alpha1.MacLease, en
 	}
 	b.released(ctx, released, entry)
 	return nil
-}
-
-// AnotherNodesError : the lease is another node's, whose bind is under way or has stopped, or no node's. The agent of this node may not
-// write it (R-S2). The claim will soon have it, by that node or by the manager.
-type AnotherNodesError struct {
-	// Lease and Node are the names of the lease and of that node, empty for none.
-	Lease, Node string
-}
-
-// Error names both.
-func (e *AnotherNodesError) Error() string {
-	if e.Node == "" {
-		return fmt.Sprintf("lease %s is of no node yet", e.Lease)
-	}
-	return fmt.Sprintf("lease %s is being bound for a pod of node %s", e.Lease, e.Node)
-}
-
-// refused is the API server's refusal of a write to a lease, said by what it means if that is another node's.
-func (t *taker) refused(doing string, lease *v1alpha1.MacLease, refusal error) error {
-	if node := lease.Spec.NodeName; apierrors.IsForbidden(refusal) && node != t.nodeName {
-		return &AnotherNodesError{Lease: lease.Name, Node: node}
-	}
-	return fmt.Errorf("%s lease %s: %w", doing, lease.Name, refusal)
 }

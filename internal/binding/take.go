@@ -218,6 +218,9 @@ func (t *taker) take(ctx context.Context, record *v1alpha1.MacLease, address all
 		if !free {
 			return nil, errTaken
 		}
+		if err := t.mayWrite(record); err != nil {
+			return nil, err
+		}
 		lease := record.DeepCopy()
 		t.fill(lease, address)
 		if err := t.mayGive(ctx, t.pool.Name); err != nil {
@@ -230,7 +233,7 @@ func (t *taker) take(ctx context.Context, record *v1alpha1.MacLease, address all
 			return &acquired{MacLease: lease, before: record}, nil
 		}
 		if isRefusal(updateErr) {
-			return nil, t.refused("taking", record, updateErr)
+			return nil, fmt.Errorf("taking lease %s: %w", address.Name, updateErr)
 		}
 		t.retried(t.pool.Name, updateErr)
 		live, err := t.read(ctx, address.Name)
