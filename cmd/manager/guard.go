@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -15,7 +16,9 @@ import (
 
 // addGuard makes the manager ready only while the admission policies are in force.
 func addGuard(mgr ctrl.Manager) error {
-	live, err := client.New(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme()})
+	// A client of its own, by whose name an audit log tells what the manager was refused on purpose.
+	config := rest.AddUserAgent(rest.CopyConfig(mgr.GetConfig()), guard.UserAgent)
+	live, err := client.New(config, client.Options{Scheme: mgr.GetScheme()})
 	if err != nil {
 		return fmt.Errorf("making the client that asks for the policies: %w", err)
 	}

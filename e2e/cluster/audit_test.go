@@ -8,7 +8,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +16,8 @@ import (
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/macpool/macpool/internal/guard"
 )
 
 // accounts are macpool's, as the API server names them, by the names that they have in their namespace.
@@ -98,9 +99,9 @@ func (r *request) denied() bool {
 	return !r.allowed() || r.ResponseStatus.Code == 403 || r.ResponseStatus.Code == 422
 }
 
-func (r *request) dryRun() bool {
-	u, err := url.ParseRequestURI(r.RequestURI)
-	return err == nil && u.Query().Get("dryRun") == "All"
+// asksPolicy is whether the manager has asked by it, as a dry run, whether a policy is in force.
+func (r *request) asksPolicy() bool {
+	return r.account() == "macpool-manager" && strings.HasSuffix(r.UserAgent, "/"+guard.UserAgent)
 }
 
 func (r *request) String() string {

@@ -36,12 +36,12 @@ func (p permission) String() string {
 }
 
 // covers is whether the permission is what a request needs. To apply an object that is not there takes create, too, which can be for one name
-// then. Dry runs, by which the manager tries policies, count only for what is granted for them by name: they hide nothing that has no other use.
+// then. What the manager asks of policies counts only for what is granted for them by name: they hide nothing that has no other use.
 func (p permission) covers(r *request) bool {
 	named := p.name != "" && p.name == r.ObjectRef.Name
 	verb := p.verb == r.Verb || named && p.verb == "create" && r.Verb == "patch"
 	return p.account == r.account() && p.group == r.ObjectRef.APIGroup && p.resource == r.resource() && verb &&
-		(p.namespace == "" || p.namespace == r.ObjectRef.Namespace) && (named || p.name == "" && !r.dryRun())
+		(p.namespace == "" || p.namespace == r.ObjectRef.Namespace) && (named || p.name == "" && !r.asksPolicy())
 }
 
 // granted are all permissions of both accounts, each with the number 0, read from where they are bound.

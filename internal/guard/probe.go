@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,6 +22,10 @@ import (
 
 // probeName is the name of what is written as a dry run.
 const probeName = "macpool-policy-probe"
+
+// UserAgent is the end of the name by which the API server's audit log has the questions to policies. Nearly all of them are refused,
+// which is the answer that is hoped for.
+const UserAgent = "policy-probe"
 
 // errNothing : there is nothing that the policy could keep anybody from.
 var errNothing = errors.New("there is nothing to guard")
@@ -41,9 +46,9 @@ var probes = map[string]probe{
 	"macpool-pod-gate":      {problem.GateOnly, labelPod},
 	"macpool-claim-in-use":  {problem.ClaimInUse, deleteHeldClaim},
 	"macpool-pool-in-use":   {problem.ProbeName, applyPool},
-	"macpool-force-release": {problem.ForceReleaseForbidden, forceRelease},
+	"macpool-force-release": {problem.ForceReleaseForbidden, claimAs("macpool-force-release", map[string]string{v1alpha1.AnnotationForceRelease: "a dry run"})},
 	"macpool-agent-leases":  {problem.NotItsNode, leaseAs("macpool-agent-leases")},
-	"macpool-agent-claims":  {problem.NotItsNode, claimAsAgent},
+	"macpool-agent-claims":  {problem.NotItsNode, claimAs("macpool-agent-claims", nil)},
 	"macpool-agent-nodes":   {problem.NotItsNode, applyReport},
 	"macpool-only":          {problem.OnlyMacpool, leaseAs("macpool-only")},
 }
@@ -96,20 +101,33 @@ func deleteHeldClaim(ctx context.Context, live client.Client, cache client.Reade
 
 // applyPool makes a pool of the one name of which the manager may.
 func applyPool(ctx context.Context, live client.Client, _ client.Reader) error {
-	pool := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"vlan": int64(1)}}}
-	pool.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("MacPool"))
-	pool.SetName(probeName)
-	return live.Apply(ctx, client.ApplyConfigurationFromUnstructured(pool), client.FieldOwner(probeName), client.DryRunAll)
+	return apply(ctx, live, &unstructured.Unstructured{Object: map[string]any{"kind": "MacPool", "spec": map[string]any{"vlan": int64(1)}}})
 }
 
-// forceRelease makes a claim that asks for a release without evidence.
-func forceRelease(ctx context.Context, live client.Client, _ client.Reader) error {
-	return live.Create(ctx, &v1alpha1.MacClaim{
-		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: probeName, Annotations: map[string]string{
-			v1alpha1.AnnotationForceRelease: "a dry run", v1alpha1.AnnotationPolicyProbe: "macpool-force-release",
-		}},
-		Spec: v1alpha1.MacClaimSpec{PoolRef: v1alpha1.PoolRef{Name: probeName}},
-	}, client.DryRunAll)
+// applyReport makes the report of a node that is not there, as the manager may under that name.
+func applyReport(ctx context.Context, live client.Client, _ client.Reader) error {
+	report := &unstructured.Unstructured{Object: map[string]any{"kind": "MacNode"}}
+	report.SetAnnotations(map[string]string{v1alpha1.AnnotationPolicyProbe: "macpool-agent-nodes"})
+	return apply(ctx, live, report)
+}
+
+// apply makes an object under the name that there is a right for: whom RBAC lets create objects, it lets create all.
+func apply(ctx context.Context, live client.Client, object *unstructured.Unstructured) error {
+	object.SetAPIVersion(v1alpha1.GroupVersion.String())
+	object.SetName(probeName)
+	return live.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(probeName), client.DryRunAll)
+}
+
+// claimAs makes a claim, which the policy judges as if one of those had made it whom it is about. Any annotation is more than an agent may.
+func claimAs(policy string, annotations map[string]string) func(context.Context, client.Client, client.Reader) error {
+	return func(ctx context.Context, live client.Client, _ client.Reader) error {
+		claim := &v1alpha1.MacClaim{
+			ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: probeName, Annotations: map[string]string{v1alpha1.AnnotationPolicyProbe: policy}},
+			Spec:       v1alpha1.MacClaimSpec{PoolRef: v1alpha1.PoolRef{Name: probeName}},
+		}
+		maps.Copy(claim.Annotations, annotations)
+		return live.Create(ctx, claim, client.DryRunAll)
+	}
 }
 
 // leaseAs makes a lease of a node that is not there, which the policy judges as if one of those had written it whom it is about.
@@ -124,25 +142,6 @@ func leaseAs(policy string) func(context.Context, client.Client, client.Reader) 
 			},
 		}, client.DryRunAll)
 	}
-}
-
-// claimAsAgent makes a claim that no agent may make, with an annotation.
-func claimAsAgent(ctx context.Context, live client.Client, _ client.Reader) error {
-	return live.Create(ctx, &v1alpha1.MacClaim{
-		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: probeName, Annotations: map[string]string{
-			v1alpha1.AnnotationPolicyProbe: "macpool-agent-claims",
-		}},
-		Spec: v1alpha1.MacClaimSpec{PoolRef: v1alpha1.PoolRef{Name: probeName}},
-	}, client.DryRunAll)
-}
-
-// applyReport makes the report of a node that is not there, as the manager may under this one name.
-func applyReport(ctx context.Context, live client.Client, _ client.Reader) error {
-	report := &unstructured.Unstructured{}
-	report.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("MacNode"))
-	report.SetName(probeName)
-	report.SetAnnotations(map[string]string{v1alpha1.AnnotationPolicyProbe: "macpool-agent-nodes"})
-	return live.Apply(ctx, client.ApplyConfigurationFromUnstructured(report), client.FieldOwner(probeName), client.DryRunAll)
 }
 
 // answer judges what the API server has answered to the probe of a policy: why that is not in force, or an error if the answer does not
