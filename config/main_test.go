@@ -42,10 +42,6 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: run make test")
-		return 1
-	}
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			panic(err)
@@ -57,27 +53,15 @@ func run(m *testing.M) int {
 	server.ControlPlane.GetAPIServer().Configure().
 		Append("max-requests-inflight", "40").Append("max-mutating-requests-inflight", "20").
 		Append("request-timeout", "5m") // a quarter of it is for how long a request may wait for a seat
-	config, err := server.Start()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "starting the control plane:", err)
+	var stop func()
+	var err error
+	if admin, kubeconfig, stop, err = kubeconfigtest.Serve(server); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer func() { _ = server.Stop() }()
-	admin = config
-	admin.QPS = -1
+	defer stop()
 	if api, err = client.New(admin, client.Options{Scheme: scheme}); err != nil {
 		fmt.Fprintln(os.Stderr, "making a client:", err)
-		return 1
-	}
-	dir, err := os.MkdirTemp("", "config")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "making a directory:", err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	kubeconfig = filepath.Join(dir, "kubeconfig")
-	if err := kubeconfigtest.Write(kubeconfig, server, kubeconfigtest.Admin); err != nil {
-		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	if err := install(context.Background()); err != nil {

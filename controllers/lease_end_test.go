@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/accesstest"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -19,7 +20,7 @@ import (
 // held: what is deleted now is deleted by force.
 func (w *world) withoutAgents() {
 	w.t.Helper()
-	agents, err := readManifest(filepath.Join("..", "config", "agent", "daemonset.yaml"))
+	agents, err := accesstest.Read(filepath.Join("..", "config", "agent", "daemonset.yaml"))
 	if err != nil || len(agents) != 1 {
 		w.t.Fatalf("%d objects, %v", len(agents), err)
 	}

@@ -3,25 +3,20 @@
 package controllers_test
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/accesstest"
 )
 
 func TestManifestsAreAccepted(t *testing.T) {
@@ -32,7 +27,7 @@ func TestManifestsAreAccepted(t *testing.T) {
 			t.Fatalf("%s: %d files, %v", pattern, len(files), err)
 		}
 		for _, file := range files {
-			objects, err := readManifest(file)
+			objects, err := accesstest.Read(file)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,7 +56,7 @@ func applyRBAC(admin *rest.Config, config string) error {
 		return err
 	}
 	for _, file := range append([]string{filepath.Join(config, "manager", "namespace.yaml")}, files...) {
-		objects, err := readManifest(file)
+		objects, err := accesstest.Read(file)
 		if err != nil {
 			return err
 		}
@@ -72,28 +67,6 @@ func applyRBAC(admin *rest.Config, config string) error {
 		}
 	}
 	return nil
-}
-
-// readManifest reads the objects of a file; a kustomization is none.
-func readManifest(file string) ([]*unstructured.Unstructured, error) {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	var objects []*unstructured.Unstructured
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), len(content))
-	for {
-		object := &unstructured.Unstructured{}
-		err := decoder.Decode(object)
-		switch {
-		case errors.Is(err, io.EOF):
-			return objects, nil
-		case err != nil:
-			return nil, fmt.Errorf("%s: %w", file, err)
-		case object.GetKind() != "Kustomization":
-			objects = append(objects, object)
-		}
-	}
 }
 
 // applyPolicies applies the policies that guard claims and pools, and the DaemonSet to which they are bound, and returns when that of
@@ -112,7 +85,7 @@ func applyPolicies(admin *rest.Config, config string) error {
 		"policy/node_labels_policy.yaml", "policy/node_labels_binding.yaml",
 		"policy/pod_gate_policy.yaml", "policy/pod_gate_binding.yaml",
 	} {
-		objects, err := readManifest(filepath.Join(config, file))
+		objects, err := accesstest.Read(filepath.Join(config, file))
 		if err != nil {
 			return err
 		}

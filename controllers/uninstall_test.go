@@ -14,12 +14,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/accesstest"
 )
 
 // crdOfClaims is the CRD of MacClaims, as it is shipped.
 func (w *world) crdOfClaims() *unstructured.Unstructured {
 	w.t.Helper()
-	objects, err := readManifest(filepath.Join("..", "config", "crd", "bases", "macpool.dev_macclaims.yaml"))
+	objects, err := accesstest.Read(filepath.Join("..", "config", "crd", "bases", "macpool.dev_macclaims.yaml"))
 	if err != nil || len(objects) != 1 {
 		w.t.Fatalf("%d objects, %v", len(objects), err)
 	}

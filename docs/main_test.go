@@ -39,34 +39,19 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: run make test")
-		return 1
-	}
 	server := &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join(root, "config", "crd", "bases"), filepath.Join(root, "e2e", "lab", "manifests", "nad-crd.yaml")},
 		ErrorIfCRDPathMissing: true,
 	}
-	config, err := server.Start()
+	config, file, stop, err := kubeconfigtest.Serve(server)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "starting the control plane:", err)
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer func() { _ = server.Stop() }()
-	config.QPS = -1
+	defer stop()
+	kubeconfig = file
 	if api, err = client.New(config, client.Options{}); err != nil {
 		fmt.Fprintln(os.Stderr, "making a client:", err)
-		return 1
-	}
-	dir, err := os.MkdirTemp("", "kubeconfig")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "making a directory:", err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	kubeconfig = filepath.Join(dir, "kubeconfig")
-	if err := kubeconfigtest.Write(kubeconfig, server, kubeconfigtest.Admin); err != nil {
-		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	if err := enforce(context.Background()); err != nil {

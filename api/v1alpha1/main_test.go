@@ -40,29 +40,14 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: run make test")
-		return 1
-	}
-	server := &envtest.Environment{CRDDirectoryPaths: []string{crds}, ErrorIfCRDPathMissing: true}
+	var stop func()
 	var err error
-	if config, err = server.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, "starting the control plane:", err)
-		return 1
-	}
-	defer func() { _ = server.Stop() }()
-	config.QPS = -1
-	dir, err := os.MkdirTemp("", "kubeconfig")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "making a directory:", err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	kubeconfig = filepath.Join(dir, "kubeconfig")
-	if err := kubeconfigtest.Write(kubeconfig, server, kubeconfigtest.Admin); err != nil {
+	server := &envtest.Environment{CRDDirectoryPaths: []string{crds}, ErrorIfCRDPathMissing: true}
+	if config, kubeconfig, stop, err = kubeconfigtest.Serve(server); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	defer stop()
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), apiextensionsv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		fmt.Fprintln(os.Stderr, "building the scheme:", err)

@@ -63,26 +63,38 @@ func Install(ctx context.Context, config *rest.Config, root string) error {
 	return await(ctx, config)
 }
 
-// create makes the objects of a manifest.
-func create(ctx context.Context, c client.Client, file string) error {
+// Read reads the objects of a manifest; a kustomization is none.
+func Read(file string) ([]*unstructured.Unstructured, error) {
 	text, err := os.ReadFile(file) //nolint:gosec // a file of the tree
 	if err != nil {
-		return fmt.Errorf("reading a manifest: %w", err)
+		return nil, fmt.Errorf("reading a manifest: %w", err)
 	}
+	var objects []*unstructured.Unstructured
 	for decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), len(text)); ; {
 		object := &unstructured.Unstructured{}
-		if err := decoder.Decode(object); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("reading %s: %w", file, err)
+		switch err := decoder.Decode(object); {
+		case errors.Is(err, io.EOF):
+			return objects, nil
+		case err != nil:
+			return nil, fmt.Errorf("reading %s: %w", file, err)
+		case object.GetKind() != "Kustomization":
+			objects = append(objects, object)
 		}
-		if object.GetKind() == "Kustomization" {
-			continue
-		}
+	}
+}
+
+// create makes the objects of a manifest.
+func create(ctx context.Context, c client.Client, file string) error {
+	objects, err := Read(file)
+	if err != nil {
+		return err
+	}
+	for _, object := range objects {
 		if err := c.Create(ctx, object); err != nil {
 			return fmt.Errorf("making %s %s: %w", object.GetKind(), object.GetName(), err)
 		}
 	}
+	return nil
 }
 
 // await returns when each of the policies on agents refuses something, some moments after they were made. What they refuse, a client

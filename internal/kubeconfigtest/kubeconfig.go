@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kubeconfigtest writes the files by which programs under test reach the API server of the tests.
+// Package kubeconfigtest starts the API server of a package's tests, and writes the files by which programs under test reach it.
 package kubeconfigtest
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -30,4 +32,26 @@ func Write(file string, server Server, who envtest.User) error {
 		return fmt.Errorf("making a kubeconfig: %w", err)
 	}
 	return os.WriteFile(file, text, 0o600)
+}
+
+// Serve starts the API server, and returns the configuration of its administrator, the same as a file, and what ends both.
+func Serve(server *envtest.Environment) (config *rest.Config, kubeconfig string, stop func(), err error) {
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		return nil, "", nil, errors.New("KUBEBUILDER_ASSETS is not set: run make test")
+	}
+	dir, err := os.MkdirTemp("", "kubeconfig")
+	if err != nil {
+		return nil, "", nil, fmt.Errorf("making a directory: %w", err)
+	}
+	stop = func() { _ = server.Stop(); _ = os.RemoveAll(dir) }
+	kubeconfig = filepath.Join(dir, "kubeconfig")
+	if config, err = server.Start(); err == nil {
+		config.QPS = -1
+		err = Write(kubeconfig, server, Admin)
+	}
+	if err != nil {
+		stop() // also what has started half-way
+		return nil, "", nil, fmt.Errorf("starting the control plane: %w", err)
+	}
+	return config, kubeconfig, stop, nil
 }

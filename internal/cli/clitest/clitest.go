@@ -34,35 +34,19 @@ type API struct {
 // Main runs the tests of a package beneath internal/cli with an API server, which is api while they run. It returns the exit status.
 func Main(m *testing.M, api *API) int {
 	ctrl.SetLogger(logr.Discard())
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: run make test")
+	env := &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "..", "..", "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
+	config, kubeconfig, stop, err := kubeconfigtest.Serve(env)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	env := &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "..", "..", "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
-	defer func() { _ = env.Stop() }()
-	dir, err := os.MkdirTemp("", "macpool-cli")
-	if err == nil {
-		defer func() { _ = os.RemoveAll(dir) }()
-		err = api.start(env, dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "starting the control plane:", err)
+	defer stop()
+	api.Kubeconfig = kubeconfig
+	if api.Client, err = client.New(config, client.Options{Scheme: cli.NewScheme()}); err != nil {
+		fmt.Fprintln(os.Stderr, "making a client:", err)
 		return 1
 	}
 	return m.Run()
-}
-
-func (a *API) start(env *envtest.Environment, dir string) error {
-	config, err := env.Start()
-	if err != nil {
-		return err
-	}
-	config.QPS = -1
-	if a.Client, err = client.New(config, client.Options{Scheme: cli.NewScheme()}); err != nil {
-		return err
-	}
-	a.Kubeconfig = filepath.Join(dir, "kubeconfig")
-	return kubeconfigtest.Write(a.Kubeconfig, env, kubeconfigtest.Admin)
 }
 
 // Golden compares what a command has written with testdata/<name>.golden; -update writes that.

@@ -24,10 +24,6 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: run make test")
-		return 1
-	}
 	tree := filepath.Join("..", "..", "..")
 	server := &envtest.Environment{
 		CRDDirectoryPaths: []string{
@@ -37,27 +33,16 @@ func run(m *testing.M) int {
 	}
 	server.ControlPlane.Etcd = &envtest.Etcd{}
 	server.ControlPlane.Etcd.Configure().Append("unsafe-no-fsync")
-	defer func() { _ = server.Stop() }() // also of a start that failed half-way
-	if err := start(server); err != nil {
-		fmt.Fprintln(os.Stderr, "starting the control plane:", err)
+	config, file, stop, err := kubeconfigtest.Serve(server)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer func() { _ = os.RemoveAll(filepath.Dir(kubeconfig)) }()
-	return m.Run()
-}
-
-func start(server *envtest.Environment) error {
-	config, err := server.Start()
-	if err != nil {
-		return err
-	}
+	defer stop()
+	kubeconfig = file
 	if admin, err = client.New(config, client.Options{Scheme: cli.NewScheme()}); err != nil {
-		return err
+		fmt.Fprintln(os.Stderr, "making a client:", err)
+		return 1
 	}
-	dir, err := os.MkdirTemp("", "kubectl-macpool")
-	if err != nil {
-		return err
-	}
-	kubeconfig = filepath.Join(dir, "kubeconfig")
-	return kubeconfigtest.Write(kubeconfig, server, kubeconfigtest.Admin)
+	return m.Run()
 }
