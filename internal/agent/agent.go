@@ -240,8 +240,10 @@ func (a *Agent) openJournal(ctx context.Context) error {
 }
 
 // pause waits for d or for the end of ctx, whose cause it returns.
-func (a *Agent) pause(ctx context.Context, d time.Duration) error {
-	timer := a.clock.NewTimer(d)
+func (a *Agent) pause(ctx context.Context, d time.Duration) error { return pause(ctx, a.clock, d) }
+
+func pause(ctx context.Context, clk clock.Clock, d time.Duration) error {
+	timer := clk.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C():

@@ -69,14 +69,7 @@ func (d *door) wait(ctx context.Context) error {
 	if delay <= 0 {
 		return nil
 	}
-	timer := d.clock.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C():
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return pause(ctx, d.clock, delay)
 }
 
 func (d *door) tell(err error) {

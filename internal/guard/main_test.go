@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,7 +21,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
@@ -30,9 +28,10 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
-	"sigs.k8s.io/yaml"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/accesstest"
+	"github.com/macpool/macpool/internal/kubeconfigtest"
 )
 
 const (
@@ -54,22 +53,19 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: run make test")
-		return 1
-	}
 	ctrl.SetLogger(logr.Discard())
 	if err := v1alpha1.AddToScheme(scheme.Scheme); err != nil {
 		panic(err)
 	}
 	server = &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "..", "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
 	server.ControlPlane.GetAPIServer().Configure().Set("authorization-mode", "RBAC")
-	config, err := server.Start()
-	if err == nil {
-		defer func() { _ = server.Stop() }()
-		err = prepare(context.Background(), config)
-	}
+	config, _, stop, err := kubeconfigtest.Serve(server)
 	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer stop()
+	if err := prepare(context.Background(), config); err != nil {
 		fmt.Fprintln(os.Stderr, "preparing the control plane:", err)
 		return 1
 	}
@@ -77,41 +73,18 @@ func run(m *testing.M) int {
 }
 
 func prepare(ctx context.Context, config *rest.Config) error {
-	config.QPS = -1
-	user, err := server.AddUser(envtest.User{
-		Name:   "system:serviceaccount:macpool-system:macpool-manager",
-		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:macpool-system", "system:authenticated"},
-	}, config)
-	if err != nil {
-		return fmt.Errorf("adding the manager's user: %w", err)
+	root := filepath.Join("..", "..")
+	if err := accesstest.Install(ctx, config, root); err != nil {
+		return err
 	}
-	manager = user.Config()
-	manager.QPS = -1
+	manager = accesstest.AsManager(config)
+	var err error
 	if api, err = client.New(config, client.Options{}); err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
-	for _, file := range []string{
-		"manager/namespace.yaml", "rbac/service_account.yaml", "rbac/role.yaml", "rbac/role_binding.yaml", "agent/daemonset.yaml",
-	} {
-		content, err := os.ReadFile(filepath.Join("..", "..", "config", file))
-		if err != nil {
-			return fmt.Errorf("reading a manifest: %w", err)
-		}
-		for _, text := range splitYAML(string(content)) {
-			object := &unstructured.Unstructured{}
-			if err := yaml.Unmarshal([]byte(text), object); err != nil {
-				return fmt.Errorf("reading %s: %w", file, err)
-			}
-			if err := api.Create(ctx, object); err != nil {
-				return fmt.Errorf("making what is in %s: %w", file, err)
-			}
-		}
-	}
-	for _, policy := range guarding() {
-		err = errors.Join(err, api.Create(ctx, policy.DeepCopy()))
-	}
-	for _, binding := range guardingBindings() {
-		err = errors.Join(err, api.Create(ctx, binding.DeepCopy()))
+	agents, err := accesstest.Read(filepath.Join(root, "config", "agent", "daemonset.yaml"))
+	for _, object := range agents {
+		err = errors.Join(err, api.Create(ctx, object))
 	}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "db-0"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "db"}}},
@@ -185,8 +158,4 @@ func guardingBindings() []admissionv1.ValidatingAdmissionPolicyBinding {
 	return slices.DeleteFunc(slices.Clone(Bindings()), func(b admissionv1.ValidatingAdmissionPolicyBinding) bool {
 		return !slices.ContainsFunc(guarding(), func(p admissionv1.ValidatingAdmissionPolicy) bool { return p.Name == b.Spec.PolicyName })
 	})
-}
-
-func splitYAML(text string) []string {
-	return slices.DeleteFunc(strings.Split(text, "\n---\n"), func(s string) bool { return strings.TrimSpace(strings.Trim(s, "-\n")) == "" })
 }

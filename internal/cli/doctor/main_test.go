@@ -43,18 +43,14 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: run make test")
-		return 1
-	}
 	ctrl.SetLogger(logr.Discard())
 	server = &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "..", "..", "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
-	config, err := server.Start()
+	config, _, stop, err := kubeconfigtest.Serve(server)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "starting the control plane:", err)
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer func() { _ = server.Stop() }()
+	defer stop()
 	if api, err = client.New(config, client.Options{Scheme: cli.NewScheme()}); err != nil {
 		fmt.Fprintln(os.Stderr, "making a client:", err)
 		return 1
