@@ -16,8 +16,6 @@ import (
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-
-	"github.com/macpool/macpool/internal/guard"
 )
 
 // accounts are macpool's, as the API server names them, by the names that they have in their namespace.
@@ -99,9 +97,9 @@ func (r *request) denied() bool {
 	return !r.allowed() || r.ResponseStatus.Code == 403 || r.ResponseStatus.Code == 422
 }
 
-// asksPolicy is whether the manager has asked by it, as a dry run, whether a policy is in force.
+// asksPolicy is whether the manager has asked by it, as a dry run, whether a policy is in force: docs/operations.md says how to tell.
 func (r *request) asksPolicy() bool {
-	return r.account() == "macpool-manager" && strings.HasSuffix(r.UserAgent, "/"+guard.UserAgent)
+	return r.account() == "macpool-manager" && strings.HasSuffix(r.UserAgent, "/policy-probe")
 }
 
 func (r *request) String() string {

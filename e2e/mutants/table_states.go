@@ -7,7 +7,7 @@ var states = []mutant{
 	{
 		id: "M10", bug: "addresses are given out before it is known which are",
 		edits: []edit{{
-			"internal/agent/add.go",
+			"internal/agent/ready.go",
 			"\tif err := t.awaitReady(ctx); err != nil {\n\t\treturn err\n\t}\n\treturn t.awaitJudged(ctx)\n",
 			"\treturn nil\n",
 		}},

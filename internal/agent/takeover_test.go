@@ -149,6 +149,7 @@ func (s *scene) taken(t *testing.T, container string, reason v1alpha1.EndReason)
 func TestTakeoverFromASilentNode(t *testing.T) {
 	s := newScene(t, "")
 	s.cutOff(t)
+	s.new.clock.stop()
 	start := time.Now()
 	s.refused(t, "new-1", problem.TakeoverTooSoon)
 	if took := time.Since(start); took > agentapi.AddTimeout/2 {
