@@ -1,42 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Bench prints what the plugin costs beside a plugin that does nothing: its size, the packages that it links, and its CPU
-// time per exec. Run it with make bench. The numbers depend on the machine and on what else it does; nothing is asserted.
+// Bench measures macpool beside what people use or could do instead, in one run on one machine, and writes a report, pictures and all values
+// that it has measured. Run it with make bench. Times depend on the machine: they are reported, compared with the targets of this project, and fail
+// nothing.
 package main
 
 import (
-	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
-	"text/tabwriter"
-	"time"
+	"strconv"
+	"strings"
+
+	"github.com/macpool/macpool/e2e/lab"
+	"github.com/macpool/macpool/hack/bench/measure"
+	"github.com/macpool/macpool/hack/bench/rig"
 )
 
-const (
-	rounds = 7
-	execs  = 100
-)
-
-// candidate is a plugin to measure.
-type candidate struct {
-	name, pkg string
-
-	path     string
-	size     int64
-	packages int
-	// perExec is user and system time, the mean of each round.
-	perExec []time.Duration
+// settings are the flags, which each section's process gets, too.
+type settings struct {
+	only, out      string
+	rounds         int
+	peer, peerConf string
+	section        string
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt) //nolint:forbidigo // a program's main has no caller
-	err := run(ctx, os.Stdout)
+	err := run(ctx)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -44,90 +41,99 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, out io.Writer) error {
-	dir, err := os.MkdirTemp("", "macpool-bench-")
+func run(ctx context.Context) error {
+	var s settings
+	flag.StringVar(&s.only, "only", "", "sections to run, separated by commas, of: "+strings.Join(names(), ", ")+"; empty for all")
+	flag.StringVar(&s.out, "out", "dist/bench", "the directory of the report; sections that are not run keep theirs")
+	flag.IntVar(&s.rounds, "rounds", 5, "how often candidates take turns")
+	flag.StringVar(&s.peer, "peer", "", "another IPAM plugin to compare with")
+	flag.StringVar(&s.peerConf, "peer-conf", "", "the file with the ipam part of its configuration; see docs/benchmarks.md")
+	flag.StringVar(&s.section, "section", "", "run this section alone, in this process; bench calls itself so")
+	flag.Parse()
+	out, err := filepath.Abs(s.out)
+	if err != nil {
+		return fmt.Errorf("finding the directory of the report: %w", err)
+	}
+	s.out = out
+	if s.section != "" {
+		return runSection(ctx, s)
+	}
+	wanted, err := s.wanted()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	candidates := []*candidate{
-		{name: "macpool", pkg: "github.com/macpool/macpool/cmd/macpool"},
-		{name: "skel only", pkg: "github.com/macpool/macpool/hack/bench/skelonly"},
+	if err := os.MkdirAll(s.out, 0o755); err != nil { //nolint:gosec // G301: a report is for everybody
+		return fmt.Errorf("making the directory of the report: %w", err)
 	}
-	for _, c := range candidates {
-		if err := c.build(ctx, dir); err != nil {
-			return fmt.Errorf("building %s: %w", c.name, err)
+	var errs []error
+	for _, name := range wanted {
+		// In a process of its own: none finds the namespaces, the memory and the control plane of the one before.
+		if err := s.start(ctx, name); err != nil {
+			errs = append(errs, fmt.Errorf("section %s: %w", name, err))
 		}
 	}
-	// Round by round in turn, so that what else the machine does meanwhile meets both.
-	for range rounds {
-		for _, c := range candidates {
-			if err := c.round(ctx); err != nil {
-				return fmt.Errorf("running %s: %w", c.name, err)
+	return errors.Join(append(errs, report(s.out))...)
+}
+
+// wanted are the names of the sections to run.
+func (s *settings) wanted() ([]string, error) {
+	if s.only == "" {
+		var all []string
+		for _, one := range sections {
+			if !one.needsPeer || s.peer != "" {
+				all = append(all, one.name)
 			}
 		}
+		return all, nil
 	}
-	return table(out, candidates)
-}
-
-// build makes the plugin as it is released.
-func (c *candidate) build(ctx context.Context, dir string) error {
-	install := exec.CommandContext(ctx, "go", "install", "-trimpath", "-ldflags", "-s -w", c.pkg) //nolint:gosec // the packages above
-	install.Env = append(os.Environ(), "CGO_ENABLED=0", "GOBIN="+dir)
-	install.Stderr = os.Stderr
-	if err := install.Run(); err != nil {
-		return err
-	}
-	c.path = filepath.Join(dir, filepath.Base(c.pkg))
-	info, err := os.Stat(c.path)
-	if err != nil {
-		return err
-	}
-	c.size = info.Size()
-	list := exec.CommandContext(ctx, "go", "list", "-deps", c.pkg) //nolint:gosec // the packages above
-	list.Env = append(os.Environ(), "CGO_ENABLED=0")
-	deps, err := list.Output()
-	if err != nil {
-		return err
-	}
-	c.packages = bytes.Count(deps, []byte("\n"))
-	return nil
-}
-
-// round runs the plugin many times with a verb that needs neither input nor agent.
-func (c *candidate) round(ctx context.Context) error {
-	var cpu time.Duration
-	for range execs {
-		cmd := exec.CommandContext(ctx, c.path) //nolint:gosec // built above
-		cmd.Env = append(os.Environ(), "CNI_COMMAND=VERSION")
-		if err := cmd.Run(); err != nil {
-			return err
-		}
-		cpu += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	}
-	c.perExec = append(c.perExec, cpu/execs)
-	return nil
-}
-
-func table(out io.Writer, candidates []*candidate) error {
-	_, err := fmt.Fprintf(out, "CPU time is user and system, CNI_COMMAND=VERSION, %d rounds of %d execs each in turn.\n\n", rounds, execs)
-	if err != nil {
-		return err
-	}
-	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
-	rows := [][]any{{"plugin", "size", "packages", "CPU per exec: median", "least", "most"}}
-	for _, c := range candidates {
-		slices.Sort(c.perExec)
-		rows = append(rows, []any{
-			c.name, fmt.Sprintf("%.2f MB", float64(c.size)/1e6), c.packages, ms(c.perExec[rounds/2]), ms(c.perExec[0]), ms(c.perExec[rounds-1]),
-		})
-	}
-	for _, row := range rows {
-		if _, err := fmt.Fprintf(w, "%v\t%v\t%v\t%v\t%v\t%v\t\n", row...); err != nil {
-			return err
+	wanted := strings.Split(s.only, ",")
+	for _, name := range wanted {
+		if find(name) == nil {
+			return nil, fmt.Errorf("there is no section %q: there are %s", name, strings.Join(names(), ", "))
 		}
 	}
-	return w.Flush()
+	return wanted, nil
 }
 
-func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond)) }
+// start runs a section in a process of its own.
+func (s *settings) start(ctx context.Context, name string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding the program itself: %w", err)
+	}
+	fmt.Fprintf(os.Stderr, "bench: %s\n", name)
+	child := exec.CommandContext(ctx, self, "-section="+name, "-out="+s.out, "-rounds="+strconv.Itoa(s.rounds), "-peer="+s.peer, "-peer-conf="+s.peerConf) //nolint:gosec // the same program again
+	child.Stdout, child.Stderr = os.Stdout, os.Stderr
+	return child.Run()
+}
+
+// runSection runs in the section's own process, and writes its result where the report looks for it.
+func runSection(ctx context.Context, s settings) error {
+	one := find(s.section)
+	if one == nil {
+		return fmt.Errorf("there is no section %q", s.section)
+	}
+	r, err := rig.New(lab.Isolate(ctx))
+	if err != nil {
+		return err
+	}
+	r.Rounds, r.Peer, r.PeerConf = s.rounds, s.peer, s.peerConf
+	if r.Disk, err = os.MkdirTemp(s.out, "state-"); err != nil {
+		return fmt.Errorf("making a directory on the disk: %w", err)
+	}
+	result, err := one.run(ctx, r)
+	err = errors.Join(err, os.RemoveAll(r.Disk))
+	if err != nil {
+		return err
+	}
+	result.Section = one.name
+	return writeJSON(filepath.Join(s.out, one.name+".json"), result)
+}
+
+func writeJSON(path string, result *measure.Result) error {
+	text, err := json.MarshalIndent(result, "", " ")
+	if err != nil {
+		return fmt.Errorf("writing a result: %w", err)
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644) //nolint:gosec // G306: a report is for everybody
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+
+	"github.com/macpool/macpool/hack/bench/execs"
+	"github.com/macpool/macpool/hack/bench/measure"
+	"github.com/macpool/macpool/hack/bench/rig"
+)
+
+// section is a part of the benchmarks.
+type section struct {
+	name string
+	run  func(context.Context, *rig.Rig) (*measure.Result, error)
+	// needsPeer: it compares with a plugin that the caller has to name.
+	needsPeer bool
+}
+
+var sections = []section{
+	{name: "exec", run: execs.Run},
+}
+
+func find(name string) *section {
+	for i := range sections {
+		if sections[i].name == name {
+			return &sections[i]
+		}
+	}
+	return nil
+}
+
+func names() []string {
+	var all []string
+	for _, one := range sections {
+		all = append(all, one.name)
+	}
+	return all
+}
