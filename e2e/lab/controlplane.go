@@ -33,6 +33,9 @@ const Namespace = "macpool-system"
 //go:embed manifests/nad-crd.yaml
 var nadCRD []byte
 
+//go:embed manifests/audit.yaml
+var auditPolicy string
+
 // ControlPlane is etcd and kube-apiserver, with macpool's CRDs, roles and policies applied.
 type ControlPlane struct {
 	// Version is the API server's version.
@@ -75,6 +78,19 @@ func startControlPlane(ctx context.Context, dir string, o Options) (*ControlPlan
 	}
 	env.ControlPlane.GetAPIServer().Out, env.ControlPlane.GetAPIServer().Err = apiserver, apiserver
 	env.ControlPlane.Etcd = &envtest.Etcd{Out: etcd, Err: etcd}
+	if o.State != "" {
+		env.ControlPlane.Etcd.DataDir = filepath.Join(o.State, filepath.Base(dir)+"-etcd")
+		if err := os.MkdirAll(env.ControlPlane.Etcd.DataDir, 0o700); err != nil {
+			return nil, fmt.Errorf("making etcd's directory: %w", err)
+		}
+	}
+	if o.AuditLog != "" {
+		policy := filepath.Join(dir, "audit.yaml")
+		if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
+			return nil, fmt.Errorf("writing the audit policy: %w", err)
+		}
+		env.ControlPlane.GetAPIServer().Configure().Set("audit-policy-file", policy).Set("audit-log-path", o.AuditLog).Set("audit-log-mode", "blocking")
+	}
 	if c.admin, err = env.Start(); err != nil {
 		return nil, fmt.Errorf("starting etcd and kube-apiserver: %w; its log ends:\n%s", err, tail(c.logs[0], 15))
 	}

@@ -23,6 +23,13 @@ type Options struct {
 	Bin string
 	// Root is the root of the source tree: config/ is applied from there.
 	Root string
+
+	// State is where the state directories of the nodes, and etcd's, are made, for measurements on a disk; empty for the laboratory's own
+	// directory, which is in memory, and where no fsync costs anything.
+	State string
+	// AuditLog is the file of the API server's audit log, in which each request to macpool's resources, pods and nodes stands with its objects;
+	// empty for none.
+	AuditLog string
 }
 
 // OptionsFromEnv reads the directories that the Makefile's targets demo and e2e set.

@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -40,6 +41,7 @@ type Node struct {
 	uid   string // of the Node object
 	ns    ns.NetNS
 	dir   string // what would be the node's own file system
+	state string // the agent's state directory
 	cache string // libcni's result cache
 
 	plugins pluginSet
@@ -71,6 +73,7 @@ func (l *Lab) AddNode(ctx context.Context, name string, vlans ...int) (*Node, er
 func (l *Lab) newNode(name string) (*Node, error) {
 	n := &Node{Name: name, lab: l, dir: filepath.Join(l.Dir, name), immortal: newCaller()}
 	n.cache = filepath.Join(n.dir, "cni-cache")
+	n.state = filepath.Join(cmp.Or(l.opts.State, l.Dir), name, "state")
 	if err := os.MkdirAll(n.cache, 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory of %s: %w", name, err)
 	}
@@ -123,7 +126,7 @@ func (n *Node) Capture(vid int) (*Capture, error) {
 func (n *Node) Socket() string { return filepath.Join(n.dir, "agent.sock") }
 
 // StateDir is the agent's state directory, with its journal and the spool.
-func (n *Node) StateDir() string { return filepath.Join(n.dir, "state") }
+func (n *Node) StateDir() string { return n.state }
 
 // StartAgent starts the node's agent and waits until it is ready. Its state survives a restart.
 func (n *Node) StartAgent(ctx context.Context) error {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/containernetworking/plugins/pkg/ns"
 )
@@ -19,6 +20,8 @@ import (
 type Relay struct {
 	listener net.Listener
 	dial     func(ctx context.Context) (net.Conn, error)
+
+	sent, received atomic.Int64
 
 	mu    sync.Mutex
 	cut   bool
@@ -127,10 +130,26 @@ func (r *Relay) relay(ctx context.Context, in net.Conn) {
 		return
 	}
 	go func() {
-		_, _ = io.Copy(out, in)
+		_, _ = io.Copy(&counter{out, &r.sent}, in)
 		r.drop(out) // ends the other direction too: the API server's protocols do not half-close
 	}()
-	_, _ = io.Copy(in, out)
+	_, _ = io.Copy(&counter{in, &r.received}, out)
+}
+
+// Bytes is how much has gone through so far: to where it leads, and back, with what TLS adds.
+func (r *Relay) Bytes() (sent, received int64) { return r.sent.Load(), r.received.Load() }
+
+// counter counts what is written.
+type counter struct {
+	io.Writer
+
+	n *atomic.Int64
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.Writer.Write(b)
+	c.n.Add(int64(n))
+	return n, err
 }
 
 // keep remembers the connection, unless the relay is cut.
