@@ -147,6 +147,10 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 		if again {
 			a.recovery.away()
 		}
+		if a.Ready() != nil && a.contact.hasFailed() {
+			// Caches that were refused ask again after up to a minute (client-go's reflectors back off); new ones ask now.
+			a.cluster.cache.renew()
+		}
 		a.fence.kick()
 		a.reporter.kick()
 	}

@@ -62,6 +62,14 @@ func (c *caches) List(ctx context.Context, list client.ObjectList, options ...cl
 	return c.now().List(ctx, list, options...)
 }
 
+// knows tells at once whether the caches have the object. Get would wait for caches that are not filled yet, without the API for as long as ctx
+// lets it.
+func (c *caches) knows(ctx context.Context, key client.ObjectKey, object client.Object) bool {
+	ended, end := context.WithCancel(ctx)
+	end()
+	return c.Get(ended, key, object) == nil
+}
+
 // await watches what the caches are to hold, and waits until they are filled.
 func (c *caches) await(ctx context.Context) error {
 	if err := c.watch(ctx, c.now()); err != nil {

@@ -27,6 +27,8 @@ type contact struct {
 	// silences counts the silences that were longer than the window, the time before the first answer included, and the
 	// shorter ones after which the API server may be another one.
 	silences int
+	// failed: a request was not answered, or not by an API that serves.
+	failed bool
 	// vouched is the silence after which the caches were last seen to agree with the API.
 	vouched int
 	// judged is the silence after which all that is attached here was last compared with the API.
@@ -48,6 +50,8 @@ func (c *contact) Wrap(next http.RoundTripper) http.RoundTripper {
 		resp, err := next.RoundTrip(req)
 		if err == nil && proves(resp.StatusCode) {
 			c.note(sent)
+		} else {
+			c.fail()
 		}
 		return resp, err
 	})
@@ -87,6 +91,19 @@ func (c *contact) notes(sent time.Time) (ended, again bool) {
 		c.last = sent
 	}
 	return ended, again
+}
+
+func (c *contact) fail() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failed = true
+}
+
+// hasFailed tells whether a request has ever failed.
+func (c *contact) hasFailed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failed
 }
 
 // back counts, like a long silence, that the API server was away: it may have come back as another one.

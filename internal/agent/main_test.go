@@ -100,26 +100,15 @@ func newClientOf(t *testing.T, config *rest.Config) client.Client {
 
 var unique atomic.Int64
 
-// steerableClock is the real clock, set forward by the test, or stopped. What waits, waits in real time.
+// steerableClock is the real clock, set forward by the test. What waits, waits in real time.
 type steerableClock struct {
 	clock.RealClock
 
-	ahead   atomic.Int64
-	stopped atomic.Pointer[time.Time] // nil while it goes
+	ahead atomic.Int64
 }
 
 func (c *steerableClock) Now() time.Time {
-	now := c.RealClock.Now()
-	if at := c.stopped.Load(); at != nil {
-		now = *at
-	}
-	return now.Add(time.Duration(c.ahead.Load()))
-}
-
-// stop has the clock stand still, but for what it is set forward: how long the test takes changes nothing.
-func (c *steerableClock) stop() {
-	now := c.RealClock.Now()
-	c.stopped.Store(&now)
+	return c.RealClock.Now().Add(time.Duration(c.ahead.Load()))
 }
 func (c *steerableClock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 

@@ -84,7 +84,7 @@ func (m *metrics) observe(ctx context.Context, req *agentapi.Request, code strin
 	default:
 		command = "other"
 	}
-	if m.agent.cluster.cache.Get(ctx, poolKey(pool), &v1alpha1.MacPool{}) != nil {
+	if !m.agent.cluster.cache.knows(ctx, poolKey(pool), &v1alpha1.MacPool{}) {
 		pool = ""
 	}
 	m.requests.WithLabelValues(string(command), code, pool).Inc()

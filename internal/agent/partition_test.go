@@ -33,9 +33,15 @@ func TestDelWithoutAPI(t *testing.T) {
 	}
 	n.stop()
 	n.start(t) // never becomes ready, and serves DEL
+	refused := n.agent.cluster.cache.now()
+	start := time.Now()
 	for range 3 {
 		del(t, n, "c1")
 		del(t, n, "unknown")
+	}
+	// The kubelet waits for each: nothing in a DEL may wait for caches that cannot be filled.
+	if took := time.Since(start); took > agentapi.DelTimeout/2 {
+		t.Errorf("six DELs took %s", took)
 	}
 	if f.claimOf(t, pod).Status.Holder == nil {
 		t.Fatal("the holder was cleared without an API")
@@ -46,6 +52,12 @@ func TestDelWithoutAPI(t *testing.T) {
 		t.Errorf("previous holders = %+v, want one", past)
 	}
 	n.awaitReady(t)
+	eventually(t, "the caches that were refused to be made anew", func() error {
+		if n.agent.cluster.cache.now() == refused {
+			return errNotReady
+		}
+		return nil
+	})
 }
 
 // TestNewContainerBeforeTheClear proves M01 across an outage: a container that comes before the old one's clear was carried
