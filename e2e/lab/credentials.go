@@ -52,6 +52,26 @@ func (c *ControlPlane) token(ctx context.Context, who credentials) (string, erro
 	return answer.Status.Token, nil
 }
 
+// Stranger is a service account for programs that are not macpool's.
+const Stranger = "stranger"
+
+// WriteStrangerKubeconfig writes a kubeconfig by which a program on the node that is not macpool's reaches the API server, by the node's relay. It may
+// do everything, and its default namespace is kube-system, where the likes of it are installed.
+func (n *Node) WriteStrangerKubeconfig(ctx context.Context, path string) error {
+	c := n.lab.API
+	if err := c.writeKubeconfig(ctx, path, "https://"+n.API.Addr(), credentials{serviceAccount: Stranger}); err != nil {
+		return err
+	}
+	account := "--serviceaccount=" + Namespace + ":" + Stranger
+	if out, err := c.Kubectl(ctx, "create", "clusterrolebinding", Stranger+"-"+n.Name, "--clusterrole=cluster-admin", account); err != nil {
+		return fmt.Errorf("making the stranger an administrator: %w: %s", err, out)
+	}
+	if out, err := c.Kubectl(ctx, "--kubeconfig="+path, "config", "set-context", "--current", "--namespace=kube-system"); err != nil {
+		return fmt.Errorf("setting the stranger's namespace: %w: %s", err, out)
+	}
+	return nil
+}
+
 // writeKubeconfig writes a kubeconfig of a service account for a way to the API server.
 func (c *ControlPlane) writeKubeconfig(ctx context.Context, path, server string, who credentials) error {
 	token, err := c.token(ctx, who)

@@ -159,8 +159,15 @@ func (n *Node) cni() *libcni.CNIConfig { return n.cniCalledBy(n.immortal, n.cach
 
 // cniCalledBy is the CNI library as a process of the node uses it.
 func (n *Node) cniCalledBy(by *caller, cache string) *libcni.CNIConfig {
-	return libcni.NewCNIConfigWithCacheDir([]string{n.lab.opts.Bin, n.lab.opts.CNI}, cache, &nodeExec{
+	return libcni.NewCNIConfigWithCacheDir([]string{n.lab.opts.Bin, n.lab.opts.CNI}, cache, n.execBy(by))
+}
+
+// Exec executes plugins on the node, for who calls one without libcni, as a main plugin calls its IPAM.
+func (n *Node) Exec() invoke.Exec { return n.execBy(n.immortal) }
+
+func (n *Node) execBy(by *caller) *nodeExec {
+	return &nodeExec{
 		DefaultExec: invoke.DefaultExec{RawExec: &invoke.RawExec{}, PluginDecoder: version.PluginDecoder{}},
 		node:        n, by: by,
-	})
+	}
 }
