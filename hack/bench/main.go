@@ -25,10 +25,11 @@ import (
 
 // settings are the flags, which each section's process gets, too.
 type settings struct {
-	only, out      string
-	rounds         int
-	peer, peerConf string
-	section        string
+	only, out string
+	rounds    int
+	section   string
+	// Of another IPAM plugin.
+	peer, peerConf, peerManifests string
 }
 
 func main() {
@@ -48,13 +49,20 @@ func run(ctx context.Context) error {
 	flag.IntVar(&s.rounds, "rounds", 5, "how often candidates take turns")
 	flag.StringVar(&s.peer, "peer", "", "another IPAM plugin to compare with")
 	flag.StringVar(&s.peerConf, "peer-conf", "", "the file with the ipam part of its configuration; see docs/benchmarks.md")
+	flag.StringVar(&s.peerManifests, "peer-manifests", "", "a file or a directory that kubectl applies for it: its kinds, say")
 	flag.StringVar(&s.section, "section", "", "run this section alone, in this process; bench calls itself so")
 	flag.Parse()
-	out, err := filepath.Abs(s.out)
-	if err != nil {
-		return fmt.Errorf("finding the directory of the report: %w", err)
+	// Sections run elsewhere.
+	for _, path := range []*string{&s.out, &s.peer, &s.peerConf, &s.peerManifests} {
+		if *path == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*path)
+		if err != nil {
+			return fmt.Errorf("finding %s: %w", *path, err)
+		}
+		*path = abs
 	}
-	s.out = out
 	if s.section != "" {
 		return runSection(ctx, s)
 	}
@@ -102,7 +110,8 @@ func (s *settings) start(ctx context.Context, name string) error {
 		return fmt.Errorf("finding the program itself: %w", err)
 	}
 	fmt.Fprintf(os.Stderr, "bench: %s\n", name)
-	child := exec.CommandContext(ctx, self, "-section="+name, "-out="+s.out, "-rounds="+strconv.Itoa(s.rounds), "-peer="+s.peer, "-peer-conf="+s.peerConf) //nolint:gosec // the same program again
+	child := exec.CommandContext(ctx, self, "-section="+name, "-out="+s.out, "-rounds="+strconv.Itoa(s.rounds), //nolint:gosec // the same program again
+		"-peer="+s.peer, "-peer-conf="+s.peerConf, "-peer-manifests="+s.peerManifests)
 	child.Stdout, child.Stderr = os.Stdout, os.Stderr
 	return child.Run()
 }
@@ -117,7 +126,7 @@ func runSection(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
-	r.Rounds, r.Peer, r.PeerConf = s.rounds, s.peer, s.peerConf
+	r.Rounds, r.Peer, r.PeerConf, r.PeerManifests = s.rounds, s.peer, s.peerConf, s.peerManifests
 	if r.Disk, err = os.MkdirTemp(s.out, "state-"); err != nil {
 		return fmt.Errorf("making a directory on the disk: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/macpool/macpool/hack/bench/execs"
 	"github.com/macpool/macpool/hack/bench/measure"
+	"github.com/macpool/macpool/hack/bench/peers"
 	"github.com/macpool/macpool/hack/bench/rig"
 )
 
@@ -20,6 +21,7 @@ type section struct {
 
 var sections = []section{
 	{name: "exec", run: execs.Run},
+	{name: "peer", run: peers.Run, needsPeer: true},
 }
 
 func find(name string) *section {

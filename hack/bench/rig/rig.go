@@ -23,8 +23,9 @@ type Rig struct {
 	Disk string
 	// Rounds is how often candidates take turns.
 	Rounds int
-	// Peer and PeerConf are another IPAM plugin and the ipam part of its configuration, if the caller has named one.
-	Peer, PeerConf string
+	// Peer and PeerConf are another IPAM plugin and the ipam part of its configuration, if the caller has named one; PeerManifests is what kubectl
+	// applies for it, if that is needed.
+	Peer, PeerConf, PeerManifests string
 
 	isolation *lab.Isolation
 	begun     time.Time
