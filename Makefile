@@ -114,10 +114,15 @@ soak: need-root build ## The same for hours: DURATION=2h SEED=n; parts of it add
 fuzz: ## Run all fuzz targets, FUZZTIME=5m each, and print a table; FUZZ=regexp chooses some
 	@hack/fuzz.sh
 
+# What is said on the command line of make goes to the program as it is.
+bench_flags = $(if $(ONLY),-only=$(ONLY)) $(if $(ROUNDS),-rounds=$(ROUNDS)) -out=$(or $(OUT),dist/bench) $(if $(PEER),-peer=$(PEER)) $(if $(PEER_CONF),-peer-conf=$(PEER_CONF)) $(if $(PEER_MANIFESTS),-peer-manifests=$(PEER_MANIFESTS))
+
 .PHONY: bench
-bench: need-root build ## Run the benchmarks: what the plugin costs beside one that does nothing, ADDs with and without a question to the VLAN, the rest
-	go run ./hack/bench
-	@$(test_env) && set -x && CGO_ENABLED=0 go test -trimpath -tags e2e -run '^$$' -bench . -benchtime 8x -timeout 30m ./e2e
+bench: need-root build ## Measure macpool beside what people run, and write dist/bench/report.md; ONLY=exec,add ROUNDS=5 OUT=dir; PEER=plugin PEER_CONF=file adds another IPAM: docs/benchmarks.md
+	@$(test_env) && CGO_ENABLED=0 go build -trimpath -o bin/bench ./hack/bench && exec bin/bench $(bench_flags)
+
+.PHONY: microbench
+microbench: need-root ## Run the benchmarks of single functions, by go test
 	@$(test_env) && set -x && go test -run '^$$' -bench . -benchmem -timeout 30m $$(git grep -lE --untracked '^func Benchmark' -- '*_test.go' ':!e2e' | xargs -n 1 dirname | sort -u | sed 's#^#./#')
 
 .PHONY: lint

@@ -28,6 +28,7 @@ type settings struct {
 	only, out string
 	rounds    int
 	section   string
+	load      float64 // before the run
 	// Of another IPAM plugin.
 	peer, peerConf, peerManifests string
 }
@@ -51,6 +52,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&s.peerConf, "peer-conf", "", "the file with the ipam part of its configuration; see docs/benchmarks.md")
 	flag.StringVar(&s.peerManifests, "peer-manifests", "", "a file or a directory that kubectl applies for it: its kinds, say")
 	flag.StringVar(&s.section, "section", "", "run this section alone, in this process; bench calls itself so")
+	flag.Float64Var(&s.load, "load", load(), "how busy the machine was before the run; bench tells itself so")
 	flag.Parse()
 	// Sections run elsewhere.
 	for _, path := range []*string{&s.out, &s.peer, &s.peerConf, &s.peerManifests} {
@@ -66,12 +68,18 @@ func run(ctx context.Context) error {
 	if s.section != "" {
 		return runSection(ctx, s)
 	}
+	if err := s.checkPeer(); err != nil {
+		return err
+	}
 	wanted, err := s.wanted()
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(s.out, 0o755); err != nil { //nolint:gosec // G301: a report is for everybody
 		return fmt.Errorf("making the directory of the report: %w", err)
+	}
+	if w := warning(s.load); w != "" {
+		fmt.Fprintln(os.Stderr, "bench:", w)
 	}
 	var errs []error
 	for _, name := range wanted {
@@ -80,7 +88,23 @@ func run(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("section %s: %w", name, err))
 		}
 	}
-	return errors.Join(append(errs, report(s.out))...)
+	return errors.Join(append(errs, report(s.out, machine(ctx, os.Getenv("KUBEBUILDER_ASSETS"))))...)
+}
+
+// checkPeer finds out before all sections have run, and not after, that the peer cannot be called.
+func (s *settings) checkPeer() error {
+	if (s.peer == "") != (s.peerConf == "") {
+		return errors.New("PEER and PEER_CONF go together: a plugin, and the file with the ipam part of its configuration")
+	}
+	for _, path := range []string{s.peer, s.peerConf, s.peerManifests} {
+		if path == "" {
+			continue
+		}
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("finding what belongs to PEER: %w", err)
+		}
+	}
+	return nil
 }
 
 // wanted are the names of the sections to run.
@@ -111,7 +135,7 @@ func (s *settings) start(ctx context.Context, name string) error {
 	}
 	fmt.Fprintf(os.Stderr, "bench: %s\n", name)
 	child := exec.CommandContext(ctx, self, "-section="+name, "-out="+s.out, "-rounds="+strconv.Itoa(s.rounds), //nolint:gosec // the same program again
-		"-peer="+s.peer, "-peer-conf="+s.peerConf, "-peer-manifests="+s.peerManifests)
+		"-peer="+s.peer, "-peer-conf="+s.peerConf, "-peer-manifests="+s.peerManifests, fmt.Sprintf("-load=%g", s.load))
 	child.Stdout, child.Stderr = os.Stdout, os.Stderr
 	return child.Run()
 }
@@ -130,13 +154,26 @@ func runSection(ctx context.Context, s settings) error {
 	if r.Disk, err = os.MkdirTemp(s.out, "state-"); err != nil {
 		return fmt.Errorf("making a directory on the disk: %w", err)
 	}
-	result, err := one.run(ctx, r)
+	result, err := runOn(ctx, one, r, s.load)
 	err = errors.Join(err, os.RemoveAll(r.Disk))
 	if err != nil {
 		return err
 	}
-	result.Section = one.name
 	return writeJSON(filepath.Join(s.out, one.name+".json"), result)
+}
+
+func runOn(ctx context.Context, one *section, r *rig.Rig, before float64) (*measure.Result, error) {
+	syncs, err := fsyncs(r.Disk)
+	if err != nil {
+		return nil, err
+	}
+	result, err := one.run(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	result.Section, result.Conditions = one.name, conditions(before, fileSystem(r.Disk), syncs)
+	result.Series = append(result.Series, syncs)
+	return result, nil
 }
 
 func writeJSON(path string, result *measure.Result) error {

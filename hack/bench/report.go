@@ -14,10 +14,14 @@ import (
 	"github.com/macpool/macpool/hack/bench/plot"
 )
 
-// report reads the results of all sections that have one, draws their charts, prints their tables, and writes report.md.
-func report(dir string) error {
+// report reads the results of all sections that have one, draws their charts, prints their tables, and writes report.md, with what there is to say
+// of the machine.
+func report(dir string, machine []string) error {
 	var text bytes.Buffer
-	fmt.Fprintf(&text, "# Benchmarks\n\nWritten by `make bench` on %s. The values behind each figure are in the JSON file of the section.\n", machine())
+	fmt.Fprint(&text, "# Benchmarks\n\nWritten by `make bench`, which docs/benchmarks.md explains. The values behind each figure are in the JSON file of the section.\n\n")
+	for _, line := range machine {
+		fmt.Fprintf(&text, "- %s\n", line)
+	}
 	var results []*measure.Result
 	for _, one := range sections {
 		raw, err := os.ReadFile(filepath.Join(dir, one.name+".json")) //nolint:gosec // G304: the directory of the report
@@ -62,7 +66,7 @@ func writeTargets(text *bytes.Buffer, results []*measure.Result) {
 }
 
 func writeSection(text *bytes.Buffer, dir string, result *measure.Result) error {
-	fmt.Fprintf(text, "\n## %s\n\n%s\n", result.Section, result.About)
+	fmt.Fprintf(text, "\n## %s\n\n%s\n\n%s\n", result.Section, result.About, result.Conditions)
 	for _, table := range result.Tables {
 		writeTable(text, table)
 	}

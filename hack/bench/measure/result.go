@@ -8,7 +8,10 @@ import "fmt"
 type Result struct {
 	Section string `json:"section"`
 	// About says in some sentences what was measured and how, for who reads the figures.
-	About   string    `json:"about"`
+	About string `json:"about"`
+	// Conditions say when, and on what a machine; the program fills them in.
+	Conditions string `json:"conditions,omitempty"`
+
 	Tables  []Table   `json:"tables,omitempty"`
 	Targets []Target  `json:"targets,omitempty"`
 	Charts  []Chart   `json:"charts,omitempty"`
