@@ -134,9 +134,10 @@ type managerOptions struct {
 	// live wraps what reconcilers read live by, cached what they read from the cache and write by.
 	live   func(client.Reader) client.Reader
 	cached func(client.Client) client.Client
-	// count, if set, is told of each request.
-	count  func(*http.Request)
-	change func(*ctrl.Options)
+	// count, if set, is told of each request, answered of each answer.
+	count    func(*http.Request)
+	answered func(*http.Request, *http.Response)
+	change   func(*ctrl.Options)
 }
 
 // startManager runs a manager as cmd/manager does, until the test ends or stop is called.
@@ -153,8 +154,8 @@ func (w *world) startManager(o managerOptions) (feed *view.Feed, stop func()) {
 		o.change(&options)
 	}
 	config := rest.CopyConfig(w.api.manager)
-	if o.count != nil {
-		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counting{next, o.count} })
+	if o.count != nil || o.answered != nil {
+		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counting{next, o.count, o.answered} })
 	}
 	mgr, err := ctrl.NewManager(config, options)
 	if err != nil {
@@ -251,11 +252,18 @@ func (o optional) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error 
 }
 
 type counting struct {
-	next  http.RoundTripper
-	count func(*http.Request)
+	next     http.RoundTripper
+	count    func(*http.Request)
+	answered func(*http.Request, *http.Response)
 }
 
 func (c counting) RoundTrip(request *http.Request) (*http.Response, error) {
-	c.count(request)
-	return c.next.RoundTrip(request)
+	if c.count != nil {
+		c.count(request)
+	}
+	answer, err := c.next.RoundTrip(request)
+	if err == nil && c.answered != nil {
+		c.answered(request, answer)
+	}
+	return answer, err
 }
