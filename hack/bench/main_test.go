@@ -145,3 +145,16 @@ func TestCheckPeer(t *testing.T) {
 		})
 	}
 }
+
+// TestSectionsAreDocumented has the page on benchmarks say of each section what it measures.
+func TestSectionsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "benchmarks.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names() {
+		if !strings.Contains(string(page), "\n| `"+name+"` | ") {
+			t.Errorf("docs/benchmarks.md says nothing of section %s", name)
+		}
+	}
+}
