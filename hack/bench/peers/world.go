@@ -13,7 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -96,7 +96,7 @@ func (w *world) addPool(ctx context.Context, name string, vlan int, mode v1alpha
 		if err := w.lab.Client.Get(ctx, client.ObjectKeyFromObject(pool), pool); err != nil {
 			return false, err
 		}
-		return len(pool.Status.Links) > 0 && meta.IsStatusConditionTrue(pool.Status.Conditions, v1alpha1.PoolReady), nil
+		return len(pool.Status.Links) > 0 && apimeta.IsStatusConditionTrue(pool.Status.Conditions, v1alpha1.PoolReady), nil
 	})
 }
 
@@ -156,7 +156,7 @@ const (
 	// managerAge is more than the age from which on agents do not expect the manager to have seen a pod.
 	managerAge = 2500 * time.Millisecond
 	// question is more than it takes to ask the VLAN for an address, and questions how many an agent asks ahead at a time.
-	question  = 2 * time.Second
+	question  = 1200 * time.Millisecond
 	questions = 32
 )
 
