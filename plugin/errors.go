@@ -57,11 +57,9 @@ func forDel(e *cnitypes.Error) *cnitypes.Error {
 	return cnitypes.NewError(e.Code, harmless(e.Msg), harmless(e.Details))
 }
 
-var (
-	notFound = regexp.MustCompile(`(?i)not\s+found`)
-	noSuch   = regexp.MustCompile(`(?i)no\s+such\s+file\s+or\s+directory`)
-)
-
 func harmless(text string) string {
+	// Not compiled beforehand: few processes have an error to tell, and all would pay.
+	notFound := regexp.MustCompile(`(?i)not\s+found`)
+	noSuch := regexp.MustCompile(`(?i)no\s+such\s+file\s+or\s+directory`)
 	return noSuch.ReplaceAllString(notFound.ReplaceAllString(text, "missing"), "it does not exist")
 }

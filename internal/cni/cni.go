@@ -18,18 +18,27 @@ const (
 	Passthru  = "passthru changes the MAC of the parent itself"
 )
 
-// unsupported are main plugins that cannot carry a leased MAC -> why.
-var unsupported = map[string]string{
-	"ipvlan": SharesMAC,
-	"ptp":    "it makes its interface after it has asked for the addresses",
-	"sriov":  "it has set the MAC and brought the interface up before it asks for the addresses",
-	"ovs":    "it sets a MAC of its own after it has asked for the addresses",
+// unsupported is why a main plugin cannot carry a leased MAC; empty if it can. A switch, since a map would be made anew at each exec of the
+// plugin.
+func unsupported(plugin string) string {
+	switch plugin {
+	case "ipvlan":
+		return SharesMAC
+	case "ptp":
+		return "it makes its interface after it has asked for the addresses"
+	case "sriov":
+		return "it has set the MAC and brought the interface up before it asks for the addresses"
+	case "ovs":
+		return "it sets a MAC of its own after it has asked for the addresses"
+	default:
+		return ""
+	}
 }
 
 // Refusal is why a main plugin, configured so, would come up with a MAC that is not the leased one; empty if it would not.
 // Plugins that are not known here are not refused: the link shows what they have made.
 func Refusal(plugin string, config []byte) (string, error) {
-	if why, ok := unsupported[plugin]; ok {
+	if why := unsupported(plugin); why != "" {
 		return why, nil
 	}
 	switch plugin {
@@ -57,22 +66,18 @@ func Refusal(plugin string, config []byte) (string, error) {
 	return "", nil
 }
 
-// undelegable are plugins that make no interface with a MAC that they are told -> why.
-var undelegable = map[string]string{
-	"ipvlan": SharesMAC,
-	"ptp":    "it takes no MAC, and makes its interface after it has asked for the addresses",
-}
-
 // DelegateRefusal is Refusal for a plugin that macpool runs, with the MAC. Plugins that are not known are not refused: what they make is
 // compared with the lease.
 func DelegateRefusal(plugin string, config []byte) (string, error) {
-	if why, ok := undelegable[plugin]; ok {
-		return why, nil
-	}
-	if plugin == "bridge" {
+	switch plugin {
+	case "ipvlan":
+		return SharesMAC, nil
+	case "ptp":
+		return "it takes no MAC, and makes its interface after it has asked for the addresses", nil
+	case "bridge":
 		return "", nil // it makes its interface with the MAC, and its macspoofchk knows that one
 	}
-	if _, ok := unsupported[plugin]; ok {
+	if unsupported(plugin) != "" {
 		return "", nil
 	}
 	return Refusal(plugin, config)

@@ -5,6 +5,9 @@ package problem_test
 import (
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -51,6 +54,40 @@ func TestCatalogue(t *testing.T) {
 				t.Errorf("%s: the %s %q ends with a period: %v", k.Code, what, text, ends)
 			}
 		}
+	}
+}
+
+// Kinds is a list by hand: an entry that it lacks would be in no documentation and no test.
+func TestKindsAreAll(t *testing.T) {
+	files, err := filepath.Glob("catalogue*.go")
+	if err != nil || len(files) < 4 {
+		t.Fatalf("the catalogue is in %v, %v", files, err)
+	}
+	listed := map[string]bool{}
+	for _, k := range problem.Kinds() {
+		listed[k.Reason] = true
+	}
+	declared := 0
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if entry, ok := n.(*ast.CompositeLit); ok {
+				if kind, ok := entry.Type.(*ast.Ident); ok && kind.Name == "Kind" {
+					declared++
+				}
+			}
+			spec, ok := n.(*ast.ValueSpec)
+			if ok && len(spec.Values) == 1 && !listed[spec.Names[0].Name] {
+				t.Errorf("%s: Kinds lacks %s, or its reason is another word than its name", name, spec.Names[0].Name)
+			}
+			return true
+		})
+	}
+	if declared != len(problem.Kinds()) {
+		t.Errorf("%d entries are declared, Kinds has %d", declared, len(problem.Kinds()))
 	}
 }
 
