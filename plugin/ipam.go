@@ -25,7 +25,7 @@ func (p *Plugin) addIPAM(ctx context.Context, args *skel.CmdArgs, c *conf) error
 	if !env.complete() {
 		return problem.NotAPod.New()
 	}
-	link, err := openLink(args)
+	link, err := openNewLink(args)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 
 	hostns "github.com/containernetworking/cni/pkg/ns"
@@ -17,21 +16,31 @@ import (
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/macpool/macpool/internal/agentapi"
 	"github.com/macpool/macpool/internal/problem"
 )
 
-// podLink is the link of one call in the pod's network namespace. It is held by namespace handle and index, not by path
+// podLink is the link of one call in the pod's network namespace. It is held by namespace handle, socket and index, not by path
 // and name: a namespace or link that is made again under the same name meanwhile is not touched.
 type podLink struct {
 	sandbox ns.NetNS
-	link    netlink.Link
-	name    string
+	// kernel is a socket of the namespace: whichever thread asks by it is answered there. To enter a namespace costs more than to ask.
+	kernel netlinksafe.Handle
+	link   netlink.Link
+	name   string
+	// notices are the settings that announce writes, opened in the namespace; none for a call that announces nothing.
+	notices []int
 }
 
 // openLink finds the interface that the call is about.
-func openLink(args *skel.CmdArgs) (*podLink, error) {
+func openLink(args *skel.CmdArgs) (*podLink, error) { return enterLink(args, false) }
+
+// openNewLink is openLink for an ADD, which announces what it attaches.
+func openNewLink(args *skel.CmdArgs) (*podLink, error) { return enterLink(args, true) }
+
+func enterLink(args *skel.CmdArgs, announces bool) (*podLink, error) {
 	missing := func(why string, cause error) error {
 		return problem.LinkMissing.New(args.IfName, args.Netns, why).WithCause(cause)
 	}
@@ -48,7 +57,12 @@ func openLink(args *skel.CmdArgs) (*podLink, error) {
 	}
 	l := &podLink{sandbox: sandbox, name: args.IfName}
 	err = l.do(func() (err error) {
-		l.link, err = netlinksafe.LinkByName(args.IfName)
+		if l.kernel, err = netlinksafe.NewHandle(unix.NETLINK_ROUTE); err != nil {
+			return err
+		}
+		if l.link, err = l.kernel.LinkByName(args.IfName); err == nil && announces {
+			l.openNotices()
+		}
 		return err
 	})
 	if err != nil {
@@ -78,7 +92,13 @@ func ownNetNS(args *skel.CmdArgs) bool {
 	return err != nil || own
 }
 
-func (l *podLink) close() { _ = l.sandbox.Close() }
+func (l *podLink) close() {
+	for _, fd := range l.notices {
+		_ = unix.Close(fd)
+	}
+	l.kernel.Close()
+	_ = l.sandbox.Close()
+}
 
 // do runs f inside the pod's namespace. The library runs it on a goroutine of its own, where a panic would end the process
 // before it has printed an error.
@@ -109,26 +129,29 @@ func (l *podLink) setMAC(mac net.HardwareAddr) error {
 	if bytes.Equal(l.link.Attrs().HardwareAddr, mac) {
 		return nil
 	}
-	err := l.do(func() error { return netlink.LinkSetHardwareAddr(l.link, mac) })
+	err := l.kernel.LinkSetHardwareAddr(l.link, mac)
 	if err == nil {
 		return nil
-	}
-	if problem.As(err) != nil {
-		return err
 	}
 	return problem.LinkRefused.New(mac, l.name, err).WithCause(err)
 }
 
+// openNotices opens the settings that announce writes. A kernel without one of the two, or a read-only /proc/sys, does not fail an ADD for it.
+func (l *podLink) openNotices() {
+	for _, setting := range []string{"ipv4/conf/" + l.name + "/arp_notify", "ipv6/conf/" + l.name + "/ndisc_notify"} {
+		if fd, err := unix.Open("/proc/sys/net/"+setting, unix.O_WRONLY|unix.O_CLOEXEC, 0); err == nil {
+			l.notices = append(l.notices, fd)
+		}
+	}
+}
+
 // announce has the pod's kernel announce its addresses when the link comes up, each once: IPv4 by a gratuitous ARP, IPv6 by an unsolicited
 // advertisement when it has checked the address (R-C16). macvlan sets both itself, bridge the first, others neither; the agent repeats what
-// it can. A kernel without one of the two, or a read-only /proc/sys, does not fail an ADD for it.
+// it can.
 func (l *podLink) announce() {
-	_ = l.do(func() error {
-		for _, setting := range []string{"ipv4/conf/" + l.name + "/arp_notify", "ipv6/conf/" + l.name + "/ndisc_notify"} {
-			_ = os.WriteFile("/proc/sys/net/"+setting, []byte("1"), 0o600)
-		}
-		return nil
-	})
+	for _, fd := range l.notices {
+		_, _ = unix.Write(fd, []byte("1"))
+	}
 }
 
 // verify tells whether the link carries the leased MAC and, if asked, the leased addresses. Others beside them are nobody's
@@ -175,5 +198,5 @@ func setDown(args *skel.CmdArgs) error {
 		return err
 	}
 	defer l.close()
-	return l.do(func() error { return netlink.LinkSetDown(l.link) })
+	return l.kernel.LinkSetDown(l.link)
 }

@@ -238,7 +238,7 @@ func (p *Plugin) addInner(ctx context.Context, args *skel.CmdArgs, c *conf) erro
 			return err
 		}
 	}
-	link, err := openLink(args)
+	link, err := openNewLink(args)
 	switch {
 	case err == nil:
 		defer link.close()
