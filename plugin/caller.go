@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,7 +14,8 @@ import (
 // WatchCaller ends the context when nobody will read the result on stdout any more (R-C9). A runtime that gives up kills
 // the main plugin only; its IPAM plugin goes on, and would finish an ADD whose DEL has come and gone.
 //
-// A dead reader of the pipe is seen at once, a changed parent within the poll's interval. PR_SET_PDEATHSIG would be the
+// A dead reader of the pipe is seen at once, a changed parent within the poll's interval: after the first moments, in which most ADDs are
+// done, and need no thread that waits for nothing. PR_SET_PDEATHSIG would be the
 // kernel's own way, but it fires when the parent's thread ends, and a runtime written in Go ends threads as it likes.
 func WatchCaller(ctx context.Context, stdout *os.File) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -23,7 +25,8 @@ func WatchCaller(ctx context.Context, stdout *os.File) (context.Context, context
 	}
 	fd := int32(stdout.Fd()) //nolint:gosec // descriptors are small
 	parent := os.Getppid()
-	go func() {
+	const soon = 20 * time.Millisecond
+	later := time.AfterFunc(soon, func() {
 		const interval = 200 // milliseconds
 		for ctx.Err() == nil {
 			fds := []unix.PollFd{{Fd: fd}}
@@ -33,8 +36,11 @@ func WatchCaller(ctx context.Context, stdout *os.File) (context.Context, context
 				cancel(errCallerGone)
 			}
 		}
-	}()
-	return ctx, func() { cancel(nil) }
+	})
+	return ctx, func() {
+		later.Stop()
+		cancel(nil)
+	}
 }
 
 // nowhere tells whether f is /dev/null. Go opens it in place of a standard output that was closed, and a result that is

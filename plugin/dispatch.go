@@ -13,6 +13,7 @@ import (
 
 	"github.com/containernetworking/cni/pkg/skel"
 	cnitypes "github.com/containernetworking/cni/pkg/types"
+	"golang.org/x/sys/unix"
 
 	"github.com/macpool/macpool/internal/agentapi"
 	"github.com/macpool/macpool/internal/problem"
@@ -104,17 +105,27 @@ func boundStdin(command string) error {
 	if err != nil {
 		return err
 	}
-	r, w, err := os.Pipe()
-	if err != nil {
+	// Not os.Pipe: what that makes, Go's poller watches, by a thread.
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
 		return problem.Internal.New(err).WithCause(err)
 	}
-	go func() {
+	w := os.NewFile(uintptr(ends[1]), "stdin") //nolint:gosec // descriptors are not negative
+	feed := func() {
 		_, _ = w.Write(data)
 		_ = w.Close()
-	}()
-	os.Stdin = r
+	}
+	if len(data) <= anyPipe {
+		feed()
+	} else {
+		go feed()
+	}
+	os.Stdin = os.NewFile(uintptr(ends[0]), "stdin") //nolint:gosec // as above
 	return nil
 }
+
+// anyPipe is what every pipe holds before somebody reads: PIPE_BUF, which is also the least that a kernel gives to a pipe.
+const anyPipe = 4096
 
 // endless is how much of an input is read that is too long already.
 const endless = 64 << 20

@@ -8,6 +8,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -23,6 +24,11 @@ func main() {
 func run() bool {
 	// A result that nobody reads must be an error that gives the lease back, not the end of the process.
 	signal.Ignore(unix.SIGPIPE)
+
+	if os.Getenv("CNI_COMMAND") != "VERSION" {
+		// Two things are never done at once here; threads that could only get in each other's way are not worth their start.
+		runtime.GOMAXPROCS(1)
+	}
 
 	ctx := context.Background()
 	// DEL does its work whether or not somebody waits for it.
