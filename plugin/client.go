@@ -31,7 +31,11 @@ func (p *Plugin) askLease(ctx context.Context, req *agentapi.Request) (*agentapi
 // ask puts one question to the agent and waits for the answer, as long as ctx lets it. The connection stays open in both
 // directions meanwhile and ends with the process: by that the agent knows that nobody waits any more.
 func (p *Plugin) ask(ctx context.Context, req *agentapi.Request) (*agentapi.Lease, error) {
-	var resp agentapi.Response
+	// The part of an agentapi.Response that concerns a plugin.
+	var resp struct {
+		Error seldom[*agentapi.Error] `json:"error"`
+		Lease *agentapi.Lease         `json:"lease"`
+	}
 	// The runtime's trace is handed on, and the agent records the spans: what this process linked for it, every call would pay.
 	req.Trace = agentapi.Trace{Parent: p.Getenv("TRACEPARENT"), State: p.Getenv("TRACESTATE")}
 	if err := agentapi.Exchange(ctx, p.socket(), req, &resp); err != nil {
@@ -40,8 +44,8 @@ func (p *Plugin) ask(ctx context.Context, req *agentapi.Request) (*agentapi.Leas
 		}
 		return nil, problem.AgentUnreachable.New(p.socket(), inWords(ctx, err)).WithCause(err)
 	}
-	if resp.Error != nil {
-		return nil, (*answer)(resp.Error)
+	if said := resp.Error.is; said != nil {
+		return nil, (*answer)(said)
 	}
 	return resp.Lease, nil
 }

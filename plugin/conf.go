@@ -45,13 +45,11 @@ type conf struct {
 
 	// RuntimeConfig is the runtime's word, Args.CNI that of the pod's cni-args annotation: a tenant wrote it, and it may be
 	// anything. Neither is proof of anything; the agent judges what they ask for.
-	RuntimeConfig wish `json:"runtimeConfig"`
-	Args          struct {
-		CNI cniWish `json:"cni"`
-	} `json:"args"`
+	RuntimeConfig seldom[wish] `json:"runtimeConfig"`
+	Args          seldom[args] `json:"args"`
 
-	PrevResult       map[string]any          `json:"prevResult"`
-	ValidAttachments []cnitypes.GCAttachment `json:"cni.dev/valid-attachments"`
+	PrevResult       map[string]any                  `json:"prevResult"`
+	ValidAttachments seldom[[]cnitypes.GCAttachment] `json:"cni.dev/valid-attachments"`
 
 	// raw is the input, for what only some main plugins' configurations have.
 	raw []byte
@@ -63,12 +61,27 @@ type ipamBlock struct {
 	Type   string            `json:"type"`
 	Pool   string            `json:"pool"`
 	Routes []*cnitypes.Route `json:"routes"`
-	DNS    cnitypes.DNS      `json:"dns"`
+
+	DNS seldom[cnitypes.DNS] `json:"dns"`
 	// Wrapped is what the wrapper writes into its delegate's block. Who writes it into a network's gets nothing by it: without the
 	// wrapper's lease there are no addresses.
 	Wrapped bool `json:"wrapped"`
 	// IPAM is the delegate's own ipam block, which gives the addresses if the lease is a MAC alone. The wrapper writes it too.
 	IPAM json.RawMessage `json:"ipam"`
+}
+
+// seldom is a part of a message that most calls do not have. It is closed to encoding/json, which otherwise studies the types of all fields
+// before it reads the first, in each process anew: the largest part of what an ADD spends outside the kernel.
+type seldom[T any] struct{ is T }
+
+// UnmarshalJSON reads the part, which is there.
+func (s *seldom[T]) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, &s.is) }
+
+// MarshalJSON is what closes it: of a type that writes itself nobody looks at the fields.
+func (s seldom[T]) MarshalJSON() ([]byte, error) { return json.Marshal(s.is) }
+
+type args struct {
+	CNI cniWish `json:"cni"`
 }
 
 type wish struct {
@@ -183,8 +196,8 @@ func (c *conf) pool() string {
 // wish is what the pod asks for: the runtime's word counts before the annotation's, and that before the environment's,
 // addresses and MAC each for itself. Multus writes one wish into several of them.
 func (c *conf) wish(env cniArgs) agentapi.Wish {
-	w := agentapi.Wish{IPs: env.ips, MAC: env.mac, Claim: c.Args.CNI.Claim}
-	for _, by := range []wish{{IPs: c.Args.CNI.IPs, MAC: c.Args.CNI.MAC}, c.RuntimeConfig} {
+	w := agentapi.Wish{IPs: env.ips, MAC: env.mac, Claim: c.Args.is.CNI.Claim}
+	for _, by := range []wish{{IPs: c.Args.is.CNI.IPs, MAC: c.Args.is.CNI.MAC}, c.RuntimeConfig.is} {
 		if len(by.IPs) != 0 {
 			w.IPs = by.IPs
 		}

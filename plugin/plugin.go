@@ -119,7 +119,7 @@ func (p *Plugin) GC(ctx context.Context, args *skel.CmdArgs) error {
 		return err
 	}
 	req := agentapi.Request{Command: agentapi.GC, Network: c.Name, Pool: c.pool()}
-	for _, a := range c.ValidAttachments {
+	for _, a := range c.ValidAttachments.is {
 		req.Valid = append(req.Valid, agentapi.Attachment{ContainerID: a.ContainerID, Interface: a.IfName})
 	}
 	_, err = p.ask(ctx, &req)

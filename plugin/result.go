@@ -24,7 +24,7 @@ func ipamResult(lease *agentapi.Lease, block ipamBlock) (*types100.Result, error
 	if len(lease.IPs) == 0 {
 		return nil, problem.Internal.New("the lease has no address")
 	}
-	r := &types100.Result{CNIVersion: types100.ImplementedSpecVersion, DNS: block.DNS}
+	r := &types100.Result{CNIVersion: types100.ImplementedSpecVersion, DNS: block.DNS.is}
 	for _, ip := range lease.IPs {
 		if !isNetwork(ip.Address) {
 			return nil, problem.Internal.New("the lease has an address that is none")

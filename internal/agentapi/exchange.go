@@ -9,7 +9,8 @@ import (
 
 // Exchange puts one question to the agent that listens on the socket and waits for the answer, as long as ctx lets it. The connection stays
 // open in both directions meanwhile: by its end the agent knows that nobody waits any more. Whoever else may listen there is asked nothing.
-func Exchange(ctx context.Context, socket string, req *Request, resp *Response) error {
+// resp is a *Response, or has the part of its fields that is wanted.
+func Exchange(ctx context.Context, socket string, req *Request, resp any) error {
 	if err := checkPath(socket); err != nil {
 		return err
 	}
