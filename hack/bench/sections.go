@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 
+	"github.com/macpool/macpool/hack/bench/core"
 	"github.com/macpool/macpool/hack/bench/execs"
 	"github.com/macpool/macpool/hack/bench/measure"
 	"github.com/macpool/macpool/hack/bench/peers"
@@ -21,6 +22,7 @@ type section struct {
 
 var sections = []section{
 	{name: "exec", run: execs.Run},
+	{name: "core", run: core.Run},
 	{name: "peer", run: peers.Run, needsPeer: true},
 }
 

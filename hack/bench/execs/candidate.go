@@ -57,6 +57,10 @@ func candidates(ctx context.Context, r *rig.Rig, dir string) ([]*candidate, erro
 	if err := build(ctx, r.Options.Root, pkgs[baseline], all[1].path); err != nil {
 		return nil, err
 	}
+	bin := filepath.Join(r.Disk, "bin")
+	if err := os.Mkdir(bin, 0o700); err != nil {
+		return nil, fmt.Errorf("making a directory for the plugins: %w", err)
+	}
 	for _, c := range all {
 		c.conf = fmt.Sprintf(network, c.conf)
 		c.costs, c.peaks = map[string]*cost{}, map[string]*memory{}
@@ -65,6 +69,9 @@ func candidates(ctx context.Context, r *rig.Rig, dir string) ([]*candidate, erro
 		}
 		if err := c.look(ctx, r.Options.Root, pkgs[c.name]); err != nil {
 			return nil, fmt.Errorf("looking at %s: %w", c.path, err)
+		}
+		if err := c.copyTo(bin); err != nil {
+			return nil, fmt.Errorf("copying %s: %w", c.path, err)
 		}
 	}
 	return all, nil
@@ -79,6 +86,17 @@ func build(ctx context.Context, root, pkg, path string) error {
 		return fmt.Errorf("building %s: %w", pkg, err)
 	}
 	return nil
+}
+
+// copyTo has the plugin run from a copy. How a file lies in the page cache depends on who wrote it: what a linker has just written costs up to
+// a quarter more per exec than the same file copied. All are therefore written alike, and as an installer writes them.
+func (c *candidate) copyTo(dir string) error {
+	program, err := os.ReadFile(c.path)
+	if err != nil {
+		return err
+	}
+	c.path = filepath.Join(dir, c.name)
+	return os.WriteFile(c.path, program, 0o700) //nolint:gosec // G306: it is a program
 }
 
 // look finds out how large the plugin is, and what is in it.

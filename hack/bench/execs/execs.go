@@ -16,7 +16,7 @@ import (
 )
 
 // perRound is how often each plugin is called with each verb in a round.
-const perRound = 50
+const perRound = 100
 
 // verbs in the order in which one pod calls them.
 var verbs = []string{"VERSION", "ADD", "DEL"}

@@ -16,9 +16,8 @@ import (
 
 // memory is what a process had in memory when it ended.
 type memory struct {
-	peak      int64 // KiB, at most at any time
+	peak      int64 // KiB, the most at any time
 	anonymous int64 // KiB, of its own: the rest is the program's file, which all processes share
-	threads   int64
 }
 
 // weigh calls the plugin with each verb once more, and looks at its memory. The kernel's own figure, of getrusage, is of no use: a process
@@ -88,7 +87,7 @@ func memoryOf(pid int) (*memory, error) {
 		return nil, err
 	}
 	m := &memory{}
-	fields := map[string]*int64{"VmHWM:": &m.peak, "RssAnon:": &m.anonymous, "Threads:": &m.threads}
+	fields := map[string]*int64{"VmHWM:": &m.peak, "RssAnon:": &m.anonymous}
 	for line := range strings.Lines(string(text)) {
 		words := strings.Fields(line)
 		if len(words) < 2 || fields[words[0]] == nil {

@@ -15,7 +15,7 @@ func result(all []*candidate, rounds int) *measure.Result {
 		About: fmt.Sprintf("What one exec of a plugin costs, called as the IPAM plugin of a macvlan: %d rounds in turn of %d pods, each with a VERSION, an ADD and a DEL. "+
 			"CPU is user and system time of the process. macpool's agent is a double that answers at once. macpool's ADD sets the MAC of an interface and has it announced, "+
 			"its DEL sets the interface down, static and skelonly touch none, and host-local writes files, without an fsync. "+
-			"Memory is what /proc says when the process ends, in a call apart.", rounds, perRound),
+			"Each plugin runs from a copy that was written like the others'. Memory is what /proc says when the process ends, in a call apart.", rounds, perRound),
 		Tables: []measure.Table{programs(all)},
 	}
 	var base *candidate
@@ -62,7 +62,7 @@ func programs(all []*candidate) measure.Table {
 
 func table(all []*candidate, base *candidate, verb string) measure.Table {
 	t := measure.Table{Title: verb, Header: []string{
-		"plugin", "CPU p50, ms", "p90", "against " + baseline, "time p50, ms", "p90", "p99", "page faults", "context switches", "threads", "peak RSS, MB", "of it anonymous",
+		"plugin", "CPU p50, ms", "p90", "against " + baseline, "time p50, ms", "p90", "p99", "page faults", "context switches", "peak RSS, MB", "of it anonymous",
 	}}
 	for _, c := range all {
 		of, m := c.costs[verb], c.peaks[verb]
@@ -70,7 +70,7 @@ func table(all []*candidate, base *candidate, verb string) measure.Table {
 			c.name, number(of.cpu.Quantile(0.5)), number(of.cpu.Quantile(0.9)), fmt.Sprintf("%.2f×", measure.Ratio(of.cpu, base.costs[verb].cpu, 0.5)),
 			number(of.wall.Quantile(0.5)), number(of.wall.Quantile(0.9)), number(of.wall.Quantile(0.99)),
 			fmt.Sprintf("%.0f", of.faults.Quantile(0.5)), fmt.Sprintf("%.0f", of.yields.Quantile(0.5)),
-			strconv.FormatInt(m.threads, 10), megabytes(m.peak), megabytes(m.anonymous),
+			megabytes(m.peak), megabytes(m.anonymous),
 		})
 	}
 	return t
