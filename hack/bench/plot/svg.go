@@ -196,14 +196,10 @@ func (p *canvas) curves(y *axis) {
 	}
 	x := newAxis(xs, p.chart.LogX, false)
 	x.from, x.to = p.left+8, p.right-12
-	free := 0.0 // up to where a tick's text may begin
 	for _, t := range x.ticks {
 		at, text := x.at(t), number(t)
 		p.line("axis", at, p.floor, at, p.floor+4)
-		if at-measured(text)/2 >= free {
-			p.text(at, p.floor+line, "middle", "x", text)
-			free = at + measured(text)/2 + 6
-		}
+		p.text(at, p.floor+line, "middle", "x", text)
 	}
 	p.bottom = p.floor + line
 	for i, l := range p.chart.Lines {

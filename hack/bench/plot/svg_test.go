@@ -124,7 +124,7 @@ func TestBarsAreAsLongAsTheirValues(t *testing.T) {
 				t.Fatalf("%d bars", len(bars))
 			}
 			floor := of(all, "axis")[0].number(t, "y1")
-			i := 0
+			i, free := 0, 0.0
 			for g, label := range c.Labels {
 				for _, l := range c.Lines {
 					bar := bars[i]
@@ -136,6 +136,10 @@ func TestBarsAreAsLongAsTheirValues(t *testing.T) {
 					if foot := top + bar.number(t, "height"); math.Abs(foot-floor) > 0.02 {
 						t.Errorf("%s of %s ends at %v, and the axis is at %v", label, l.Name, foot, floor)
 					}
+					if x := bar.number(t, "x"); x < free {
+						t.Errorf("the bar of %s, %s stands on the one before", l.Name, label)
+					}
+					free = bar.number(t, "x") + bar.number(t, "width")
 					if !strings.HasPrefix(bar.text, l.Name+", "+label) {
 						t.Errorf("the bar of %s, %s is called %s", l.Name, label, bar.text)
 					}
@@ -243,7 +247,7 @@ func crowded() []measure.Chart {
 		curves.Lines = append(curves.Lines, measure.Line{Name: name, X: []float64{1, 1e9}, Y: []float64{float64(i), 99}})
 		linear.Lines = append(linear.Lines, measure.Line{Name: name, X: []float64{123_456, 987_654}, Y: []float64{float64(i), 99}})
 	}
-	bars.Labels = []string{"ADD", "a label of many words, which needs several lines", "DEL", "unbreakableandlonglabel", "x", "y"}
+	bars.Labels = []string{"ADD", "a label of many words, which needs several lines", "DEL", "unbreakableandlonglabel", "whichhasaneighbourlikeit", "y"}
 	return []measure.Chart{bars, curves, linear}
 }
 
