@@ -57,14 +57,16 @@ func enterLink(args *skel.CmdArgs, announces bool) (*podLink, error) {
 	}
 	l := &podLink{sandbox: sandbox, name: args.IfName}
 	err = l.do(func() (err error) {
-		if l.kernel, err = netlinksafe.NewHandle(unix.NETLINK_ROUTE); err != nil {
-			return err
-		}
-		if l.link, err = l.kernel.LinkByName(args.IfName); err == nil && announces {
+		if announces {
 			l.openNotices()
 		}
+		l.kernel, err = netlinksafe.NewHandle(unix.NETLINK_ROUTE)
 		return err
 	})
+	if err == nil {
+		// Here, and not on the goroutine in the namespace: netlink has its buffer on the stack, and each that asks must grow to it.
+		l.link, err = l.kernel.LinkByName(args.IfName)
+	}
 	if err != nil {
 		l.close()
 		var unknown netlink.LinkNotFoundError
