@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/macpool/macpool/internal/netnstest"
 )
 
@@ -30,5 +32,29 @@ func TestKernelAnnounces(t *testing.T) {
 			}
 		}
 		return nil
+	})
+}
+
+// A link that is made again under the same name meanwhile is another link, and announces nothing that was not leased for it.
+func TestAnnounceIsOfTheLinkThatWasLookedAt(t *testing.T) {
+	sandbox := netnstest.New(t)
+	newLink(t, sandbox, "net1")
+	link, err := openNewLink(cmdArgs(sandbox, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer link.close()
+	if len(link.notices) != 2 {
+		t.Fatalf("%d settings are open", len(link.notices))
+	}
+	changeLink(t, sandbox, "net1", netlink.LinkDel)
+	newLink(t, sandbox, "net1")
+	link.announce()
+	netnstest.Do(t, sandbox, func() error {
+		value, err := os.ReadFile("/proc/sys/net/ipv4/conf/net1/arp_notify")
+		if got := strings.TrimSpace(string(value)); err == nil && got != "0" {
+			t.Errorf("the new link announces: %s", got)
+		}
+		return err
 	})
 }

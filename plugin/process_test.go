@@ -108,6 +108,22 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
+// What fits into a pipe is put there at once, what does not while it is read.
+func TestLongInput(t *testing.T) {
+	sandbox := netnstest.New(t)
+	newLink(t, sandbox, "net1")
+	a := newAgent(t, leaseOf(ip4()))
+	bare := len(ipamConf("1.0.0", `,"x":""`))
+	for _, size := range []int{anyPipe - 1, anyPipe, anyPipe + 1, 1 << 16, 1<<16 + 1, agentapi.MaxMessage} {
+		cmd := command(t, a, "ADD", sandbox.Path())
+		cmd.Stdin = strings.NewReader(ipamConf("1.0.0", `,"x":"`+strings.Repeat("x", size-bare)+`"`))
+		stdout, err := cmd.Output()
+		if err != nil || !strings.Contains(string(stdout), "192.168.50.8/24") {
+			t.Errorf("%d octets: %v, printed %s", size, err, stdout)
+		}
+	}
+}
+
 func TestVersion(t *testing.T) {
 	cmd := command(t, newAgent(t, nil), "VERSION", "")
 	stdout, err := cmd.Output()
