@@ -8,7 +8,6 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -25,15 +24,14 @@ func run() bool {
 	// A result that nobody reads must be an error that gives the lease back, not the end of the process.
 	signal.Ignore(unix.SIGPIPE)
 
-	if os.Getenv("CNI_COMMAND") != "VERSION" {
-		// Two things are never done at once here; threads that could only get in each other's way are not worth their start.
-		runtime.GOMAXPROCS(1)
+	command := os.Getenv("CNI_COMMAND")
+	if command != "VERSION" {
 		growStack(false)
 	}
 
 	ctx := context.Background()
 	// DEL does its work whether or not somebody waits for it.
-	if os.Getenv("CNI_COMMAND") == "ADD" {
+	if command == "ADD" {
 		watched, stop := plugin.WatchCaller(ctx, os.Stdout)
 		defer stop()
 		ctx = watched
