@@ -126,14 +126,11 @@ var networks = []mutant{
 		id: "M28b", bug: "what is late changes the link that was made again under the name",
 		edits: []edit{{
 			"plugin/link.go",
-			"err := l.do(func() error { return netlink.LinkSetHardwareAddr(l.link, mac) })",
-			`err := l.do(func() error {
-		link, err := netlink.LinkByName(l.name)
-		if err != nil {
-			return err
-		}
-		return netlink.LinkSetHardwareAddr(link, mac)
-	})`,
+			"err := l.kernel.LinkSetHardwareAddr(l.link, mac)",
+			`link, err := l.kernel.LinkByName(l.name)
+	if err == nil {
+		err = l.kernel.LinkSetHardwareAddr(link, mac)
+	}`,
 		}},
 		pkg: "plugin", tests: []string{"TestSetMACOfTheLinkThatWasLookedAt"},
 	},

@@ -19,7 +19,7 @@ import (
 var (
 	codePattern = regexp.MustCompile(`\bMP[1-9][0-9]{2}\b`)
 	// kindPattern finds how Go names the entries of the catalogue.
-	kindPattern = regexp.MustCompile(`(?m)^\t([A-Z]\w*) = add\(&Kind\{\n\t\tCode: "(MP[0-9]+)"`)
+	kindPattern = regexp.MustCompile(`(?m)^\t([A-Z]\w*) = &Kind\{\n\t\tCode: "(MP[0-9]+)"`)
 )
 
 // provocations finds the tests that provoke an error of the catalogue and see it come: code -> those.
