@@ -40,6 +40,8 @@ var auditPolicy string
 type ControlPlane struct {
 	// Version is the API server's version.
 	Version string
+	// Etcd is the URL at which etcd serves clients, for who looks at what is stored, or puts there what would take long through the API.
+	Etcd string
 
 	admin      *rest.Config
 	address    string
@@ -94,6 +96,7 @@ func startControlPlane(ctx context.Context, dir string, o Options) (*ControlPlan
 	if c.admin, err = env.Start(); err != nil {
 		return nil, fmt.Errorf("starting etcd and kube-apiserver: %w; its log ends:\n%s", err, tail(c.logs[0], 15))
 	}
+	c.Etcd = env.ControlPlane.Etcd.URL.String()
 	server, err := url.Parse(c.admin.Host)
 	if err != nil {
 		return nil, fmt.Errorf("reading the API server's address: %w", err)

@@ -30,6 +30,8 @@ type Options struct {
 	// AuditLog is the file of the API server's audit log, in which each request to macpool's resources, pods and nodes stands with its objects;
 	// empty for none.
 	AuditLog string
+	// ManagerFlags come beside those that the laboratory gives the manager.
+	ManagerFlags []string
 }
 
 // OptionsFromEnv reads the directories that the Makefile's targets demo and e2e set.
@@ -129,7 +131,10 @@ func (l *Lab) StartManager(ctx context.Context) error {
 	}
 	l.Manager, err = l.start(command{
 		name: "manager", path: filepath.Join(l.opts.Bin, "manager"),
-		args: []string{"--kubeconfig=" + kubeconfig, "--health-probe-bind-address=" + l.ManagerHealth, "--metrics-bind-address=" + l.ManagerMetrics, "--leader-elect=false"},
+		args: append([]string{
+			"--kubeconfig=" + kubeconfig, "--health-probe-bind-address=" + l.ManagerHealth, "--metrics-bind-address=" + l.ManagerMetrics,
+			"--leader-elect=false",
+		}, l.opts.ManagerFlags...),
 	})
 	if err != nil {
 		return err
