@@ -29,6 +29,7 @@ func main() {
 	var options ctrl.Options
 	flag.StringVar(&options.Metrics.BindAddress, "metrics-bind-address", ":8080", "where metrics are served; 0 for nowhere")
 	flag.StringVar(&options.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served; 0 for nowhere")
+	flag.StringVar(&options.PprofBindAddress, "pprof-bind-address", "0", "where profiles are served to who wants to know what memory and time go into; 0 for nowhere")
 	flag.BoolVar(&options.LeaderElection, "leader-elect", false, "let one replica work at a time, for economy; several at once are as safe")
 	var settings controllerOptions
 	flag.DurationVar(&settings.recoveryGrace, "recovery-grace", 30*time.Second,
