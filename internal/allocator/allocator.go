@@ -139,7 +139,7 @@ func (a *Allocator) Forget(n mac.Name, uid string) {
 	a.gone.bury(uid)
 	a.changeLocked(n, func() {
 		a.marks.heard(n)
-		if a.leases.byName[n].UID == uid {
+		if known, ok := a.leases.get(n); ok && known.UID == uid {
 			a.leases.remove(n)
 		}
 	})
@@ -150,7 +150,7 @@ func (a *Allocator) enterLocked(l Lease) {
 	if a.gone.has(l.UID) {
 		return
 	}
-	if known, ok := a.leases.byName[l.Name]; ok && l.Version != 0 && l.Version < known.Version {
+	if known, ok := a.leases.get(l.Name); ok && l.Version != 0 && l.Version < known.Version {
 		return
 	}
 	a.marks.heard(l.Name)
@@ -168,8 +168,7 @@ func (a *Allocator) expireLocked(now time.Time) {
 func (a *Allocator) Get(n mac.Name) (Lease, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	l, ok := a.leases.byName[n]
-	return l, ok
+	return a.leases.get(n)
 }
 
 // ByClaim is the lease of a claim: one that is Leased, to the claim with this UID.

@@ -105,7 +105,7 @@ func (a *Allocator) stateLocked(p *pool, s Slot) (State, bool) {
 	var best State
 	found := false
 	for i := range p.plan.nameCount() {
-		l, ok := a.leases.byName[p.plan.nameIn(i, s)]
+		l, ok := a.leases.get(p.plan.nameIn(i, s))
 		if ok && (!found || weight[l.State] > weight[best]) {
 			best, found = l.State, true
 		}
@@ -122,7 +122,7 @@ func (a *Allocator) blockLocked(p *pool, s Slot) {
 	blocked := false
 	for i := range p.plan.nameCount() {
 		n := p.plan.nameIn(i, s)
-		l, ok := a.leases.byName[n]
+		l, ok := a.leases.get(n)
 		blocked = blocked || ok && l.blocks() || a.marks.any(n)
 	}
 	p.blocked.set(rank, blocked)
@@ -131,7 +131,7 @@ func (a *Allocator) blockLocked(p *pool, s Slot) {
 // strayLocked is the pool that made the lease under a name and does not lease its address any more; nil if there is none. The caller
 // holds the lock.
 func (a *Allocator) strayLocked(n mac.Name) *pool {
-	l, ok := a.leases.byName[n]
+	l, ok := a.leases.get(n)
 	if !ok || l.State != Leased && l.State != Conflicted {
 		return nil
 	}

@@ -4,6 +4,7 @@ package allocator
 
 import (
 	"cmp"
+	"hash/maphash"
 	"slices"
 
 	"github.com/macpool/macpool/internal/mac"
@@ -45,14 +46,66 @@ func (l Lease) blocks() bool { return l.State != Reusable }
 
 // leaseSet is the leases that the index knows, by name, claim and identity. The zero value is not ready; make one with newLeaseSet.
 type leaseSet struct {
-	byName map[mac.Name]Lease
-	// byClaim are the names of the Leased ones by the UID of their claim. A claim has one lease, or two for as long as a writer that
+	byName map[mac.Name]*record
+	// byClaim are the Leased ones by the UID of their claim. A claim has one lease, or two for as long as a writer that
 	// lost the race for it has not deleted its own.
-	byClaim map[string][]mac.Name
-	// byIdentity are the names of all but the Conflicted ones by whose they are, or were.
-	byIdentity map[member][]mac.Name
+	byClaim chains
+	// byIdentity are all but the Conflicted ones by whose they are, or were.
+	byIdentity chains
 	// ofPool is how many Leased ones were made from each pool, which need not exist.
 	ofPool map[string]uint64
+
+	seed maphash.Seed
+}
+
+// record is a lease with its places in the chains.
+type record struct {
+	Lease
+
+	ofClaim, ofIdentity *record // the next ones
+}
+
+// chains are records by the hash of a key, which they have themselves: a map with the keys would be half of what the index takes. Those in
+// one chain need not have the same key.
+type chains map[uint64]*record
+
+// next is where a record has the next one of its chain.
+type next func(*record) **record
+
+func inClaim(r *record) **record    { return &r.ofClaim }
+func inIdentity(r *record) **record { return &r.ofIdentity }
+
+func (c chains) add(hash uint64, r *record, after next) {
+	*after(r) = c[hash]
+	c[hash] = r
+}
+
+func (c chains) remove(hash uint64, r *record, after next) {
+	rest := *after(r)
+	if c[hash] != r {
+		before := c[hash]
+		for *after(before) != r {
+			before = *after(before)
+		}
+		*after(before) = rest
+		return
+	}
+	if rest == nil {
+		delete(c, hash)
+		return
+	}
+	c[hash] = rest
+}
+
+// of are those in a chain for which is holds.
+func (c chains) of(hash uint64, after next, is func(*record) bool) []Lease {
+	var found []Lease
+	for r := c[hash]; r != nil; r = *after(r) {
+		if is(r) {
+			found = append(found, r.Lease)
+		}
+	}
+	return found
 }
 
 // member is an identity in a segment.
@@ -63,73 +116,75 @@ type member struct {
 
 func newLeaseSet() leaseSet {
 	return leaseSet{
-		byName: map[mac.Name]Lease{}, byClaim: map[string][]mac.Name{}, byIdentity: map[member][]mac.Name{}, ofPool: map[string]uint64{},
+		byName: map[mac.Name]*record{}, byClaim: chains{}, byIdentity: chains{}, ofPool: map[string]uint64{}, seed: maphash.MakeSeed(),
 	}
+}
+
+func (s *leaseSet) claimHash(uid string) uint64 { return maphash.String(s.seed, uid) }
+func (s *leaseSet) memberHash(m member) uint64  { return maphash.Comparable(s.seed, m) }
+
+// get is what is known under a name.
+func (s *leaseSet) get(n mac.Name) (Lease, bool) {
+	if r, ok := s.byName[n]; ok {
+		return r.Lease, true
+	}
+	return Lease{}, false
 }
 
 // put enters a lease in place of what is known under its name.
 func (s *leaseSet) put(l Lease) {
 	s.remove(l.Name)
-	s.byName[l.Name] = l
+	r := &record{Lease: l}
+	s.byName[l.Name] = r
 	if l.State == Conflicted {
 		return
 	}
 	if l.State == Leased {
-		s.byClaim[l.ClaimUID] = append(s.byClaim[l.ClaimUID], l.Name)
+		s.byClaim.add(s.claimHash(l.ClaimUID), r, inClaim)
 		s.ofPool[l.Pool]++
 	}
 	if l.Claim != (Identity{}) { // else only its name is known
-		m := member{l.Name.Segment, l.Claim}
-		s.byIdentity[m] = append(s.byIdentity[m], l.Name)
+		s.byIdentity.add(s.memberHash(member{l.Name.Segment, l.Claim}), r, inIdentity)
 	}
 }
 
 // remove forgets what is known under a name.
 func (s *leaseSet) remove(n mac.Name) {
-	l, ok := s.byName[n]
+	r, ok := s.byName[n]
 	if !ok {
 		return
 	}
 	delete(s.byName, n)
-	if l.State == Conflicted {
+	if r.State == Conflicted {
 		return
 	}
-	if l.State == Leased {
-		without(s.byClaim, l.ClaimUID, n)
-		if s.ofPool[l.Pool]--; s.ofPool[l.Pool] == 0 {
-			delete(s.ofPool, l.Pool)
+	if r.State == Leased {
+		s.byClaim.remove(s.claimHash(r.ClaimUID), r, inClaim)
+		if s.ofPool[r.Pool]--; s.ofPool[r.Pool] == 0 {
+			delete(s.ofPool, r.Pool)
 		}
 	}
-	without(s.byIdentity, member{n.Segment, l.Claim}, n)
-}
-
-// without removes a name from the list under a key.
-func without[K comparable](lists map[K][]mac.Name, key K, n mac.Name) {
-	list := slices.DeleteFunc(lists[key], func(other mac.Name) bool { return other == n })
-	if len(list) == 0 {
-		delete(lists, key)
-		return
+	if r.Claim != (Identity{}) {
+		s.byIdentity.remove(s.memberHash(member{n.Segment, r.Claim}), r, inIdentity)
 	}
-	lists[key] = list
 }
 
 // ofClaim is the lease of a claim: of several the one with the lowest address, so that everybody who asks settles on the same one.
 func (s *leaseSet) ofClaim(uid string) (Lease, bool) {
-	names := s.byClaim[uid]
-	if uid == "" || len(names) == 0 {
+	if uid == "" {
 		return Lease{}, false
 	}
-	return s.byName[slices.MinFunc(names, compareNames)], true
+	all := s.byClaim.of(s.claimHash(uid), inClaim, func(r *record) bool { return r.ClaimUID == uid })
+	if len(all) == 0 {
+		return Lease{}, false
+	}
+	return slices.MinFunc(all, func(a, b Lease) int { return compareNames(a.Name, b.Name) }), true
 }
 
 // ofMember are the leases of an identity: first those that it has not released, then those that still cool, which are its last
 // ones and nobody else's either.
 func (s *leaseSet) ofMember(m member) []Lease {
-	names := s.byIdentity[m]
-	out := make([]Lease, 0, len(names))
-	for _, n := range names {
-		out = append(out, s.byName[n])
-	}
+	out := s.byIdentity.of(s.memberHash(m), inIdentity, func(r *record) bool { return r.Name.Segment == m.segment && r.Claim == m.id })
 	slices.SortFunc(out, func(a, b Lease) int {
 		return cmp.Or(cmp.Compare(a.State, b.State), compareNames(a.Name, b.Name))
 	})
