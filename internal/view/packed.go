@@ -5,6 +5,8 @@ package view
 import (
 	"fmt"
 	"reflect"
+	"strings"
+	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -69,7 +71,7 @@ func pack(in any) any {
 }
 
 // unpack is a new object of what pack made; anything else it returns as it is. Its strings are parts of what was packed: who keeps one keeps
-// all of that.
+// all of that. Names are copies, since those are kept by many, for long.
 func unpack(in any) any {
 	p, ok := in.(packed)
 	if !ok {
@@ -79,6 +81,10 @@ func unpack(in any) any {
 	out := reflect.New(c.kind)
 	r := reader{octets: string(p), at: 1}
 	c.form.get(&r, out.Elem())
+	if object, ok := out.Interface().(metav1.Object); ok {
+		object.SetNamespace(unique.Make(object.GetNamespace()).Value())
+		object.SetName(strings.Clone(object.GetName()))
+	}
 	return out.Interface()
 }
 
