@@ -28,15 +28,16 @@ import (
 const claimWorkers = 16
 
 func (r *MacClaimReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if err := register(ctx, mgr, claimsByPod, claimsByFamily, claimsBySet); err != nil {
+	if err := register(ctx, mgr, claimsByPod, claimsByFamily, claimsBySet, claimsWithoutLease); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("macclaim").
 		For(&v1alpha1.MacClaim{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: claimChanged})).
 		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(r.besides),
-			builder.WithPredicates(predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }})).
-		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(r.alike), builder.WithPredicates(predicate.Funcs{UpdateFunc: holderChanged})).
+			builder.WithPredicates(predicate.Funcs{CreateFunc: madeSince, UpdateFunc: func(event.UpdateEvent) bool { return false }})).
+		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(r.alike),
+			builder.WithPredicates(predicate.Funcs{CreateFunc: madeSince, UpdateFunc: holderChanged})).
 		WatchesRawSource(synced{r.Feed}).
 		WatchesRawSource(source.Channel(r.Wake, &handler.TypedEnqueueRequestForObject[*v1alpha1.MacClaim]{})).
 		Watches(&corev1.Pod{}, r.ends.noting(r.ofPod, v1alpha1.WorkloadPod),
@@ -44,7 +45,7 @@ func (r *MacClaimReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Mana
 		Watches(&appsv1.StatefulSet{}, r.ends.noting(r.ofSet, v1alpha1.WorkloadStatefulSet), builder.OnlyMetadata,
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }})).
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.waitingIn),
-			builder.WithPredicates(predicate.LabelChangedPredicate{})).
+			builder.WithPredicates(predicate.LabelChangedPredicate{}, predicate.Funcs{CreateFunc: madeSince})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: claimWorkers}).
 		Complete(r)
 }
@@ -126,18 +127,7 @@ func (r *MacClaimReconciler) besides(ctx context.Context, object client.Object) 
 
 // waitingIn are the claims of a namespace that have no lease.
 func (r *MacClaimReconciler) waitingIn(ctx context.Context, namespace client.Object) []reconcile.Request {
-	var claims v1alpha1.MacClaimList
-	if err := r.Client.List(ctx, &claims, client.InNamespace(namespace.GetName()), client.UnsafeDisableDeepCopy); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Could not list the claims of a namespace", "namespace", namespace.GetName())
-		return nil
-	}
-	var requests []reconcile.Request
-	for i := range claims.Items {
-		if claims.Items[i].Status.LeaseName == "" {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&claims.Items[i])})
-		}
-	}
-	return requests
+	return claimsIn(ctx, r.Client, client.InNamespace(namespace.GetName()), claimsWithoutLease.is(yes))
 }
 
 // claimsIn are the claims that the cache has under the given options.

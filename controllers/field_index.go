@@ -26,6 +26,9 @@ type fieldIndex struct {
 	values client.IndexerFunc
 }
 
+// yes is the value of an index that only tells some objects from the others.
+const yes = "yes"
+
 var (
 	// claimsByPod : claims -> the name of their workload's pod.
 	claimsByPod = indexOf("pod", func(c *v1alpha1.MacClaim) []string {
@@ -54,6 +57,13 @@ var (
 			return nil
 		}
 		return []string{c.Status.LeaseName}
+	})
+	// claimsWithoutLease : claims that have none -> yes.
+	claimsWithoutLease = indexOf("unleased", func(c *v1alpha1.MacClaim) []string {
+		if c.Status.LeaseName != "" {
+			return nil
+		}
+		return []string{yes}
 	})
 	// waitingByPool : claims that wait for a lease -> their pool.
 	waitingByPool = indexOf("waiting", func(c *v1alpha1.MacClaim) []string {

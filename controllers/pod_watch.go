@@ -36,9 +36,10 @@ func (r *PodReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) 
 			UpdateFunc: func(e event.UpdateEvent) bool { return concernsUs(e.ObjectOld) || concernsUs(e.ObjectNew) },
 		})).
 		Watches(&v1alpha1.MacClaim{}, r.bereft.noting(r.ofClaim, struct{}{})).
-		Watches(&nadv1.NetworkAttachmentDefinition{}, handler.EnqueueRequestsFromMapFunc(r.ofNetwork)).
+		Watches(&nadv1.NetworkAttachmentDefinition{}, handler.EnqueueRequestsFromMapFunc(r.ofNetwork),
+			builder.WithPredicates(predicate.Funcs{CreateFunc: madeSince})).
 		Watches(&v1alpha1.MacPool{}, handler.EnqueueRequestsFromMapFunc(r.ofPool),
-			builder.WithPredicates(predicate.Funcs{UpdateFunc: poolJudgedAnew})).
+			builder.WithPredicates(predicate.Funcs{CreateFunc: madeSince, UpdateFunc: poolJudgedAnew})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: podWorkers}).
 		Complete(r)
 }
@@ -53,6 +54,10 @@ func concernsUs(object client.Object) bool {
 	pod, ok := object.(*corev1.Pod)
 	return selectsNetworks(object) || ok && view.IsGated(pod)
 }
+
+// madeSince leaves out what was there when the controller started: what it concerns was there as well, and is looked at by itself. Otherwise each of
+// a few networks has all pods of the cluster listed at the start, and each claim of a Deployment all the others.
+func madeSince(e event.CreateEvent) bool { return !e.IsInInitialList }
 
 // poolJudgedAnew leaves out changes of a pool's counts, which concern no pod.
 func poolJudgedAnew(e event.UpdateEvent) bool {
