@@ -7,6 +7,7 @@ import (
 
 	"github.com/macpool/macpool/hack/bench/core"
 	"github.com/macpool/macpool/hack/bench/execs"
+	"github.com/macpool/macpool/hack/bench/growths"
 	"github.com/macpool/macpool/hack/bench/measure"
 	"github.com/macpool/macpool/hack/bench/peers"
 	"github.com/macpool/macpool/hack/bench/rig"
@@ -23,6 +24,7 @@ type section struct {
 var sections = []section{
 	{name: "exec", run: execs.Run},
 	{name: "core", run: core.Run},
+	{name: "growth", run: growths.Run},
 	{name: "peer", run: peers.Run, needsPeer: true},
 }
 
