@@ -85,6 +85,9 @@ func run(ctx context.Context, options ctrl.Options, settings controllerOptions) 
 	if err != nil {
 		return fmt.Errorf("preparing: %w", err)
 	}
+	if err := addThrift(mgr); err != nil {
+		return err
+	}
 	ready, err := addControllers(ctx, mgr, link, settings)
 	if err != nil {
 		return err
