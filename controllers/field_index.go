@@ -83,6 +83,8 @@ var (
 		}
 		return []string{c.Spec.PoolRef.Name}
 	})
+	// poolsBySegment : pools -> the segment that they lease in.
+	poolsBySegment = indexOf("segment", func(p *v1alpha1.MacPool) []string { return []string{binding.SegmentOf(p)} })
 	// releasedByPool : leases that were released -> their pool.
 	releasedByPool = indexOf("released", func(l *v1alpha1.MacLease) []string {
 		if l.Spec.ReleasedAt == nil {

@@ -80,7 +80,7 @@ type poolVersion struct {
 // +kubebuilder:rbac:groups=k8s.cni.cncf.io,resources=network-attachment-definitions,verbs=list;watch
 
 func (r *MacPoolReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if err := register(ctx, mgr, waitingByPool, lintedByPool, suspectsByPool, conflictedByPool, strangersByPool, parentsByPool); err != nil {
+	if err := register(ctx, mgr, waitingByPool, lintedByPool, suspectsByPool, conflictedByPool, strangersByPool, parentsByPool, poolsBySegment); err != nil {
 		return err
 	}
 	if r.Metrics != nil {
@@ -170,12 +170,14 @@ func (r *MacPoolReconciler) judge(ctx context.Context, pool *v1alpha1.MacPool) (
 	if err != nil {
 		return poolVerdict{reason: v1alpha1.PoolReasonInvalid, message: sentence(err)}, nil
 	}
-	reader := client.Reader(r.Client)
-	if !isReady(pool) {
-		reader = r.APIReader
-	}
 	var pools v1alpha1.MacPoolList
-	if err := reader.List(ctx, &pools); err != nil {
+	if isReady(pool) {
+		// Of the segment alone: each of a thousand pools is looked at again and again.
+		err = r.Client.List(ctx, &pools, poolsBySegment.is(binding.SegmentOf(pool)), client.UnsafeDisableDeepCopy)
+	} else {
+		err = r.APIReader.List(ctx, &pools)
+	}
+	if err != nil {
 		return poolVerdict{}, fmt.Errorf("listing pools: %w", err)
 	}
 	return contradiction(pool, plan, pools.Items), nil
