@@ -41,13 +41,14 @@ type Feed struct {
 	synced []toolscache.DoneChecker
 
 	mu        sync.Mutex
-	segments  map[string]string // pool -> its segment
+	segments  map[string]string   // pool -> its segment
+	pools     map[string][]string // segment -> its pools, sorted: who hears of a lease of a thousand pools' one looks for it among few
 	listeners map[*Listener]struct{}
 }
 
 // NewFeed returns a feed of a new index.
 func NewFeed() *Feed {
-	return &Feed{Index: binding.NewIndex(), segments: map[string]string{}, listeners: map[*Listener]struct{}{}}
+	return &Feed{Index: binding.NewIndex(), segments: map[string]string{}, pools: map[string][]string{}, listeners: map[*Listener]struct{}{}}
 }
 
 // SetupWithManager makes the feed follow the manager's cache. It must be called before the manager starts.
@@ -134,7 +135,8 @@ func (f *Feed) poolSeen(object any) {
 	defer f.mu.Unlock()
 	// What is wrong with a pool is said in its status; here it only leases nothing.
 	_ = f.Index.SetPool(pool)
-	f.segments[pool.Name] = binding.SegmentOf(pool)
+	f.leaveLocked(pool.Name)
+	f.joinLocked(pool.Name, binding.SegmentOf(pool))
 	f.tellLocked(f.segments[pool.Name], PoolChanged)
 }
 
@@ -147,7 +149,27 @@ func (f *Feed) poolGone(object any) {
 	defer f.mu.Unlock()
 	f.Index.DeletePool(pool.Name)
 	f.tellLocked(f.segments[pool.Name], PoolChanged)
-	delete(f.segments, pool.Name)
+	f.leaveLocked(pool.Name)
+}
+
+// joinLocked enters a pool that is in no segment.
+func (f *Feed) joinLocked(pool, segment string) {
+	f.segments[pool] = segment
+	at, _ := slices.BinarySearch(f.pools[segment], pool)
+	f.pools[segment] = slices.Insert(f.pools[segment], at, pool)
+}
+
+// leaveLocked removes a pool, if it is known.
+func (f *Feed) leaveLocked(pool string) {
+	segment, ok := f.segments[pool]
+	if !ok {
+		return
+	}
+	delete(f.segments, pool)
+	f.pools[segment] = slices.DeleteFunc(f.pools[segment], func(other string) bool { return other == pool })
+	if len(f.pools[segment]) == 0 {
+		delete(f.pools, segment)
+	}
 }
 
 func (f *Feed) leaseSeen(object any) {
@@ -176,10 +198,7 @@ func (f *Feed) leaseChanged(lease *v1alpha1.MacLease) {
 
 // tellLocked tells the listeners of all pools of a segment: pools share its addresses.
 func (f *Feed) tellLocked(segment string, cause Cause) {
-	for _, pool := range slices.Sorted(maps.Keys(f.segments)) {
-		if f.segments[pool] != segment {
-			continue
-		}
+	for _, pool := range f.pools[segment] {
 		for listener := range f.listeners {
 			(*listener)(pool, cause)
 		}

@@ -4,6 +4,7 @@ package view
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -85,4 +86,21 @@ func (f *Feed) listening() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.listeners) > 0
+}
+
+// A lease concerns the pools of its segment; what it costs to tell them does not grow with those of others.
+func TestOtherSegmentsCostNothing(t *testing.T) {
+	cost := func(others int) float64 {
+		f := NewFeed()
+		f.poolSeen(pool("a", "s"))
+		for i := range others {
+			f.poolSeen(pool(fmt.Sprintf("other-%d", i), fmt.Sprintf("s-%d", i)))
+		}
+		f.Listen(t.Context(), func(string, Cause) {})
+		one := lease("s.192.168.50.8", "a")
+		return testing.AllocsPerRun(100, func() { f.leaseSeen(one) })
+	}
+	if alone, among := cost(0), cost(1000); among > alone {
+		t.Errorf("an event of a lease takes %.0f allocations among a thousand pools, and %.0f in one", among, alone)
+	}
 }
