@@ -61,9 +61,10 @@ func (w *world) restart(ctx context.Context) (s started, err error) {
 	return s, err
 }
 
-// rest waits until the manager does no more than it always does: less than half a second of CPU in five.
+// rest waits until the manager does no more than it always does: less than half a second of CPU in five. One that goes on for minutes is
+// looked at as it is.
 func (w *world) rest(ctx context.Context) error {
-	return eventually(ctx, settlingMost, func(ctx context.Context) error {
+	_ = eventually(ctx, settlingMost, func(ctx context.Context) error {
 		before, err := metricsOf(ctx, w.ManagerMetrics)
 		if err != nil {
 			return err
@@ -80,6 +81,7 @@ func (w *world) rest(ctx context.Context) error {
 		}
 		return nil
 	})
+	return context.Cause(ctx)
 }
 
 // fresh waits until the API server has taken up what was stored behind its back, so that its catching up is no part of what comes.
