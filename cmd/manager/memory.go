@@ -17,8 +17,9 @@ const (
 	// garbagePercent is how much garbage may lie beside what is alive before it is collected: half of what Go allows by itself. What is alive is
 	// caches, which grow with the cluster, and most of it strings, in which a collection has nothing to follow.
 	garbagePercent = 50
-	// The start reads the whole cluster, and looks at all of it once. What that took is given back while it goes on, and when it is over.
-	givingBack, givings = 10 * time.Second, 6
+	// The start reads the whole cluster, and looks at all of it once, which takes minutes in a large one. What that took is given back while it goes
+	// on, and when it is over.
+	givingBack, givings = 10 * time.Second, 30
 )
 
 // addThrift makes the manager keep little memory beside what is alive. GOGC, if it is set, is obeyed.

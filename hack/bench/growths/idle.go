@@ -91,13 +91,16 @@ type idle struct {
 // measure counts while nothing happens, and while a pod after another is bound, attached and removed on another node.
 func (s *idlers) measure(ctx context.Context, l *lane, round int) (idle, error) {
 	m := idle{agents: len(s.agents)}
+	key := "/registry/macpool.dev/macpools/" + l.network
+	if err := s.unwritten(ctx, l.w, key); err != nil {
+		return m, err
+	}
 	begin := s.received.Load()
 	if err := pause(ctx, window); err != nil {
 		return m, err
 	}
 	quiet := float64(s.received.Load()-begin) / float64(m.agents)
 	m.quiet = quiet / window.Seconds()
-	key := "/registry/macpool.dev/macpools/" + l.network
 	before, err := etcd{l.w.API.Etcd}.version(ctx, key)
 	if err != nil {
 		return m, err
@@ -117,4 +120,20 @@ func (s *idlers) measure(ctx context.Context, l *lane, round int) (idle, error) 
 	after, err := etcd{l.w.API.Etcd}.version(ctx, key)
 	m.poolWrites = after - before
 	return m, err
+}
+
+// unwritten waits until the pool was not written for a while: what new nodes report of their links has been counted then.
+func (s *idlers) unwritten(ctx context.Context, w *world, key string) error {
+	last := -1.0
+	for range 6 {
+		now, err := etcd{w.API.Etcd}.version(ctx, key)
+		if err != nil || now == last {
+			return err
+		}
+		last = now
+		if err := pause(ctx, window/2); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -18,6 +18,8 @@ const (
 	settling     = 5 * time.Second
 	settlingMost = 2 * time.Minute
 	startingMost = 3 * time.Minute
+	// givingBack is a little longer than the time between two of the manager's looks at what it can give back after a start.
+	givingBack = 11 * time.Second
 )
 
 // started is what a start of the manager has shown.
@@ -51,6 +53,9 @@ func (w *world) restart(ctx context.Context) (s started, err error) {
 	}
 	s.ready = time.Since(begin).Seconds()
 	if err := w.rest(ctx); err != nil {
+		return s, err
+	}
+	if err := pause(ctx, givingBack); err != nil {
 		return s, err
 	}
 	if s.memory, err = memoryOf(w.Manager.PID()); err != nil {
