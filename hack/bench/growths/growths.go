@@ -89,6 +89,9 @@ func (g *growth) fill(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := to.w.Manager.Stop(ctx); err != nil { // what is stored is not to be work for it, one by one
+			return err
+		}
 		from := to.w.leases
 		g.Say("storing %d leases, with claims and pods", to.leases-from)
 		if err := to.w.grow(ctx, to.leases); err != nil {
