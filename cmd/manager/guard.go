@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/macpool/macpool/internal/guard"
+	"github.com/macpool/macpool/internal/view"
 )
 
 // addGuard makes the manager ready only while the admission policies are in force.
@@ -22,7 +23,10 @@ func addGuard(mgr ctrl.Manager) error {
 	if err != nil {
 		return fmt.Errorf("making the client that asks for the policies: %w", err)
 	}
-	g := &guard.Guard{Live: live, Cache: mgr.GetClient(), Recorder: mgr.GetEventRecorder("macpool-manager"), Clock: clock.RealClock{}}
+	g := &guard.Guard{
+		Live: live, Cache: view.Sampler{Reader: mgr.GetClient(), Cache: mgr.GetCache()},
+		Recorder: mgr.GetEventRecorder("macpool-manager"), Clock: clock.RealClock{},
+	}
 	if err := metrics.Registry.Register(g); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}

@@ -83,21 +83,27 @@ func labelPod(ctx context.Context, live client.Client, cache client.Reader) erro
 
 // deleteHeldClaim deletes a claim that a pod holds, if there is one.
 func deleteHeldClaim(ctx context.Context, live client.Client, cache client.Reader) error {
-	var claims v1alpha1.MacClaimList
-	if err := cache.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("listing claims: %w", err)
-	}
-	for i := range claims.Items {
-		// What is under deletion is held by a finalizer, and deleted anew without a question.
-		if claim := &claims.Items[i]; claim.Status.Holder != nil && claim.DeletionTimestamp.IsZero() {
-			gone := &v1alpha1.MacClaim{ObjectMeta: metav1.ObjectMeta{Namespace: claim.Namespace, Name: claim.Name}}
-			// The hold may end between the two; so the write is of the version in which it had not.
-			as := client.Preconditions{UID: &claim.UID, ResourceVersion: &claim.ResourceVersion}
-			return live.Delete(ctx, gone, client.DryRunAll, as)
+	// Most claims are held, so that a few will do; else it may be any.
+	for _, options := range [][]client.ListOption{{client.Limit(someClaims)}, nil} {
+		var claims v1alpha1.MacClaimList
+		if err := cache.List(ctx, &claims, append(options, client.UnsafeDisableDeepCopy)...); err != nil {
+			return fmt.Errorf("listing claims: %w", err)
+		}
+		for i := range claims.Items {
+			// What is under deletion is held by a finalizer, and deleted anew without a question.
+			if claim := &claims.Items[i]; claim.Status.Holder != nil && claim.DeletionTimestamp.IsZero() {
+				gone := &v1alpha1.MacClaim{ObjectMeta: metav1.ObjectMeta{Namespace: claim.Namespace, Name: claim.Name}}
+				// The hold may end between the two; so the write is of the version in which it had not.
+				as := client.Preconditions{UID: &claim.UID, ResourceVersion: &claim.ResourceVersion}
+				return live.Delete(ctx, gone, client.DryRunAll, as)
+			}
 		}
 	}
 	return errNothing
 }
+
+// someClaims are looked at before all are.
+const someClaims = 100
 
 // applyPool makes a pool of the one name of which the manager may.
 func applyPool(ctx context.Context, live client.Client, _ client.Reader) error {
