@@ -5,6 +5,7 @@ package growths
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,6 +31,8 @@ type started struct {
 	memory
 	// heap is what is alive in it, cpu the seconds that it had used when it was at rest.
 	heap, cpu float64
+	// server is what the API server has in memory, serverHeap what is in use of it by objects, dead ones too.
+	server, serverHeap float64
 }
 
 // restart stops the manager and starts it again, and waits until it is at rest.
@@ -62,7 +65,16 @@ func (w *world) restart(ctx context.Context) (s started, err error) {
 		return s, err
 	}
 	metrics, err := metricsOf(ctx, w.ManagerMetrics)
+	if err != nil {
+		return s, err
+	}
 	s.heap, s.cpu = metrics["go_memstats_heap_alloc_bytes"], metrics["process_cpu_seconds_total"]
+	text, err := w.API.Kubectl(ctx, "get", "--raw", "/metrics")
+	if err != nil {
+		return s, fmt.Errorf("asking for the metrics of the API server: %w", err)
+	}
+	server, err := sumsOf(strings.NewReader(text))
+	s.server, s.serverHeap = server["process_resident_memory_bytes"], server["go_memstats_heap_alloc_bytes"]
 	return s, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strconv"
@@ -50,8 +51,12 @@ func metricsOf(ctx context.Context, address string) (map[string]float64, error) 
 		return nil, fmt.Errorf("asking for metrics: %w", err)
 	}
 	defer func() { _ = response.Body.Close() }()
+	return sumsOf(response.Body)
+}
+
+func sumsOf(text io.Reader) (map[string]float64, error) {
 	sums := map[string]float64{}
-	lines := bufio.NewScanner(response.Body)
+	lines := bufio.NewScanner(text)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		name, value, ok := strings.Cut(lines.Text(), " ")

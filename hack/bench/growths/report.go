@@ -52,6 +52,9 @@ func peak(s started) float64      { return s.peak }
 func heap(s started) float64      { return s.heap }
 func ready(s started) float64     { return s.ready }
 func cpu(s started) float64       { return s.cpu }
+func server(s started) float64    { return s.server }
+
+func serverHeap(s started) float64 { return s.serverHeap }
 
 func (g *growth) targets() []measure.Target {
 	last := g.idle[len(g.idle)-1]
@@ -88,10 +91,10 @@ const million = 1_000_000
 func (g *growth) managers() measure.Table {
 	t := measure.Table{
 		Title:  "The manager, after a start",
-		Header: []string{"leases", "ready, s", "CPU until at rest, s", "anonymous, MB", "resident, MB", "at most, MB", "heap, MB"},
+		Header: []string{"leases", "ready, s", "CPU until at rest, s", "anonymous, MB", "resident, MB", "at most, MB", "heap, MB", "API server, MB", "its heap, MB"},
 	}
-	of := []func(started) float64{ready, cpu, anonymous, resident, peak, heap}
-	unit := []float64{1, 1, 1e6, 1e6, 1e6, 1e6}
+	of := []func(started) float64{ready, cpu, anonymous, resident, peak, heap, server, serverHeap}
+	unit := []float64{1, 1, 1e6, 1e6, 1e6, 1e6, 1e6, 1e6}
 	row := func(name string, value func(func(started) float64) float64) {
 		cells := []string{name}
 		for i, f := range of {
@@ -108,8 +111,9 @@ func (g *growth) managers() measure.Table {
 	t.Rows = append(t.Rows, []string{
 		"for each lease, KB", "", "", fmt.Sprintf("%.2f", g.slope(anonymous)/1000), fmt.Sprintf("%.2f", g.slope(resident)/1000),
 		fmt.Sprintf("%.2f", g.slope(peak)/1000), fmt.Sprintf("%.2f", g.slope(heap)/1000),
+		fmt.Sprintf("%.2f", g.slope(server)/1000), fmt.Sprintf("%.2f", g.slope(serverHeap)/1000),
 	})
-	t.Rows = append(t.Rows, []string{"in etcd, with its pod, KB", fmt.Sprintf("%.2f", g.etcd/1000), "", "", "", "", ""})
+	t.Rows = append(t.Rows, []string{"in etcd, with its pod, KB", fmt.Sprintf("%.2f", g.etcd/1000), "", "", "", "", "", "", ""})
 	return t
 }
 
