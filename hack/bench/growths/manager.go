@@ -18,7 +18,7 @@ import (
 const (
 	settling     = 5 * time.Second
 	settlingMost = 2 * time.Minute
-	startingMost = 3 * time.Minute
+	startingMost = 10 * time.Minute
 	// givingBack is a little longer than the time between two of the manager's looks at what it can give back after a start.
 	givingBack = 11 * time.Second
 )
