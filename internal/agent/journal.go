@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -38,6 +39,9 @@ type journal struct {
 
 	mu    sync.RWMutex // held by the writer from the decision to the fsync
 	state *journalState
+
+	// records counts what was written.
+	records atomic.Int64
 
 	// The writer's alone.
 	file      *journalFile
@@ -168,6 +172,8 @@ func (j *journal) commit(batch []*journalWrite) {
 			for _, w := range batch {
 				w.result, w.err = nil, cmp.Or(w.err, err)
 			}
+		} else {
+			j.records.Add(int64(len(changes)))
 		}
 	}
 	for _, w := range batch {
