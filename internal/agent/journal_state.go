@@ -26,40 +26,38 @@ func newJournalState() *journalState {
 	}
 }
 
-// put enters a record and returns the one that it replaces, nil if there was none. Records are values: nobody changes one
-// that was put.
-func (s *journalState) put(a *attempt) *attempt {
-	before := s.remove(a.key())
+// put enters a record, in the place of an earlier one of its attempt. Records are values: nobody changes one that was put.
+func (s *journalState) put(a *attempt) {
+	s.remove(a.key())
 	if a.State == withdrawn {
-		return before
+		return
 	}
 	s.attempts[a.key()] = a
 	if s.byClaim[a.Claim] == nil {
 		s.byClaim[a.Claim] = map[attemptKey]bool{}
 	}
 	s.byClaim[a.Claim][a.key()] = true
-	return before
 }
 
-func (s *journalState) remove(k attemptKey) *attempt {
+func (s *journalState) remove(k attemptKey) {
 	before := s.attempts[k]
 	if before == nil {
-		return nil
+		return
 	}
 	delete(s.attempts, k)
 	delete(s.byClaim[before.Claim], k)
 	if len(s.byClaim[before.Claim]) == 0 {
 		delete(s.byClaim, before.Claim)
 	}
-	return before
 }
 
-// revert undoes a put that returned before.
-func (s *journalState) revert(k attemptKey, before *attempt) {
-	s.remove(k)
-	if before != nil {
-		s.put(before)
+// clone is another state with the same records.
+func (s *journalState) clone() *journalState {
+	c := newJournalState()
+	for _, a := range s.attempts {
+		c.put(a)
 	}
+	return c
 }
 
 // ofClaim are the attempts of a claim, in order. A tombstone of an unknown container has no claim, so the zero claim has none.
