@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 
+	"github.com/macpool/macpool/hack/bench/adds"
 	"github.com/macpool/macpool/hack/bench/core"
 	"github.com/macpool/macpool/hack/bench/execs"
 	"github.com/macpool/macpool/hack/bench/measure"
@@ -24,6 +25,7 @@ var sections = []section{
 	{name: "exec", run: execs.Run},
 	{name: "core", run: core.Run},
 	{name: "peer", run: peers.Run, needsPeer: true},
+	{name: "add", run: adds.Run},
 }
 
 func find(name string) *section {
