@@ -245,8 +245,19 @@ func (j *journal) get(k attemptKey) (attempt, bool) {
 func (j *journal) ofClaim(claim agentapi.ClaimRef) []attempt {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
+	return valuesOf(j.state.ofClaim(claim))
+}
+
+// ofLease returns the attempts that are attached with a lease.
+func (j *journal) ofLease(lease string) []attempt {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	return valuesOf(j.state.ofLease(lease))
+}
+
+func valuesOf(records []*attempt) []attempt {
 	var all []attempt
-	for _, a := range j.state.ofClaim(claim) {
+	for _, a := range records {
 		all = append(all, *a)
 	}
 	return all

@@ -9,6 +9,10 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/macpool/macpool/internal/agentapi"
 )
 
 // slowDisk is an fsync that waits until it is let go on.
@@ -119,4 +123,35 @@ func TestJournalForgetsWhatTheDiskRefused(t *testing.T) {
 	if err != nil || again.Number != 1 {
 		t.Errorf("the second try: %+v, %v", again, err)
 	}
+}
+
+// TestJournalOfLease : who is attached with a lease, and nobody who was.
+func TestJournalOfLease(t *testing.T) {
+	dir := t.TempDir()
+	j := openTestJournal(t, dir, now)
+	for _, container := range []string{"stays", "leaves", "never was", "other"} {
+		a := testAttempt(container, "uid-1")
+		if container == "other" {
+			a.Lease = &agentapi.Lease{Name: "vlan-50.192.168.50.9"}
+		}
+		j.mustAttach(t, a)
+	}
+	j.mustDetach(t, attemptKey{"leaves", "net1"})
+	if err := j.withdraw(attemptKey{"never was", "net1"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for lease, want := range map[string][]string{"vlan-50.192.168.50.8": {"stays"}, "vlan-50.192.168.50.9": {"other"}, "vlan-50.192.168.50.10": nil} {
+			var got []string
+			for _, a := range j.ofLease(lease) {
+				got = append(got, a.ContainerID)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("lease %s (-want +got):\n%s", lease, diff)
+			}
+		}
+		closeJournal(t, j)
+		j = openTestJournal(t, dir, now)
+	}
+	closeJournal(t, j)
 }

@@ -17,12 +17,14 @@ const tombstoneLife = time.Hour
 type journalState struct {
 	attempts map[attemptKey]*attempt
 	byClaim  map[agentapi.ClaimRef]map[attemptKey]bool // claim -> its attempts, in any state
+	byLease  map[string]map[attemptKey]bool            // lease -> the attempts that are attached with it
 }
 
 func newJournalState() *journalState {
 	return &journalState{
 		attempts: map[attemptKey]*attempt{},
 		byClaim:  map[agentapi.ClaimRef]map[attemptKey]bool{},
+		byLease:  map[string]map[attemptKey]bool{},
 	}
 }
 
@@ -33,10 +35,10 @@ func (s *journalState) put(a *attempt) {
 		return
 	}
 	s.attempts[a.key()] = a
-	if s.byClaim[a.Claim] == nil {
-		s.byClaim[a.Claim] = map[attemptKey]bool{}
+	list(s.byClaim, a.Claim, a.key())
+	if lease, ok := a.attachedWith(); ok {
+		list(s.byLease, lease, a.key())
 	}
-	s.byClaim[a.Claim][a.key()] = true
 }
 
 func (s *journalState) remove(k attemptKey) {
@@ -45,10 +47,32 @@ func (s *journalState) remove(k attemptKey) {
 		return
 	}
 	delete(s.attempts, k)
-	delete(s.byClaim[before.Claim], k)
-	if len(s.byClaim[before.Claim]) == 0 {
-		delete(s.byClaim, before.Claim)
+	unlist(s.byClaim, before.Claim, k)
+	if lease, ok := before.attachedWith(); ok {
+		unlist(s.byLease, lease, k)
 	}
+}
+
+func list[K comparable](index map[K]map[attemptKey]bool, by K, k attemptKey) {
+	if index[by] == nil {
+		index[by] = map[attemptKey]bool{}
+	}
+	index[by][k] = true
+}
+
+func unlist[K comparable](index map[K]map[attemptKey]bool, by K, k attemptKey) {
+	delete(index[by], k)
+	if len(index[by]) == 0 {
+		delete(index, by)
+	}
+}
+
+// attachedWith is the lease with which the attempt is attached.
+func (a *attempt) attachedWith() (lease string, ok bool) {
+	if a.State != attached || a.Lease == nil {
+		return "", false
+	}
+	return a.Lease.Name, true
 }
 
 // clone is another state with the same records.
@@ -65,8 +89,15 @@ func (s *journalState) ofClaim(claim agentapi.ClaimRef) []*attempt {
 	if claim == (agentapi.ClaimRef{}) {
 		return nil
 	}
-	all := make([]*attempt, 0, len(s.byClaim[claim]))
-	for k := range s.byClaim[claim] {
+	return s.sorted(s.byClaim[claim])
+}
+
+// ofLease are the attempts that are attached with a lease, in order.
+func (s *journalState) ofLease(lease string) []*attempt { return s.sorted(s.byLease[lease]) }
+
+func (s *journalState) sorted(keys map[attemptKey]bool) []*attempt {
+	all := make([]*attempt, 0, len(keys))
+	for k := range keys {
 		all = append(all, s.attempts[k])
 	}
 	slices.SortFunc(all, func(a, b *attempt) int {
