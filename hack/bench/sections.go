@@ -26,6 +26,7 @@ var sections = []section{
 	{name: "core", run: core.Run},
 	{name: "peer", run: peers.Run, needsPeer: true},
 	{name: "add", run: adds.Run},
+	{name: "add-requests", run: adds.Requests},
 }
 
 func find(name string) *section {
