@@ -43,6 +43,12 @@ func (f *findings) result(full fullNode) *measure.Result {
 			})
 		}
 	}
+	for _, l := range levels {
+		r.Targets = append(r.Targets, measure.Target{
+			Name:  "ADD, pre-bound, p50 with the probe of that without, " + callers(l),
+			Value: measure.Ratio(f.of(prebound, l.callers, verbADD, took), f.of(preboundOff, l.callers, verbADD, took), 0.5), Bound: 1.1,
+		})
+	}
 	most := levels[len(levels)-1]
 	r.Targets = append(r.Targets,
 		measure.Target{Name: "fsyncs per pre-bound ADD, " + callers(levels[0]), Value: f.of(prebound, levels[0].callers, verbADD, syncs).Quantile(0.5), Bound: 1, Unit: "fsyncs"},
