@@ -30,11 +30,12 @@ const (
 	rate    figure = "rate"
 	plugins figure = "CPU of the plugins"
 	agent   figure = "CPU of the agent"
+	answers figure = "time in the agent"
 	records figure = "journal records"
 	syncs   figure = "fsyncs"
 )
 
-var units = map[figure]string{took: "ms", rate: "per s", plugins: "ms", agent: "ms", records: "per call", syncs: "per call"}
+var units = map[figure]string{took: "ms", rate: "per s", plugins: "ms", agent: "ms", answers: "ms", records: "per call", syncs: "per call"}
 
 // findings are all values.
 type findings struct {
@@ -62,6 +63,7 @@ func (f *findings) add(k *kind, l level, round int, verb string, p pass) {
 	put(rate, p.rate)
 	put(plugins, each(p.plugins))
 	put(agent, each(p.agent))
+	put(answers, each(p.answers))
 	put(records, p.records/n)
 	put(syncs, p.syncs/n)
 }

@@ -17,11 +17,12 @@ import (
 // usage is what was used up so far.
 type usage struct {
 	plugins, agent time.Duration // CPU of the plugins, their own children included, and of the agent
+	answers        time.Duration // that the agent took to answer, all requests together
 	records, syncs float64       // of the agent's journal
 }
 
 func (u usage) since(before usage) usage {
-	return usage{u.plugins - before.plugins, u.agent - before.agent, u.records - before.records, u.syncs - before.syncs}
+	return usage{u.plugins - before.plugins, u.agent - before.agent, u.answers - before.answers, u.records - before.records, u.syncs - before.syncs}
 }
 
 func (w *world) usage(ctx context.Context) (u usage, err error) {
@@ -34,6 +35,9 @@ func (w *world) usage(ctx context.Context) (u usage, err error) {
 		return u, err
 	}
 	values, err := w.scrape(ctx)
+	for _, command := range []string{"ADD", "LOOKUP", "DEL"} {
+		u.answers += time.Duration(values[fmt.Sprintf("macpool_cni_duration_seconds_sum{command=%q}", command)] * float64(time.Second))
+	}
 	u.records, u.syncs = values["macpool_agent_journal_records_total"], values["macpool_agent_journal_syncs_total"]
 	return u, err
 }
