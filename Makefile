@@ -123,7 +123,7 @@ bench: need-root build ## Measure macpool beside what people run, and write dist
 
 .PHONY: microbench
 microbench: need-root ## Run the benchmarks of single functions, by go test
-	@$(test_env) && set -x && go test -run '^$$' -bench . -benchmem -timeout 30m $$(git grep -lE --untracked '^func Benchmark' -- '*_test.go' ':!e2e' | xargs -n 1 dirname | sort -u | sed 's#^#./#')
+	@$(test_env) && set -x && go test -run '^$$' -bench . -benchmem -timeout 30m $$(git grep -lE --untracked '^func Benchmark' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's#^#./#')
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) $(ACTIONLINT) ## Run the linters

@@ -36,8 +36,6 @@ const (
 	vlanMACsAlone
 	vlanMonitoring
 	vlanMonitoringFull
-	vlanBenchProbe
-	vlanBenchOff
 	vlanEnd
 )
 

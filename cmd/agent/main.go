@@ -17,7 +17,9 @@ import (
 	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client/config"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager/signals"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/macpool/macpool/internal/agent"
@@ -56,26 +58,29 @@ func run() error {
 	// A logr level v is slog's level -v.
 	handler := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.Level(-*verbosity)})
 	options.Log = logr.FromSlogHandler(handler)
-	ctrl.SetLogger(options.Log)
+	ctrllog.SetLogger(options.Log)
 	klog.SetSlogLogger(slog.New(handler))
 
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	if err := pingOften(); err != nil {
 		return err
 	}
-	config, err := ctrl.GetConfig()
+	api, err := config.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
-	config.QPS = -1 // the API server's own fairness is the limit
-	config.UserAgent = "macpool-agent"
-	ctx := ctrl.SetupSignalHandler()
+	api.QPS = -1 // the API server's own fairness is the limit
+	api.UserAgent = "macpool-agent"
+	ctx := signals.SetupSignalHandler()
 	// Where there is nothing to trace to, pods get their addresses all the same.
 	if options.Tracer, err = tracing.FromEnv(ctx, os.Getenv, options.NodeName, options.Version, func(err error) {
 		options.Log.Info("Spans are lost, or arrive again", "error", fmt.Sprint(err))
 	}); err != nil {
 		options.Log.Error(err, "ADDs are not traced")
 	}
-	a, err := agent.New(config, options)
+	a, err := agent.New(api, options)
 	if err != nil {
 		return err
 	}
@@ -84,9 +89,13 @@ func run() error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.Run(ctx) })
 	group.Go(func() error { return serveProbes(ctx, *probeAddress, a) })
-	group.Go(func() error { return serveMetrics(ctx, *metricsAddress, config) })
+	group.Go(func() error { return serveMetrics(ctx, *metricsAddress, api) })
 	return group.Wait()
 }
+
+// gcPercent is how much garbage may lie beside what is in use, in percent of that: half of Go's default. Every node pays for it, and an agent has little
+// in use and makes little garbage.
+const gcPercent = 50
 
 // shutDown sends the last spans, and does not wait long for it.
 func shutDown(ctx context.Context, tracer *tracing.Tracer) {

@@ -21,6 +21,8 @@ type Options struct {
 	CNI string
 	// Bin is the directory of manager, agent and macpool.
 	Bin string
+	// Plugins are further directories of CNI plugins.
+	Plugins []string
 	// Root is the root of the source tree: config/ is applied from there.
 	Root string
 

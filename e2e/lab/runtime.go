@@ -51,12 +51,23 @@ type Attachment struct {
 
 // NewSandbox makes a sandbox for the pod without attaching anything.
 func (n *Node) NewSandbox(pod *corev1.Pod) (*Sandbox, error) {
-	id := make([]byte, 32)
-	_, _ = rand.Read(id) // never fails
-	s := &Sandbox{ID: hex.EncodeToString(id), Pod: pod, Node: n}
+	s := &Sandbox{ID: newID(), Pod: pod, Node: n}
 	var err error
 	s.ns, err = newNetNS("cni-" + s.ID[:8])
 	return s, err
+}
+
+// Reuse makes a sandbox for another pod in the network namespace of one that has nothing attached any more: for measurements, in which the
+// kernel is not to be busy with the making and the end of namespaces.
+func (s *Sandbox) Reuse(pod *corev1.Pod) *Sandbox {
+	return &Sandbox{ID: newID(), Pod: pod, Node: s.Node, ns: s.ns}
+}
+
+// newID is a container id.
+func newID() string {
+	id := make([]byte, 32)
+	_, _ = rand.Read(id) // never fails
+	return hex.EncodeToString(id)
 }
 
 // NetNS is the path of the sandbox's network namespace.
@@ -159,7 +170,8 @@ func (n *Node) cni() *libcni.CNIConfig { return n.cniCalledBy(n.immortal, n.cach
 
 // cniCalledBy is the CNI library as a process of the node uses it.
 func (n *Node) cniCalledBy(by *caller, cache string) *libcni.CNIConfig {
-	return libcni.NewCNIConfigWithCacheDir([]string{n.lab.opts.Bin, n.lab.opts.CNI}, cache, n.execBy(by))
+	dirs := append([]string{n.lab.opts.Bin, n.lab.opts.CNI}, n.lab.opts.Plugins...)
+	return libcni.NewCNIConfigWithCacheDir(dirs, cache, n.execBy(by))
 }
 
 // Exec executes plugins on the node, for who calls one without libcni, as a main plugin calls its IPAM.

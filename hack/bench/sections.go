@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 
+	"github.com/macpool/macpool/hack/bench/adds"
 	"github.com/macpool/macpool/hack/bench/core"
 	"github.com/macpool/macpool/hack/bench/execs"
 	"github.com/macpool/macpool/hack/bench/growths"
@@ -26,6 +27,8 @@ var sections = []section{
 	{name: "core", run: core.Run},
 	{name: "growth", run: growths.Run},
 	{name: "peer", run: peers.Run, needsPeer: true},
+	{name: "add", run: adds.Run},
+	{name: "add-requests", run: adds.Requests},
 }
 
 func find(name string) *section {

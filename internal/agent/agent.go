@@ -270,6 +270,9 @@ func (a *Agent) every(d time.Duration, do func(context.Context)) func(context.Co
 
 // watch tells a cache what to hold.
 func (a *Agent) watch(ctx context.Context, caches cache.Cache) error {
+	if err := caches.IndexField(ctx, &v1alpha1.MacClaim{}, holderUID, podsThatHold); err != nil {
+		return fmt.Errorf("indexing claims by the pods that hold them: %w", err)
+	}
 	for _, kind := range []client.Object{&corev1.Pod{}, &v1alpha1.MacClaim{}, &v1alpha1.MacPool{}} {
 		informer, err := caches.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
 		if err != nil {

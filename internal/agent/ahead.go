@@ -106,10 +106,8 @@ func (f *forerunner) questions(ctx context.Context, key types.NamespacedName) []
 		pool.Spec.ConflictMode() == v1alpha1.ConflictOff {
 		return nil
 	}
-	for _, entry := range f.journal.in(attached) {
-		if entry.Lease != nil && entry.Lease.Name == claim.Status.LeaseName {
-			return nil // what answers is its own, or is waited for
-		}
+	if len(f.journal.ofLease(claim.Status.LeaseName)) > 0 {
+		return nil // what answers is its own, or is waited for
 	}
 	var all []*inquiry
 	for _, link := range pool.Status.Links {

@@ -25,6 +25,22 @@ import (
 // holderNode is the field by which MacClaims can be selected.
 const holderNode = "status.holder.nodeName"
 
+// holderUID is an index of the cached MacClaims: an ADD looks for what its pod holds, and a node may hold some hundred.
+const holderUID = "holderUID"
+
+// podsThatHold are the UIDs of the pods that hold a claim.
+func podsThatHold(object client.Object) []string {
+	claim, ok := object.(*v1alpha1.MacClaim)
+	if !ok {
+		return nil
+	}
+	var all []string
+	for _, holder := range binding.Holders(claim) {
+		all = append(all, string(holder.PodUID))
+	}
+	return all
+}
+
 // dialTimeout bounds one try to connect. A node that comes back from a partition must notice within seconds (R-G7), and a
 // SYN that was lost in it is repeated by the kernel at intervals that have grown long by then.
 const dialTimeout = 2 * time.Second

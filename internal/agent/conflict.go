@@ -118,10 +118,8 @@ var errOldInterface = errors.New("the address answers with its own MAC")
 //
 // An interface that its node has seen go does not answer a minute later.
 func (t *addition) sameMAC(ctx context.Context, claim *v1alpha1.MacClaim) (by string, err error) {
-	for _, entry := range t.journal.in(attached) {
-		if entry.Lease != nil && entry.Lease.Name == claim.Status.LeaseName {
-			return "", nil
-		}
+	if len(t.journal.ofLease(claim.Status.LeaseName)) > 0 {
+		return "", nil
 	}
 	reason, ended, known, err := t.lastHold(ctx, claim)
 	if err != nil {

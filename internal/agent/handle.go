@@ -73,6 +73,9 @@ func (a *Agent) serve(ctx context.Context, req *agentapi.Request) outcome {
 var plainWords = strings.NewReplacer("not found", "missing", "no such file or directory", "the file is missing")
 
 func (a *Agent) report(req *agentapi.Request, lease *agentapi.Lease, err error) {
+	if err == nil && !a.log.V(1).Enabled() {
+		return // to write down whom it is about costs more than to serve it
+	}
 	log := a.log.WithValues("command", req.Command, "container", req.ContainerID, "interface", req.Interface,
 		"network", req.Network, "pool", req.Pool, "pod", req.Pod)
 	switch {

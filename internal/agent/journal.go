@@ -5,8 +5,8 @@ package agent
 import (
 	"cmp"
 	"errors"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -26,8 +26,9 @@ const maxBatch = 256
 
 var errJournalClosed = errors.New("the journal is closed")
 
-// journal remembers what is attached on this node, and which containers were deleted. What a method returns is on the disk: readers wait
-// for a write that is under way. Safe for concurrent use; make one with openJournal.
+// journal remembers what is attached on this node, and which containers were deleted. What a method returns is on the disk. Readers do not wait
+// for a write that is under way: to them it happens when the disk has it, which is before it returns to who wrote. Safe for concurrent use;
+// make one with openJournal.
 type journal struct {
 	clock clock.PassiveClock
 	log   logr.Logger
@@ -36,10 +37,15 @@ type journal struct {
 	closed chan struct{}
 	done   chan struct{}
 
-	mu    sync.RWMutex // held by the writer from the decision to the fsync
+	mu sync.RWMutex // never held while the disk is waited for
+	// state is what is on the disk.
 	state *journalState
 
-	// The writer's alone.
+	// records counts what was written.
+	records atomic.Int64
+
+	// The writer's alone. next is the state with what is being written, on which decisions are made. The records are shared; none changes.
+	next      *journalState
 	file      *journalFile
 	compactAt int64
 }
@@ -64,6 +70,7 @@ func openJournal(dir string, clk clock.PassiveClock, log logr.Logger) (*journal,
 		writes: make(chan *journalWrite), closed: make(chan struct{}), done: make(chan struct{}),
 	}
 	j.replay(lines)
+	j.next = j.state.clone()
 	if err := j.compact(); err != nil {
 		// A full disk must not keep the agent from answering DELs: the old file is still whole.
 		log.Error(err, "Compacting the journal did not succeed")
@@ -141,14 +148,11 @@ func (j *journal) gather(first *journalWrite) []*journalWrite {
 
 // commit decides and writes a batch. If the disk refuses it, none of it has happened.
 func (j *journal) commit(batch []*journalWrite) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	var lines []byte
-	type change struct{ after, before *attempt }
-	var changes []change
+	var changes []*attempt
 	now := j.clock.Now()
 	for _, w := range batch {
-		w.result, w.err = w.decide(j.state, now)
+		w.result, w.err = w.decide(j.next, now)
 		if w.err != nil || w.result == nil {
 			continue
 		}
@@ -158,16 +162,19 @@ func (j *journal) commit(batch []*journalWrite) {
 			continue
 		}
 		lines = append(lines, line...)
-		changes = append(changes, change{after: w.result, before: j.state.put(w.result)})
+		changes = append(changes, w.result)
+		j.next.put(w.result)
 	}
-	if len(lines) > 0 {
+	if len(changes) > 0 {
 		if err := j.store(lines, now); err != nil {
-			for _, c := range slices.Backward(changes) {
-				j.state.revert(c.after.key(), c.before)
-			}
+			j.mu.RLock()
+			j.next = j.state.clone()
+			j.mu.RUnlock()
 			for _, w := range batch {
 				w.result, w.err = nil, cmp.Or(w.err, err)
 			}
+		} else {
+			j.publish(changes)
 		}
 	}
 	for _, w := range batch {
@@ -175,13 +182,23 @@ func (j *journal) commit(batch []*journalWrite) {
 	}
 }
 
-// store makes the state durable, of which lines are what is new.
+// publish lets readers see what is on the disk now.
+func (j *journal) publish(changes []*attempt) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, a := range changes {
+		j.state.put(a)
+	}
+	j.records.Add(int64(len(changes)))
+}
+
+// store makes next durable, of which lines are what is new.
 func (j *journal) store(lines []byte, now time.Time) error {
 	if j.file.suspect {
 		return j.compact()
 	}
 	if j.file.size+int64(len(lines)) > j.compactAt {
-		j.state.expire(now)
+		j.expire(now)
 		err := j.compact()
 		if err == nil {
 			return nil
@@ -191,10 +208,18 @@ func (j *journal) store(lines []byte, now time.Time) error {
 	return j.file.append(lines)
 }
 
-// compact writes what the state holds into a new file.
+// expire drops old tombstones. What the file still has of them is dropped when it is read.
+func (j *journal) expire(now time.Time) {
+	j.next.expire(now)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.state.expire(now)
+}
+
+// compact writes what next holds into a new file.
 func (j *journal) compact() error {
 	var lines []byte
-	for _, a := range j.state.attempts {
+	for _, a := range j.next.attempts {
 		line, err := a.encode()
 		if err != nil {
 			return err
@@ -220,8 +245,19 @@ func (j *journal) get(k attemptKey) (attempt, bool) {
 func (j *journal) ofClaim(claim agentapi.ClaimRef) []attempt {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
+	return valuesOf(j.state.ofClaim(claim))
+}
+
+// ofLease returns the attempts that are attached with a lease.
+func (j *journal) ofLease(lease string) []attempt {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	return valuesOf(j.state.ofLease(lease))
+}
+
+func valuesOf(records []*attempt) []attempt {
 	var all []attempt
-	for _, a := range j.state.ofClaim(claim) {
+	for _, a := range records {
 		all = append(all, *a)
 	}
 	return all

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,6 +34,17 @@ type journalFile struct {
 	suspect bool
 	// midLine: the file does not end with a newline. The next write begins with one, which ends the damaged line.
 	midLine bool
+
+	// sync is fsync; a test may have it wait, or fail.
+	sync func(*os.File) error
+	// syncs counts its calls. Safe for concurrent use.
+	syncs atomic.Int64
+}
+
+// flush waits until the file is on the disk.
+func (f *journalFile) flush(file *os.File) error {
+	f.syncs.Add(1)
+	return f.sync(file)
 }
 
 // openJournalFile takes the state directory for this process and returns the lines that its journal holds.
@@ -44,7 +56,7 @@ func openJournalFile(dir string) (*journalFile, [][]byte, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the lock of the state directory: %w", err)
 	}
-	f := &journalFile{dir: dir, lock: lock}
+	f := &journalFile{dir: dir, lock: lock, sync: (*os.File).Sync}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		err = errors.Join(err, lock.Close())
 		if errors.Is(err, unix.EWOULDBLOCK) {
@@ -94,7 +106,7 @@ func (f *journalFile) append(lines []byte) error {
 	n, err := f.file.Write(lines)
 	f.size += int64(n)
 	if err == nil {
-		err = f.file.Sync()
+		err = f.flush(f.file)
 	}
 	if err != nil {
 		f.suspect, f.midLine = true, true
@@ -113,7 +125,7 @@ func (f *journalFile) replace(lines []byte) error {
 	}
 	_, err = file.Write(lines)
 	if err == nil {
-		err = file.Sync()
+		err = f.flush(file)
 	}
 	if err == nil {
 		err = os.Rename(next, f.path())
@@ -137,7 +149,7 @@ func (f *journalFile) syncDir() error {
 	if err != nil {
 		return fmt.Errorf("opening the state directory: %w", err)
 	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+	if err := errors.Join(f.flush(dir), dir.Close()); err != nil {
 		return fmt.Errorf("syncing the state directory: %w", err)
 	}
 	return nil

@@ -17,49 +17,71 @@ const tombstoneLife = time.Hour
 type journalState struct {
 	attempts map[attemptKey]*attempt
 	byClaim  map[agentapi.ClaimRef]map[attemptKey]bool // claim -> its attempts, in any state
+	byLease  map[string]map[attemptKey]bool            // lease -> the attempts that are attached with it
 }
 
 func newJournalState() *journalState {
 	return &journalState{
 		attempts: map[attemptKey]*attempt{},
 		byClaim:  map[agentapi.ClaimRef]map[attemptKey]bool{},
+		byLease:  map[string]map[attemptKey]bool{},
 	}
 }
 
-// put enters a record and returns the one that it replaces, nil if there was none. Records are values: nobody changes one
-// that was put.
-func (s *journalState) put(a *attempt) *attempt {
-	before := s.remove(a.key())
+// put enters a record, in the place of an earlier one of its attempt. Records are values: nobody changes one that was put.
+func (s *journalState) put(a *attempt) {
+	s.remove(a.key())
 	if a.State == withdrawn {
-		return before
+		return
 	}
 	s.attempts[a.key()] = a
-	if s.byClaim[a.Claim] == nil {
-		s.byClaim[a.Claim] = map[attemptKey]bool{}
+	list(s.byClaim, a.Claim, a.key())
+	if lease, ok := a.attachedWith(); ok {
+		list(s.byLease, lease, a.key())
 	}
-	s.byClaim[a.Claim][a.key()] = true
-	return before
 }
 
-func (s *journalState) remove(k attemptKey) *attempt {
+func (s *journalState) remove(k attemptKey) {
 	before := s.attempts[k]
 	if before == nil {
-		return nil
+		return
 	}
 	delete(s.attempts, k)
-	delete(s.byClaim[before.Claim], k)
-	if len(s.byClaim[before.Claim]) == 0 {
-		delete(s.byClaim, before.Claim)
+	unlist(s.byClaim, before.Claim, k)
+	if lease, ok := before.attachedWith(); ok {
+		unlist(s.byLease, lease, k)
 	}
-	return before
 }
 
-// revert undoes a put that returned before.
-func (s *journalState) revert(k attemptKey, before *attempt) {
-	s.remove(k)
-	if before != nil {
-		s.put(before)
+func list[K comparable](index map[K]map[attemptKey]bool, by K, k attemptKey) {
+	if index[by] == nil {
+		index[by] = map[attemptKey]bool{}
 	}
+	index[by][k] = true
+}
+
+func unlist[K comparable](index map[K]map[attemptKey]bool, by K, k attemptKey) {
+	delete(index[by], k)
+	if len(index[by]) == 0 {
+		delete(index, by)
+	}
+}
+
+// attachedWith is the lease with which the attempt is attached.
+func (a *attempt) attachedWith() (lease string, ok bool) {
+	if a.State != attached || a.Lease == nil {
+		return "", false
+	}
+	return a.Lease.Name, true
+}
+
+// clone is another state with the same records.
+func (s *journalState) clone() *journalState {
+	c := newJournalState()
+	for _, a := range s.attempts {
+		c.put(a)
+	}
+	return c
 }
 
 // ofClaim are the attempts of a claim, in order. A tombstone of an unknown container has no claim, so the zero claim has none.
@@ -67,8 +89,15 @@ func (s *journalState) ofClaim(claim agentapi.ClaimRef) []*attempt {
 	if claim == (agentapi.ClaimRef{}) {
 		return nil
 	}
-	all := make([]*attempt, 0, len(s.byClaim[claim]))
-	for k := range s.byClaim[claim] {
+	return s.sorted(s.byClaim[claim])
+}
+
+// ofLease are the attempts that are attached with a lease, in order.
+func (s *journalState) ofLease(lease string) []*attempt { return s.sorted(s.byLease[lease]) }
+
+func (s *journalState) sorted(keys map[attemptKey]bool) []*attempt {
+	all := make([]*attempt, 0, len(keys))
+	for k := range keys {
 		all = append(all, s.attempts[k])
 	}
 	slices.SortFunc(all, func(a, b *attempt) int {

@@ -94,7 +94,7 @@ func (m *metrics) observe(ctx context.Context, req *agentapi.Request, code strin
 // Describe is prometheus.Collector's.
 func (m *metrics) Describe(descs chan<- *prometheus.Desc) {
 	for _, d := range []*metric.Metric{
-		metric.Attachments, metric.PendingClears, metric.ClearAge, metric.Spooled, metric.SpoolAge, metric.Astray, metric.Fenced,
+		metric.JournalRecords, metric.JournalSyncs, metric.Attachments, metric.PendingClears, metric.ClearAge, metric.Spooled, metric.SpoolAge, metric.Astray, metric.Fenced,
 		metric.Lingering, metric.Probes, metric.Strangers, metric.StrangersHeard, metric.Announced, metric.Parent, metric.Contact,
 		metric.Epoch, metric.Timeline, metric.WentBack,
 	} {
@@ -108,6 +108,8 @@ func (m *metrics) Collect(values chan<- prometheus.Metric) {
 	a := m.agent
 	now := a.clock.Now()
 	if a.listening.Load() { // the journal is open
+		give(metric.JournalRecords, float64(a.journal.records.Load()))
+		give(metric.JournalSyncs, float64(a.journal.file.syncs.Load()))
 		give(metric.Attachments, float64(len(a.journal.in(attached))))
 		pending := a.journal.in(detached)
 		give(metric.PendingClears, float64(len(pending)))

@@ -55,7 +55,7 @@ func (t *addition) follow(ctx context.Context) (changed bool) {
 		return false
 	}
 	var claims v1alpha1.MacClaimList
-	if t.cluster.cache.List(ctx, &claims, client.InNamespace(t.claim.Namespace), client.UnsafeDisableDeepCopy) != nil {
+	if t.cluster.cache.List(ctx, &claims, client.InNamespace(t.claim.Namespace), client.MatchingFields{holderUID: t.req.Pod.UID}, client.UnsafeDisableDeepCopy) != nil {
 		return false
 	}
 	other := ""

@@ -55,8 +55,8 @@ func (t *addition) outlast(ctx context.Context, claim *v1alpha1.MacClaim) error 
 // to the kernel.
 func (t *addition) oldLinks(claim *v1alpha1.MacClaim) []attempt {
 	all := t.journal.ofClaim(t.claim)
-	for _, entry := range t.journal.in(attached) {
-		if entry.Claim != t.claim && entry.Lease != nil && entry.Lease.Name == claim.Status.LeaseName {
+	for _, entry := range t.journal.ofLease(claim.Status.LeaseName) {
+		if entry.Claim != t.claim {
 			all = append(all, entry)
 		}
 	}

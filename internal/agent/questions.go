@@ -146,10 +146,8 @@ func (k *asker) answer(ctx context.Context, q *v1alpha1.WireQuestion) {
 // attachedHere is the MAC of the interface of this node that has the lease, "" if none has. The node's own link does not hear the
 // pods that hang on it.
 func (k *asker) attachedHere(q *v1alpha1.WireQuestion) string {
-	for _, entry := range k.journal.in(attached) {
-		if entry.Lease != nil && entry.Lease.Name == q.LeaseName {
-			return entry.Lease.MAC
-		}
+	for _, entry := range k.journal.ofLease(q.LeaseName) {
+		return entry.Lease.MAC
 	}
 	return ""
 }

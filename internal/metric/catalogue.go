@@ -98,6 +98,10 @@ var (
 		"Calls to the API that were made again: the object was written by somebody else meanwhile (conflict), the API server was busy (busy) or failed (failed), "+
 			"did not know the agent (unauthorized), gave no answer (unreachable), or is doubted because it was away (doubted).",
 		Label{Name: "cause", Values: []string{"conflict", "busy", "failed", "unauthorized", "unreachable", "doubted"}})
+	JournalRecords = add(Agent, Counter, "macpool_agent_journal_records_total",
+		"Records of attachments that were written to the journal. An ADD writes one; a DEL writes one, and another when the holder was cleared.")
+	JournalSyncs = add(Agent, Counter, "macpool_agent_journal_syncs_total",
+		"How often the agent waited for the disk (fsync) on behalf of the journal. Records that come together share one.")
 	Attachments   = add(Agent, Gauge, "macpool_agent_attachments", "Containers that are attached on this node.")
 	PendingClears = add(Agent, Gauge, "macpool_agent_pending_clears", "Holders that are to be cleared when the API answers.")
 	ClearAge      = add(Agent, Gauge, "macpool_agent_pending_clear_age_seconds", "For how long the oldest of them has been waiting; 0 if there is none.")
