@@ -5,11 +5,13 @@ package main
 import (
 	"context"
 
+	"github.com/macpool/macpool/hack/bench/binds"
 	"github.com/macpool/macpool/hack/bench/core"
 	"github.com/macpool/macpool/hack/bench/execs"
 	"github.com/macpool/macpool/hack/bench/measure"
 	"github.com/macpool/macpool/hack/bench/peers"
 	"github.com/macpool/macpool/hack/bench/rig"
+	"github.com/macpool/macpool/hack/bench/storms"
 )
 
 // section is a part of the benchmarks.
@@ -23,6 +25,8 @@ type section struct {
 var sections = []section{
 	{name: "exec", run: execs.Run},
 	{name: "core", run: core.Run},
+	{name: "bind", run: binds.Run},
+	{name: "storm", run: storms.Run},
 	{name: "peer", run: peers.Run, needsPeer: true},
 }
 
