@@ -125,14 +125,15 @@ func (p *Pool) Network(ctx context.Context, name string) error {
 	return nil
 }
 
-// Conf is the configuration of the network, as its plugin gets it.
+// Conf is the configuration of the network, as its plugin gets it. It names no link: IPAM calls alone set no interface up, and the agent
+// would wait for it, to announce it there.
 func (p *Pool) Conf() []byte {
-	return fmt.Appendf(nil, `{"cniVersion":"1.1.0","name":"net","type":"macvlan","master":"eth0.%d","mode":"bridge","ipam":{"type":"macpool","pool":%q}}`,
-		p.octet, p.Name)
+	return fmt.Appendf(nil, `{"cniVersion":"1.1.0","name":"net","type":"macvlan","mode":"bridge","ipam":{"type":"macpool","pool":%q}}`,
+		p.Name)
 }
 
 // StaticConf is a configuration of the same form, by which the static plugin gives the i-th address.
 func (p *Pool) StaticConf(i int) []byte {
-	return fmt.Appendf(nil, `{"cniVersion":"1.1.0","name":"net","type":"macvlan","master":"eth0.%d","mode":"bridge","ipam":{"type":"static","addresses":[{"address":"10.%d.%d.%d/16"}]}}`,
-		p.octet, p.octet, 1+i/256, i%256)
+	return fmt.Appendf(nil, `{"cniVersion":"1.1.0","name":"net","type":"macvlan","mode":"bridge","ipam":{"type":"static","addresses":[{"address":"10.%d.%d.%d/16"}]}}`,
+		p.octet, 1+i/256, i%256)
 }

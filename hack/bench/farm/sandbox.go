@@ -24,22 +24,17 @@ type Sandboxes struct{ bases []string }
 // MakeSandboxes makes that many, with interfaces net1 and so on.
 func MakeSandboxes(n *lab.Node, count, interfaces int) (*Sandboxes, error) {
 	s := &Sandboxes{}
-	return s, s.More(n, count, interfaces)
-}
-
-// More adds some.
-func (s *Sandboxes) More(n *lab.Node, count, interfaces int) error {
 	for i := range count {
 		one, err := n.NewSandbox(lab.NewPod("none", "none", ""))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		s.bases = append(s.bases, one.NetNS())
 		if err := addLinks(one.NetNS(), interfaces); err != nil {
-			return fmt.Errorf("furnishing sandbox %d: %w", i, err)
+			return nil, fmt.Errorf("furnishing sandbox %d: %w", i, err)
 		}
 	}
-	return nil
+	return s, nil
 }
 
 func addLinks(path string, count int) error {

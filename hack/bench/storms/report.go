@@ -45,6 +45,17 @@ func (s *section) conclude() {
 		around.Rows = append(around.Rows, []string{name, fmt.Sprintf("%.2f", s.get(name, "s").Quantile(0.5))})
 	}
 	s.result.Tables = append(s.result.Tables, table, around)
+	costs := measure.Table{
+		Title: "What a storm costs: CPU seconds, and requests to macpool's resources", Header: append(append([]string{"what"}, programs...), "requests"),
+	}
+	for _, name := range []string{staticStorm, storm, again, powerCycle, unboundStorm, staticWide, wide} {
+		row := []string{name}
+		for _, program := range programs {
+			row = append(row, fmt.Sprintf("%.2f", s.get(name+": CPU of "+program, "s").Quantile(0.5)))
+		}
+		costs.Rows = append(costs.Rows, append(row, fmt.Sprintf("%.0f", s.get(name+": requests", "requests").Quantile(0.5))))
+	}
+	s.result.Tables = append(s.result.Tables, costs)
 	ratio := func(a, b string) float64 { return measure.Ratio(s.get(a, "s"), s.get(b, "s"), 0.5) }
 	s.result.Targets = append(s.result.Targets,
 		measure.Target{Name: "storm of 1,000 ADDs, of the static storm", Value: ratio(storm, staticStorm), Bound: 1.5},

@@ -40,8 +40,10 @@ func (s *section) floor(ctx context.Context, round int) error {
 	if err != nil {
 		return err
 	}
-	w := farm.AtOnce(len(all), func(i int) error { return s.addOne(ctx, all[i], s.static, "net1", pool.StaticConf(i)) })
-	if err := s.add(round, staticStorm, w); err != nil {
+	w, err := s.counted(ctx, round, staticStorm, func() *farm.Wave {
+		return farm.AtOnce(len(all), func(i int) error { return s.addOne(ctx, all[i], s.static, "net1", pool.StaticConf(i)) })
+	})
+	if err != nil {
 		return err
 	}
 	s.curve(round, "static", w)
@@ -51,8 +53,9 @@ func (s *section) floor(ctx context.Context, round int) error {
 	if all, err = s.attempts(pool.Plain("static", "net", widePods), fmt.Sprintf("static-wide-%d", round), 0); err != nil {
 		return err
 	}
-	w = s.wideWave(ctx, all, s.static, func(i, k int) []byte { return pool.StaticConf(wideInterfaces*i + k) })
-	if err := s.add(round, staticWide, w); err != nil {
+	if _, err := s.counted(ctx, round, staticWide, func() *farm.Wave {
+		return s.wideWave(ctx, all, s.static, func(i, k int) []byte { return pool.StaticConf(wideInterfaces*i + k) })
+	}); err != nil {
 		return err
 	}
 	return s.close(all)
@@ -78,8 +81,8 @@ func (s *section) storm(ctx context.Context, round int) error {
 	if err != nil {
 		return err
 	}
-	w := s.adds(ctx, pool, one)
-	if err := s.add(round, storm, w); err != nil {
+	w, err := s.counted(ctx, round, storm, func() *farm.Wave { return s.adds(ctx, pool, one) })
+	if err != nil {
 		return err
 	}
 	s.curve(round, "macpool", w)
@@ -104,8 +107,8 @@ func (s *section) storm(ctx context.Context, round int) error {
 	if err != nil {
 		return err
 	}
-	w = s.adds(ctx, pool, two)
-	if err := s.add(round, again, w); err != nil {
+	w, err = s.counted(ctx, round, again, func() *farm.Wave { return s.adds(ctx, pool, two) })
+	if err != nil {
 		return err
 	}
 	s.curve(round, "macpool, again", w)
@@ -132,8 +135,7 @@ func (s *section) cyclePower(ctx context.Context, round int, pool *farm.Pool, cl
 	if err != nil {
 		return err
 	}
-	w := s.adds(ctx, pool, all)
-	if err := s.add(round, powerCycle, w); err != nil {
+	if _, err := s.counted(ctx, round, powerCycle, func() *farm.Wave { return s.adds(ctx, pool, all) }); err != nil {
 		return err
 	}
 	if err := s.judge(all, claims, 1); err != nil {
@@ -202,8 +204,8 @@ func (s *section) unbound(ctx context.Context, round int) error {
 	if err != nil {
 		return err
 	}
-	w := s.adds(ctx, pool, all)
-	if err := s.add(round, unboundStorm, w); err != nil {
+	w, err := s.counted(ctx, round, unboundStorm, func() *farm.Wave { return s.adds(ctx, pool, all) })
+	if err != nil {
 		return err
 	}
 	s.curve(round, "macpool, unbound", w)

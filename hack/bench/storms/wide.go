@@ -40,8 +40,9 @@ func (s *section) wide(ctx context.Context, round int) error {
 	if err != nil {
 		return err
 	}
-	w := s.wideWave(ctx, all, s.macpool, func(int, int) []byte { return pool.Conf() })
-	if err := s.add(round, wide, w); err != nil {
+	if _, err := s.counted(ctx, round, wide, func() *farm.Wave {
+		return s.wideWave(ctx, all, s.macpool, func(int, int) []byte { return pool.Conf() })
+	}); err != nil {
 		return err
 	}
 	if err := s.judge(all, claims, wideInterfaces); err != nil {
