@@ -138,7 +138,7 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 		Audit: a.options.Audit.With(a.metrics.leases.Recorded), Meter: a.metrics.leases, Node: a.nodeName,
 	}
 	a.views = newViews(a.cluster, a.knownPods, a.clock, a.times)
-	a.people = newPeople(a.holders, a.knownPods, a.clock)
+	a.people = newPeople(a.holders, a.knownPods, a.clock, a.times.View)
 	a.namespaces = newReads(func(ctx context.Context, name string) (*corev1.Namespace, error) {
 		ns := &corev1.Namespace{}
 		return ns, a.cluster.Get(ctx, types.NamespacedName{Name: name}, ns)

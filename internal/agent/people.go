@@ -17,14 +17,14 @@ import (
 	"github.com/macpool/macpool/internal/timeline"
 )
 
-// peopleFresh is how long a list of people's claims answers for pods that were there before it began.
-const peopleFresh = time.Second
-
 // people knows which claims persons have made in a namespace. A list is what costs an unbound ADD most: the API server answers it when its own
-// cache has caught up, which takes up to a tenth of a second. So the ADDs of a moment share one. It answers for pods that the agent
-// knew before it began: what a person has made for one of those, before it, stands there. Safe for concurrent use.
+// cache has caught up, which takes up to a tenth of a second. So the ADDs of some seconds share one. It answers for pods that the agent
+// knew before it began: what a person has made before such a pod stands there. What is made after the pod it may miss, as the manager does, which makes
+// its own claim as soon as it sees the pod. Safe for concurrent use.
 type people struct {
 	clock clock.PassiveClock
+	// life is how long a list is used.
+	life  time.Duration
 	lists *reads[*peopleList]
 
 	mu    sync.Mutex
@@ -45,8 +45,8 @@ func (s podSet) has(uid types.UID) bool {
 	return ok
 }
 
-func newPeople(binder *binding.Binder, pods func(context.Context) podSet, clk clock.PassiveClock) *people {
-	p := &people{clock: clk, known: map[string]*peopleList{}}
+func newPeople(binder *binding.Binder, pods func(context.Context) podSet, clk clock.PassiveClock, life time.Duration) *people {
+	p := &people{clock: clk, life: life, known: map[string]*peopleList{}}
 	p.lists = newReads(func(ctx context.Context, namespace string) (*peopleList, error) {
 		l := &peopleList{began: clk.Now(), pods: pods(ctx)}
 		var err error
@@ -66,7 +66,7 @@ func (p *people) claimFor(ctx context.Context, pod types.UID, want *v1alpha1.Mac
 	p.mu.Lock()
 	l := p.known[want.Namespace]
 	p.mu.Unlock()
-	if l == nil || !l.pods.has(pod) || timeline.Elapsed(p.clock.Now(), l.began) > peopleFresh {
+	if l == nil || !l.pods.has(pod) || timeline.Elapsed(p.clock.Now(), l.began) > p.life {
 		var err error
 		if l, err = p.lists.get(ctx, want.Namespace); err != nil {
 			return "", err
@@ -83,7 +83,7 @@ func (p *people) drop(context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for namespace, l := range p.known {
-		if timeline.Elapsed(p.clock.Now(), l.began) > peopleFresh {
+		if timeline.Elapsed(p.clock.Now(), l.began) > p.life {
 			delete(p.known, namespace)
 		}
 	}

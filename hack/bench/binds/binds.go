@@ -18,7 +18,7 @@ import (
 const nodes = 5
 
 // levels are how many binds are in flight, and how many are made so in each round.
-var levels = []struct{ width, count int }{{1, 40}, {10, 150}, {50, 300}}
+var levels = []struct{ width, count int }{{1, 60}, {10, 150}, {50, 300}}
 
 // section is a run.
 type section struct {

@@ -3,7 +3,6 @@
 package binds
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/macpool/macpool/hack/bench/measure"
@@ -53,5 +52,3 @@ func (s *section) conclude() {
 	s.result.Tables = append(s.result.Tables, rates, cpu)
 	s.result.Charts = append(s.result.Charts, chart)
 }
-
-func (s *section) audit(context.Context) error { return nil }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
@@ -17,8 +18,12 @@ import (
 	"github.com/macpool/macpool/internal/agentapi"
 )
 
-// poolSize is more than any round needs.
-const poolSize = 4096
+const (
+	// poolSize is more than any round needs.
+	poolSize = 4096
+	// age is when a pod is older than those for which an agent waits a moment for the manager.
+	age = 2500 * time.Millisecond
+)
 
 // prepare makes a pool for a round. For the bare writes and for the agents the manager goes away then.
 func (s *section) prepare(ctx context.Context, name string, round int, manager bool) (*farm.Pool, error) {
@@ -95,9 +100,16 @@ func (s *section) agents(ctx context.Context, round int) error {
 		return err
 	}
 	for _, level := range levels {
-		pods := pool.Plain(fmt.Sprintf("pod-%d", level.width), "net", level.count)
+		// One for each agent goes ahead: what it lists serves for ten seconds.
+		pods := pool.Plain(fmt.Sprintf("pod-%d", level.width), "net", level.count+nodes)
 		if err := s.Create(ctx, pods); err != nil {
 			return err
+		}
+		time.Sleep(age)
+		for i := level.count; i < len(pods); i++ {
+			if err := s.ask(ctx, pool, pods[i], s.NodeOf(i), fmt.Sprintf("%s-%d-%d", pool.Name, level.width, i)); err != nil {
+				return err
+			}
 		}
 		before := rig.CPUSeconds()
 		w, err := farm.InWaves(level.count, level.width, nil, func(i int) error {
@@ -145,7 +157,14 @@ func (s *section) manager(ctx context.Context, round int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	claims := pool.Follow(ctx)
-	bound := 0
+	// After a start the manager waits for the word of all agents, before it binds anything.
+	bound := 1
+	if err := s.Create(ctx, pool.Plain("first", "net", bound)); err != nil {
+		return err
+	}
+	if err := claims.Await(ctx, bound, "bound", farm.Held); err != nil {
+		return err
+	}
 	for _, level := range levels {
 		network := func(wave int) string { return fmt.Sprintf("net-%d-%d", level.width, wave) }
 		var pods []*corev1.Pod
