@@ -80,12 +80,14 @@ func (v *views) bind(
 		if err := view.setPool(pool); err != nil {
 			return nil, err
 		}
-		if !made || !view.isNew(claim, holder.PodUID) {
+		bind := (*binding.Binder).BindNew
+		if full || !made || !view.isNew(claim, holder.PodUID) {
 			if err := v.setIdentity(ctx, view, claim); err != nil {
 				return nil, err
 			}
+			bind = (*binding.Binder).Bind
 		}
-		bound, err := binder(view.index).Bind(ctx, claim, pool, holder)
+		bound, err := bind(binder(view.index), ctx, claim, pool, holder)
 		if !problem.PoolExhausted.Is(err) || full || view.full && v.age(view) <= v.times.FullView {
 			return bound, err
 		}

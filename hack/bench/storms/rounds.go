@@ -204,10 +204,18 @@ func (s *section) unbound(ctx context.Context, round int) error {
 	if err != nil {
 		return err
 	}
-	w, err := s.counted(ctx, round, unboundStorm, func() *farm.Wave { return s.adds(ctx, pool, all) })
+	w, err := s.counted(ctx, round, unboundStorm, func() *farm.Wave {
+		return farm.AtOnce(len(all), func(i int) error { return s.persist(ctx, pool, all[i]) })
+	})
 	if err != nil {
 		return err
 	}
+	tries := 0
+	for _, a := range all {
+		tries += a.tries
+	}
+	s.get(unboundStorm+": sandboxes that were made again", "sandboxes").Add(round, float64(tries))
+	s.rig.Say("    %d sandboxes were made again", tries)
 	s.curve(round, "macpool, unbound", w)
 	if err := claims.Await(ctx, pods, "held", farm.Held); err != nil {
 		return err

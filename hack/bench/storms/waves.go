@@ -6,11 +6,19 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/macpool/macpool/hack/bench/farm"
+)
+
+const (
+	// maxTries bounds how often a sandbox is made again.
+	maxTries = 5
+	// tryAgain is the CNI error code that says so.
+	tryAgain = `"code": 11,`
 )
 
 // attempt is a sandbox of a pod.
@@ -21,6 +29,8 @@ type attempt struct {
 	netns     string
 	// ips are what its ADDs were answered, by interface.
 	ips []string
+	// tries is how often it was made again.
+	tries int
 }
 
 // attempts opens a sandbox for each pod. Each lies in another namespace than the pod's last one, so that its interface has another MAC.
@@ -70,6 +80,27 @@ func (s *section) addOne(ctx context.Context, a *attempt, plugin, iface string, 
 	}
 	a.ips = append(a.ips, result.IPs[0].Address.IP.String())
 	return nil
+}
+
+// persist is an ADD, and what kubelet does when it fails because it may work later: DEL, a new sandbox, and again.
+func (s *section) persist(ctx context.Context, pool *farm.Pool, a *attempt) error {
+	for {
+		err := s.addOne(ctx, a, s.macpool, "net1", pool.Conf())
+		if err == nil || a.tries >= maxTries || !strings.Contains(err.Error(), tryAgain) {
+			return err
+		}
+		if _, err := s.call(ctx, a, "DEL", s.macpool, "net1", pool.Conf()); err != nil {
+			return err
+		}
+		if err := s.sandboxes.Close(a.netns); err != nil {
+			return err
+		}
+		a.tries++
+		a.container = fmt.Sprintf("%s-again-%d-%d", pool.Name, a.index, a.tries)
+		if a.netns, err = s.sandboxes.Open(a.index, a.container); err != nil {
+			return err
+		}
+	}
 }
 
 // adds has all attach at once.
