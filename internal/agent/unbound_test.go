@@ -70,7 +70,7 @@ func (c *tally) taken() (map[string]int, int64) {
 // TestUnboundBudget keeps what a bind without the manager asks of the API server: three writes, and of reads what cannot be shared. It is the same for a
 // storm, whose ADDs share them.
 func TestUnboundBudget(t *testing.T) {
-	const storm, maxOctets = 20, 2600
+	const storm, maxOctets = 20, 2200
 	f := newFixture(t)
 	n := startNode(t, func(o *Options) { o.Times.View = time.Minute }) // a test may be slow
 	pods := make([]*corev1.Pod, storm+2)

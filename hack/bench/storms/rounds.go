@@ -135,9 +135,10 @@ func (s *section) cyclePower(ctx context.Context, round int, pool *farm.Pool, cl
 	if err != nil {
 		return err
 	}
-	if _, err := s.counted(ctx, round, powerCycle, func() *farm.Wave { return s.adds(ctx, pool, all) }); err != nil {
+	if _, err := s.counted(ctx, round, powerCycle, func() *farm.Wave { return s.persistAll(ctx, pool, all) }); err != nil {
 		return err
 	}
+	s.again(round, powerCycle, all)
 	if err := s.judge(all, claims, 1); err != nil {
 		return err
 	}
@@ -204,18 +205,11 @@ func (s *section) unbound(ctx context.Context, round int) error {
 	if err != nil {
 		return err
 	}
-	w, err := s.counted(ctx, round, unboundStorm, func() *farm.Wave {
-		return farm.AtOnce(len(all), func(i int) error { return s.persist(ctx, pool, all[i]) })
-	})
+	w, err := s.counted(ctx, round, unboundStorm, func() *farm.Wave { return s.persistAll(ctx, pool, all) })
 	if err != nil {
 		return err
 	}
-	tries := 0
-	for _, a := range all {
-		tries += a.tries
-	}
-	s.get(unboundStorm+": sandboxes that were made again", "sandboxes").Add(round, float64(tries))
-	s.rig.Say("    %d sandboxes were made again", tries)
+	s.again(round, unboundStorm, all)
 	s.curve(round, "macpool, unbound", w)
 	if err := claims.Await(ctx, pods, "held", farm.Held); err != nil {
 		return err

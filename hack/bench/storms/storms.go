@@ -28,9 +28,9 @@ const (
 	namespaces = 64
 
 	// wideRounds bounds the rounds with many interfaces, which take longest.
-	wideRounds = 3
+	wideRounds = 2
 	// unboundRounds bounds those without a manager.
-	unboundRounds = 3
+	unboundRounds = 2
 )
 
 const about = "1,000 pods on 50 nodes, each with an agent of its own, in a pool with exactly 1,000 addresses. The IPAM calls of all pods begin at once: neither " +

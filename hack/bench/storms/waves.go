@@ -103,6 +103,21 @@ func (s *section) persist(ctx context.Context, pool *farm.Pool, a *attempt) erro
 	}
 }
 
+// persistAll has all attach at once, and again where that fails.
+func (s *section) persistAll(ctx context.Context, pool *farm.Pool, all []*attempt) *farm.Wave {
+	return farm.AtOnce(len(all), func(i int) error { return s.persist(ctx, pool, all[i]) })
+}
+
+// again keeps how many sandboxes were made again.
+func (s *section) again(round int, name string, all []*attempt) {
+	tries := 0
+	for _, a := range all {
+		tries += a.tries
+	}
+	s.get(name+": sandboxes made again", "sandboxes").Add(round, float64(tries))
+	s.rig.Say("    %d sandboxes were made again", tries)
+}
+
 // adds has all attach at once.
 func (s *section) adds(ctx context.Context, pool *farm.Pool, all []*attempt) *farm.Wave {
 	return farm.AtOnce(len(all), func(i int) error { return s.addOne(ctx, all[i], s.macpool, "net1", pool.Conf()) })
