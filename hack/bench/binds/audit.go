@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/macpool/macpool/e2e/lab"
 	"github.com/macpool/macpool/hack/bench/farm"
 	"github.com/macpool/macpool/hack/bench/measure"
 )
@@ -41,9 +42,8 @@ type sum struct{ requests, octets int }
 // audit counts what a bind asks of the API server: in a cluster of its own, since its log slows an API server down.
 func (s *section) audit(ctx context.Context) error {
 	s.rig.Say("counting requests, in a cluster of its own")
-	o := s.rig.Options
-	o.AuditLog = filepath.Join(s.rig.Disk, "audit.log")
-	l, err := s.BesideWith("audited", o)
+	path := filepath.Join(s.rig.Disk, "audit.log")
+	l, err := s.Beside("audited", func(o *lab.Options) { o.AuditLog = path })
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (s *section) audit(ctx context.Context) error {
 		return err
 	}
 	claims := pool.Follow(ctx)
-	log := &auditLog{path: o.AuditLog}
+	log := &auditLog{path: path}
 	if err := f.Create(ctx, pool.Plain("first", "net", 1)); err != nil {
 		return err
 	}
