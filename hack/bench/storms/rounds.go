@@ -81,10 +81,11 @@ func (s *section) storm(ctx context.Context, round int) error {
 	if err != nil {
 		return err
 	}
-	w, err := s.counted(ctx, round, storm, func() *farm.Wave { return s.adds(ctx, pool, one) })
+	w, err := s.counted(ctx, round, storm, func() *farm.Wave { return s.persistAll(ctx, pool, one) })
 	if err != nil {
 		return err
 	}
+	s.again(round, storm, one)
 	s.curve(round, "macpool", w)
 	if err := s.judge(one, claims, 1); err != nil {
 		return err
@@ -107,10 +108,11 @@ func (s *section) storm(ctx context.Context, round int) error {
 	if err != nil {
 		return err
 	}
-	w, err = s.counted(ctx, round, again, func() *farm.Wave { return s.adds(ctx, pool, two) })
+	w, err = s.counted(ctx, round, again, func() *farm.Wave { return s.persistAll(ctx, pool, two) })
 	if err != nil {
 		return err
 	}
+	s.again(round, again, two)
 	s.curve(round, "macpool, again", w)
 	if err := s.judge(two, claims, 1); err != nil {
 		return err

@@ -37,7 +37,7 @@ const about = "1,000 pods on 50 nodes, each with an agent of its own, in a pool 
 	"kubelet nor containerd or CRI-O bound how many sandboxes they make at a time; a node's runtime starts one plugin after the other, and they run side by side. " +
 	"static is the floor: the same execs with the static plugin. The storm, on which the target is judged, is the real case: the manager runs, pods were made and scheduled, " +
 	"which the controllers and the scheduler of a cluster do more slowly than here, and the sandboxes come after. How far the manager is behind the last pod is a row of its own. " +
-	"In the unbound storm there is no manager, and the agents bind. After the power cycle all agents start at once, with what they have on disk."
+	"An ADD that fails because it may work later is tried again in a new sandbox, as kubelet does; how often is told. In the unbound storm there is no manager, and the agents bind. After the power cycle all agents start at once, with what they have on disk."
 
 // section is a run.
 type section struct {

@@ -118,11 +118,6 @@ func (s *section) again(round int, name string, all []*attempt) {
 	s.rig.Say("    %d sandboxes were made again", tries)
 }
 
-// adds has all attach at once.
-func (s *section) adds(ctx context.Context, pool *farm.Pool, all []*attempt) *farm.Wave {
-	return farm.AtOnce(len(all), func(i int) error { return s.addOne(ctx, all[i], s.macpool, "net1", pool.Conf()) })
-}
-
 // dels detaches all at once.
 func (s *section) dels(ctx context.Context, pool *farm.Pool, all []*attempt) *farm.Wave {
 	return farm.AtOnce(len(all), func(i int) error {
