@@ -46,6 +46,8 @@ type PodReconciler struct {
 	stalls reports
 	// bereft are the pods that have lost a claim.
 	bereft deletions[struct{}]
+	// made are the claims that the cache may not show yet.
+	made madeClaims
 }
 
 // +kubebuilder:rbac:groups="",resources=pods;nodes,verbs=get;list;watch
@@ -99,6 +101,9 @@ func (r *PodReconciler) attach(ctx context.Context, pod *corev1.Pod, findings ma
 		claim, err := r.claimFor(ctx, pod, a)
 		if err == nil && claim != nil {
 			claims[i] = claim
+			if r.made.find(client.ObjectKeyFromObject(claim), r.Clock.Now()) != nil {
+				wait = madeFor // its event comes long before
+			}
 			var held time.Duration
 			if held, err = r.hold(ctx, pod, a, claim); held > 0 {
 				wait = held
@@ -161,6 +166,11 @@ func (r *PodReconciler) claimFor(ctx context.Context, pod *corev1.Pod, a attachm
 	if claim != nil && binding.Serves(claim, want) == nil {
 		return claim, nil
 	}
+	if claim == nil && !r.bereft.seen(client.ObjectKeyFromObject(pod), struct{}{}) {
+		if made := r.made.find(key, r.Clock.Now()); made != nil && binding.Serves(made, want) == nil {
+			return made, nil
+		}
+	}
 	if gone, err := r.isGone(ctx, pod); gone || err != nil {
 		return nil, err
 	}
@@ -195,8 +205,11 @@ func (r *PodReconciler) ofIPAMClaim(ctx context.Context, want *v1alpha1.MacClaim
 // ensure makes the claim, or one that is there serve. One that macpool made for another wish makes way if nothing holds
 // it; it is made again when it is gone.
 func (r *PodReconciler) ensure(ctx context.Context, want *v1alpha1.MacClaim) (*v1alpha1.MacClaim, error) {
-	claim, err := r.Binder.EnsureClaim(ctx, want)
+	claim, made, err := r.Binder.MakeClaim(ctx, want)
 	switch {
+	case made:
+		r.made.note(claim, r.Clock.Now())
+		return claim, nil
 	case err == nil:
 		return claim, nil
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):

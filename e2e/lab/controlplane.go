@@ -85,6 +85,7 @@ func startControlPlane(ctx context.Context, dir string, o Options) (*ControlPlan
 		if err := os.MkdirAll(env.ControlPlane.Etcd.DataDir, 0o700); err != nil {
 			return nil, fmt.Errorf("making etcd's directory: %w", err)
 		}
+		env.ControlPlane.Etcd.Configure().Disable("unsafe-no-fsync") // envtest's default
 	}
 	if o.AuditLog != "" {
 		policy := filepath.Join(dir, "audit.yaml")

@@ -120,7 +120,7 @@ func Start(ctx context.Context, iso *Isolation, o Options) (*Lab, error) {
 
 // StartManager starts the manager and waits until it is ready.
 func (l *Lab) StartManager(ctx context.Context) error {
-	kubeconfig := filepath.Join(l.Dir, "manager.kubeconfig")
+	kubeconfig := l.managerKubeconfig()
 	if err := l.API.writeKubeconfig(ctx, kubeconfig, l.API.URL(), credentials{serviceAccount: "macpool-manager"}); err != nil {
 		return err
 	}

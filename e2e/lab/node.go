@@ -13,6 +13,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/ns"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 const (
@@ -159,6 +160,12 @@ func (n *Node) RunAgent(ctx context.Context) error {
 	n.Agent = p
 	return p.awaitHealthy(ctx, agentHealth)
 }
+
+// UID is that of the Node object.
+func (n *Node) UID() types.UID { return types.UID(n.uid) }
+
+// Do runs f on a thread in the node's network namespace: the agent answers nobody who is elsewhere.
+func (n *Node) Do(f func() error) error { return within(n.ns, f) }
 
 // NetNS is the path of the node's network namespace.
 func (n *Node) NetNS() string { return n.ns.Path() }

@@ -6,12 +6,14 @@ import (
 	"context"
 
 	"github.com/macpool/macpool/hack/bench/adds"
+	"github.com/macpool/macpool/hack/bench/binds"
 	"github.com/macpool/macpool/hack/bench/core"
 	"github.com/macpool/macpool/hack/bench/execs"
 	"github.com/macpool/macpool/hack/bench/growths"
 	"github.com/macpool/macpool/hack/bench/measure"
 	"github.com/macpool/macpool/hack/bench/peers"
 	"github.com/macpool/macpool/hack/bench/rig"
+	"github.com/macpool/macpool/hack/bench/storms"
 )
 
 // section is a part of the benchmarks.
@@ -24,11 +26,13 @@ type section struct {
 
 var sections = []section{
 	{name: "exec", run: execs.Run},
-	{name: "core", run: core.Run},
-	{name: "growth", run: growths.Run},
-	{name: "peer", run: peers.Run, needsPeer: true},
 	{name: "add", run: adds.Run},
 	{name: "add-requests", run: adds.Requests},
+	{name: "bind", run: binds.Run},
+	{name: "storm", run: storms.Run},
+	{name: "growth", run: growths.Run},
+	{name: "core", run: core.Run},
+	{name: "peer", run: peers.Run, needsPeer: true},
 }
 
 func find(name string) *section {

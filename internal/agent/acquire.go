@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -110,36 +111,17 @@ func (t *addition) prebound(ctx context.Context) *v1alpha1.MacClaim {
 // condition, its ranges or its namespaceSelector are now.
 func (t *addition) bind(ctx context.Context) (claim *v1alpha1.MacClaim, err error) {
 	err = t.live(ctx, func(ctx context.Context) error {
-		ns := &corev1.Namespace{}
-		if err := t.cluster.Get(ctx, types.NamespacedName{Name: t.pod.Namespace}, ns); err != nil {
-			if apierrors.IsNotFound(err) {
-				return problem.PodUnknown.New(t.req.Pod.Namespace, t.req.Pod.Name, t.req.Pod.UID)
-			}
-			return fmt.Errorf("reading namespace %s: %w", t.pod.Namespace, err)
-		}
-		pool := &v1alpha1.MacPool{}
-		if err := t.cluster.Get(ctx, types.NamespacedName{Name: t.req.Pool}, pool); err != nil {
-			if apierrors.IsNotFound(err) {
-				return problem.PoolUnknown.New(t.req.Pool)
-			}
-			return fmt.Errorf("reading pool %s: %w", t.req.Pool, err)
-		}
-		t.pool = pool
-		if err := binding.Admit(t.pool, ns); err != nil {
+		if err := t.admitted(ctx); err != nil {
 			return err
 		}
-		// Also for a claim that the pod holds already: an API that has gone back says what was true once.
-		if err := t.mayAnswer(ctx); err != nil {
-			return err
-		}
-		found, err := t.findClaim(ctx)
+		found, made, err := t.findClaim(ctx)
 		if err != nil {
 			return err
 		}
 		if before := binding.HolderOf(found, types.UID(t.req.Pod.UID)); !t.seen { // a repetition may find what the try before it has set
 			t.seen, t.mine = true, before == nil
 		}
-		if claim, err = t.bindClaim(ctx, found); err != nil {
+		if claim, err = t.bindClaim(ctx, found, made); err != nil {
 			return err
 		}
 		return t.renew(ctx, claim)
@@ -147,12 +129,42 @@ func (t *addition) bind(ctx context.Context) (claim *v1alpha1.MacClaim, err erro
 	return claim, err
 }
 
-// bindClaim has the claim bound and held. An index is needed for choosing an address only, so most ADDs do not read one.
-func (t *addition) bindClaim(ctx context.Context, claim *v1alpha1.MacClaim) (*v1alpha1.MacClaim, error) {
+// admitted reads the pool, and tells whether the API says that the pod may have an address of it. The three questions are put together: none needs
+// another's answer.
+func (t *addition) admitted(ctx context.Context) error {
+	var ns *corev1.Namespace
+	var pool *v1alpha1.MacPool
+	var errNS, errPool, errGate error
+	var asking sync.WaitGroup
+	asking.Go(func() { ns, errNS = t.namespaces.get(ctx, t.pod.Namespace) })
+	asking.Go(func() { pool, errPool = t.pools.get(ctx, t.req.Pool) })
+	// Also for a claim that the pod holds already: an API that has gone back says what was true once.
+	asking.Go(func() { errGate = t.mayAnswer(ctx) })
+	asking.Wait()
+	switch {
+	case apierrors.IsNotFound(errNS):
+		return problem.PodUnknown.New(t.req.Pod.Namespace, t.req.Pod.Name, t.req.Pod.UID)
+	case errNS != nil:
+		return fmt.Errorf("reading namespace %s: %w", t.pod.Namespace, errNS)
+	case apierrors.IsNotFound(errPool):
+		return problem.PoolUnknown.New(t.req.Pool)
+	case errPool != nil:
+		return fmt.Errorf("reading pool %s: %w", t.req.Pool, errPool)
+	}
+	t.pool = pool.DeepCopy()
+	if err := binding.Admit(t.pool, ns); err != nil {
+		return err
+	}
+	return errGate
+}
+
+// bindClaim has the claim bound and held. An index is needed for choosing an address only, so most ADDs do not read one. made: the claim was made
+// just now.
+func (t *addition) bindClaim(ctx context.Context, claim *v1alpha1.MacClaim, made bool) (*v1alpha1.MacClaim, error) {
 	if claim.Status.LeaseName != "" {
 		return t.holders.Bind(ctx, claim, t.pool, t.holder())
 	}
-	return t.views.bind(ctx, t.holders.WithIndex, claim, t.pool, t.holder())
+	return t.views.bind(ctx, t.holders.WithIndex, claim, t.pool, t.holder(), made)
 }
 
 // holder is the addition's pod as the holder of its claim.

@@ -43,10 +43,14 @@ type Agent struct {
 	// holders reads and writes holders. It never chooses an address, so its index is empty.
 	holders *binding.Binder
 	views   *views
-	locks   keylock.Locks[agentapi.ClaimRef] // what is done for one claim is one at a time
-	journal *journal
-	metrics *metrics
-	clears  *clearWorker
+	people  *people
+	// namespaces and pools are live reads of them, by name.
+	namespaces *reads[*corev1.Namespace]
+	pools      *reads[*v1alpha1.MacPool]
+	locks      keylock.Locks[agentapi.ClaimRef] // what is done for one claim is one at a time
+	journal    *journal
+	metrics    *metrics
+	clears     *clearWorker
 	// reporter writes this node's MacNode.
 	reporter *reporter
 	// recovery keeps from believing an API that has gone back in time.
@@ -133,7 +137,16 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 		Client: a.cluster, Index: binding.NewIndex(), Clock: a.clock, Gate: a.recovery.mayGive,
 		Audit: a.options.Audit.With(a.metrics.leases.Recorded), Meter: a.metrics.leases, Node: a.nodeName,
 	}
-	a.views = newViews(a.cluster, a.clock, a.times)
+	a.views = newViews(a.cluster, a.knownPods, a.clock, a.times)
+	a.people = newPeople(a.holders, a.knownPods, a.clock, a.times.View)
+	a.namespaces = newReads(func(ctx context.Context, name string) (*corev1.Namespace, error) {
+		ns := &corev1.Namespace{}
+		return ns, a.cluster.Get(ctx, types.NamespacedName{Name: name}, ns)
+	})
+	a.pools = newReads(func(ctx context.Context, name string) (*v1alpha1.MacPool, error) {
+		pool := &v1alpha1.MacPool{}
+		return pool, a.cluster.Get(ctx, poolKey(name), pool)
+	})
 	a.clears = newClearWorker(a)
 	a.reporter = newReporter(a)
 	a.says = newSpeaker(a)
@@ -193,7 +206,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		"lingering": a.linger,
 		"events":    a.says.run,
 		"questions": newAsker(a).run,
-		"views":     a.every(a.times.View, a.views.drop),
+		"views":     a.every(a.times.View, func(ctx context.Context) { a.views.drop(ctx); a.people.drop(ctx) }),
 		"verdicts":  a.every(verdictLife, a.verdicts.expire),
 		"ahead":     a.ahead.run,
 		"strangers": a.watcher.run,

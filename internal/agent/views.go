@@ -5,11 +5,13 @@ package agent
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -32,8 +34,10 @@ const (
 // nodes' leases; it lists a segment when it must choose an address, and lets creates decide. Safe for concurrent use.
 type views struct {
 	client client.Client
-	clock  clock.PassiveClock
-	times  Times
+	// pods are the pods that the agent knows.
+	pods  func(context.Context) podSet
+	clock clock.PassiveClock
+	times Times
 
 	loading singleflight.Group
 
@@ -48,20 +52,24 @@ type view struct {
 	// full: the leases were read whole. Otherwise only their names were, and each name counts as leased, even one whose
 	// record is free to take.
 	full bool
+	// podsBefore are the pods that the agent knew before the list began, identities those that have a lease in it, by identityKey.
+	podsBefore podSet
+	identities map[uint64]struct{}
 
 	mu    sync.Mutex
 	pools map[string]int64 // pool in the index -> its generation there
 }
 
-func newViews(c client.Client, clk clock.PassiveClock, times Times) *views {
-	return &views{client: c, clock: clk, times: times, current: map[string]*view{}}
+func newViews(c client.Client, pods func(context.Context) podSet, clk clock.PassiveClock, times Times) *views {
+	return &views{client: c, pods: pods, clock: clk, times: times, current: map[string]*view{}}
 }
 
 // bind binds the claim with an address of the pool. The names of the leases are enough to find a free one. When they say that there is none, the
-// leases are read whole, once for all who are waiting, for records that are free to take.
+// leases are read whole, once for all who are waiting, for records that are free to take. made: the claim was made just now, and nobody has made a
+// lease for it.
 func (v *views) bind(
 	ctx context.Context, binder func(*binding.Index) *binding.Binder,
-	claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool, holder *v1alpha1.Holder,
+	claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool, holder *v1alpha1.Holder, made bool,
 ) (*v1alpha1.MacClaim, error) {
 	segment := binding.SegmentOf(pool)
 	for _, full := range []bool{false, true} {
@@ -72,10 +80,14 @@ func (v *views) bind(
 		if err := view.setPool(pool); err != nil {
 			return nil, err
 		}
-		if err := v.setIdentity(ctx, view, claim); err != nil {
-			return nil, err
+		bind := (*binding.Binder).BindNew
+		if full || !made || !view.isNew(claim, holder.PodUID) {
+			if err := v.setIdentity(ctx, view, claim); err != nil {
+				return nil, err
+			}
+			bind = (*binding.Binder).Bind
 		}
-		bound, err := binder(view.index).Bind(ctx, claim, pool, holder)
+		bound, err := bind(binder(view.index), ctx, claim, pool, holder)
 		if !problem.PoolExhausted.Is(err) || full || view.full && v.age(view) <= v.times.FullView {
 			return bound, err
 		}
@@ -112,7 +124,9 @@ func (v *views) get(ctx context.Context, segment string, full bool) (*view, erro
 }
 
 func (v *views) load(ctx context.Context, segment string, full bool) (*view, error) {
-	w := &view{index: binding.NewIndex(), made: v.clock.Now(), full: full, pools: map[string]int64{}}
+	w := &view{
+		index: binding.NewIndex(), made: v.clock.Now(), full: full, pools: map[string]int64{}, podsBefore: v.pods(ctx), identities: map[uint64]struct{}{},
+	}
 	list := w.listNames
 	if full {
 		list = w.listWhole
@@ -142,6 +156,7 @@ func (w *view) listNames(ctx context.Context, c client.Client, options *client.L
 		return "", err
 	}
 	for _, item := range page.Items {
+		w.identities[identityKey(item.Labels[v1alpha1.LabelIdentity])] = struct{}{}
 		name, err := mac.ParseName(item.Name)
 		if macName, ok := mac.ParseMACName(item.Name); ok {
 			// A MAC's lease or its lock: which of them cannot be told from the name, and either way nobody else may have the MAC.
@@ -160,9 +175,27 @@ func (w *view) listWhole(ctx context.Context, c client.Client, options *client.L
 		return "", err
 	}
 	for i := range page.Items {
+		w.identities[identityKey(page.Items[i].Labels[v1alpha1.LabelIdentity])] = struct{}{}
 		w.index.SetLease(&page.Items[i])
 	}
 	return page.Continue, nil
+}
+
+// identityKey is the beginning of an identity's hash. Two that share it are asked for once more than they need.
+func identityKey(label string) uint64 {
+	key, _ := strconv.ParseUint(label[:min(len(label), 16)], 16, 64) // 0 for what is no hash
+	return key
+}
+
+// isNew tells whether the identity of the claim has no lease but what this agent has made: then there is none to be asked for. The list says so of
+// a pod that was known before it began. What its identity had before, the pod before it had: it was there then. Of pods that are alike
+// another may have had it since.
+func (w *view) isNew(claim *v1alpha1.MacClaim, pod types.UID) bool {
+	if !w.podsBefore.has(pod) || claim.Spec.Workload == nil || binding.Alike(*claim.Spec.Workload) {
+		return false
+	}
+	_, known := w.identities[identityKey(binding.IdentityLabel(claim.Namespace, claim.Name))]
+	return !known
 }
 
 // setPool enters the pool as the caller sees it: others of its segment may be in the view already.

@@ -58,13 +58,19 @@ func IsManaged(claim *v1alpha1.MacClaim) bool {
 // EnsureClaim creates the claim, or returns the one that is there if it serves the same workload and wish. A claim that a
 // person made ahead of time under the same name serves any.
 func (b *Binder) EnsureClaim(ctx context.Context, want *v1alpha1.MacClaim) (*v1alpha1.MacClaim, error) {
+	claim, _, err := b.MakeClaim(ctx, want)
+	return claim, err
+}
+
+// MakeClaim is EnsureClaim, and tells whether this very call has made the claim: then nobody has made a lease for it before.
+func (b *Binder) MakeClaim(ctx context.Context, want *v1alpha1.MacClaim) (_ *v1alpha1.MacClaim, made bool, err error) {
 	claim := want.DeepCopy()
 	createErr := b.Client.Create(ctx, claim)
 	if createErr == nil {
-		return claim, nil
+		return claim, true, nil
 	}
 	if isRefusal(createErr) {
-		return nil, fmt.Errorf("creating claim %s: %w", client.ObjectKeyFromObject(want), createErr)
+		return nil, false, fmt.Errorf("creating claim %s: %w", client.ObjectKeyFromObject(want), createErr)
 	}
 	// It exists, or nobody knows whether it was created: what is there now decides.
 	claim = &v1alpha1.MacClaim{}
@@ -72,9 +78,9 @@ func (b *Binder) EnsureClaim(ctx context.Context, want *v1alpha1.MacClaim) (*v1a
 		if apierrors.IsNotFound(err) && !apierrors.IsAlreadyExists(createErr) {
 			err = createErr
 		}
-		return nil, fmt.Errorf("creating claim %s: %w", client.ObjectKeyFromObject(want), err)
+		return nil, false, fmt.Errorf("creating claim %s: %w", client.ObjectKeyFromObject(want), err)
 	}
-	return claim, Serves(claim, want)
+	return claim, false, Serves(claim, want)
 }
 
 // Serves tells why claim is not what want, a claim of NewClaim, asks for; nil if it is.

@@ -129,18 +129,14 @@ var unmanaged = func() labels.Selector {
 	return labels.NewSelector().Add(*r)
 }()
 
-// ClaimOfPerson is the name of the claim that a person made for the workload of want, a claim of NewClaim, read live; "" if there is
-// none.
-func (b *Binder) ClaimOfPerson(ctx context.Context, want *v1alpha1.MacClaim) (string, error) {
+// ClaimsOfPeople are the claims of a namespace that macpool did not make, read live: of them Chosen finds that of a workload.
+func (b *Binder) ClaimsOfPeople(ctx context.Context, namespace string) ([]v1alpha1.MacClaim, error) {
 	var claims v1alpha1.MacClaimList
-	err := b.Client.List(ctx, &claims, client.InNamespace(want.Namespace), client.MatchingLabelsSelector{Selector: unmanaged})
+	err := b.Client.List(ctx, &claims, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: unmanaged})
 	if err != nil {
-		return "", fmt.Errorf("listing the claims of namespace %s: %w", want.Namespace, err)
+		return nil, fmt.Errorf("listing the claims of namespace %s: %w", namespace, err)
 	}
-	if chosen := Chosen(claims.Items, *want.Spec.Workload, want.Spec.PoolRef.Name); chosen != nil {
-		return chosen.Name, nil
-	}
-	return "", nil
+	return claims.Items, nil
 }
 
 // FindClaim reads the claim under the name of want, which must be there and serve: a claim that is named is not made.

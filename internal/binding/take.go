@@ -27,6 +27,8 @@ type taker struct {
 	plan  *allocator.Plan
 	// nodeName and podName are those of the holder that the claim gets along with the lease, if it gets one.
 	nodeName, podName string
+	// isNew: nobody has made a lease for the claim, and the index knows the records of before. No create of this taker's may have been lost.
+	isNew bool
 }
 
 // errTaken says that another claim has the address: the one answer after which another address is tried.
@@ -155,7 +157,7 @@ func (t *taker) any(ctx context.Context) (*acquired, error) {
 		if err != nil {
 			return nil, fmt.Errorf("choosing an address of pool %s: %w", t.pool.Name, err)
 		}
-		lease, err := t.create(ctx, candidate.Address)
+		lease, err := t.choose(ctx, candidate.Address)
 		switch {
 		case err == nil:
 			return lease, nil
@@ -168,6 +170,33 @@ func (t *taker) any(ctx context.Context) (*acquired, error) {
 		}
 	}
 	return nil, ctx.Err()
+}
+
+// choose is create for an address that anybody may have. Of a new claim one that exists is another's.
+func (t *taker) choose(ctx context.Context, address allocator.Address) (*acquired, error) {
+	if !t.isNew {
+		return t.create(ctx, address)
+	}
+	lease := &v1alpha1.MacLease{ObjectMeta: metav1.ObjectMeta{Name: address.Name.String()}}
+	t.fill(lease, address)
+	if err := t.mayGive(ctx, t.pool.Name); err != nil {
+		return nil, err
+	}
+	err := t.Client.Create(ctx, lease)
+	switch {
+	case err == nil:
+		t.commit(lease)
+		t.Audit.Write(ctx, audit.OfLease(audit.Leased, lease))
+		return &acquired{MacLease: lease, created: true}, nil
+	case apierrors.IsAlreadyExists(err):
+		t.retried(t.pool.Name, err)
+		return nil, errTaken
+	case isRefusal(err):
+		return nil, fmt.Errorf("creating lease %s: %w", address.Name, err)
+	}
+	// Nobody knows whether it was made: what is there decides, now and for all that comes.
+	t.isNew = false
+	return t.create(ctx, address)
 }
 
 // create makes the lease of an address, or takes its record if that is free for this claim. errTaken: somebody else has it.

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// sharedReadTimeout bounds a read that several wait for.
+const sharedReadTimeout = 5 * time.Second
+
+// reads are live reads that many ask for at once. Who asks while one is under way shares the next with all others who do: it begins after their
+// questions, so that it says what their own would have said, and a storm of ADDs asks the API once for what all of them need. Safe for
+// concurrent use; make one with newReads.
+type reads[V any] struct {
+	read func(ctx context.Context, key string) (V, error)
+
+	mu   sync.Mutex
+	keys map[string]*reading[V] // those that are being read
+}
+
+// reading is a key that is being read.
+type reading[V any] struct {
+	next *shared[V] // what waits for the one under way; nil for none
+}
+
+// shared is one read, for all who have asked for it before it began.
+type shared[V any] struct {
+	done  chan struct{} // closed when the rest is there
+	value V
+	err   error
+}
+
+func newReads[V any](read func(ctx context.Context, key string) (V, error)) *reads[V] {
+	return &reads[V]{read: read, keys: map[string]*reading[V]{}}
+}
+
+// get is what a read that begins now finds. What it returns is shared, and not to be changed.
+func (r *reads[V]) get(ctx context.Context, key string) (V, error) {
+	r.mu.Lock()
+	k := r.keys[key]
+	if k == nil {
+		k = &reading[V]{}
+		r.keys[key] = k
+		// Whoever asked first may hang up: the read is for all.
+		go r.run(context.WithoutCancel(ctx), key, k)
+	}
+	if k.next == nil {
+		k.next = &shared[V]{done: make(chan struct{})}
+	}
+	s := k.next
+	r.mu.Unlock()
+	select {
+	case <-s.done:
+		return s.value, s.err
+	case <-ctx.Done():
+		var none V
+		return none, context.Cause(ctx)
+	}
+}
+
+// run reads for as long as somebody asks.
+func (r *reads[V]) run(ctx context.Context, key string, k *reading[V]) {
+	for {
+		r.mu.Lock()
+		s := k.next
+		k.next = nil // who asks from here on needs one that begins later
+		if s == nil {
+			delete(r.keys, key)
+			r.mu.Unlock()
+			return
+		}
+		r.mu.Unlock()
+		limited, cancel := context.WithTimeout(ctx, sharedReadTimeout)
+		s.value, s.err = r.read(limited, key)
+		cancel()
+		close(s.done)
+	}
+}
