@@ -99,6 +99,19 @@ func (w *world) refused(namespace, name, reason string) string {
 	return message
 }
 
+// decided waits until a claim has a lease, or is told why it has none, and tells which.
+func (w *world) decided(claim *v1alpha1.MacClaim) (bound bool) {
+	w.t.Helper()
+	w.eventually(func(g gomega.Gomega) {
+		now := w.claimNow(claim.Namespace, claim.Name)
+		g.Expect(now).NotTo(gomega.BeNil())
+		ready := apimeta.FindStatusCondition(now.Status.Conditions, v1alpha1.ClaimReady)
+		g.Expect(ready).NotTo(gomega.BeNil())
+		bound = ready.Status == metav1.ConditionTrue
+	})
+	return bound
+}
+
 // afterSecondLook lets the one pass that follows each new problem, so that what cures it after this was woken.
 func (w *world) afterSecondLook() { time.Sleep(1500 * time.Millisecond) }
 

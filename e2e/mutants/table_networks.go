@@ -147,7 +147,7 @@ var networks = []mutant{
 		id: "M30", bug: "one of several maps is not told when a lease goes",
 		edits: []edit{{
 			"internal/allocator/lease.go",
-			"\twithout(s.byIdentity, member{n.Segment, l.Claim}, n)\n",
+			"\t\ts.byIdentity.remove(s.memberHash(member{n.Segment, r.Claim}), r, inIdentity)\n",
 			"",
 		}},
 		pkg: "internal/allocator", tests: []string{"TestByIdentity", "TestModel"},

@@ -28,6 +28,9 @@ type reading[V any] struct {
 
 // shared is one read, for all who have asked for it before it began.
 type shared[V any] struct {
+	waiting int    // those who have not given up; under the lock of reads
+	abandon func() // ends the read, once it has begun
+
 	done  chan struct{} // closed when the rest is there
 	value V
 	err   error
@@ -51,13 +54,24 @@ func (r *reads[V]) get(ctx context.Context, key string) (V, error) {
 		k.next = &shared[V]{done: make(chan struct{})}
 	}
 	s := k.next
+	s.waiting++
 	r.mu.Unlock()
 	select {
 	case <-s.done:
 		return s.value, s.err
 	case <-ctx.Done():
+		r.leave(s)
 		var none V
 		return none, context.Cause(ctx)
+	}
+}
+
+// leave ends a read for which nobody waits any more: one that hangs would keep those who wait for the next.
+func (r *reads[V]) leave(s *shared[V]) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s.waiting--; s.waiting == 0 && s.abandon != nil {
+		s.abandon()
 	}
 }
 
@@ -67,13 +81,14 @@ func (r *reads[V]) run(ctx context.Context, key string, k *reading[V]) {
 		r.mu.Lock()
 		s := k.next
 		k.next = nil // who asks from here on needs one that begins later
-		if s == nil {
+		if s == nil || s.waiting == 0 {
 			delete(r.keys, key)
 			r.mu.Unlock()
 			return
 		}
-		r.mu.Unlock()
 		limited, cancel := context.WithTimeout(ctx, sharedReadTimeout)
+		s.abandon = cancel
+		r.mu.Unlock()
 		s.value, s.err = r.read(limited, key)
 		cancel()
 		close(s.done)

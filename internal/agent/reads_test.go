@@ -4,8 +4,11 @@ package agent
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // TestReadsAreShared proves that who asks while a read is under way gets the next one, which begins after the question, and shares it with the others;
@@ -48,6 +51,46 @@ func TestReadsAreShared(t *testing.T) {
 		synctest.Wait()
 		if len(r.keys) != 0 || begun != 2 {
 			t.Errorf("%d reads were begun, and %d keys are kept", begun, len(r.keys))
+		}
+	})
+}
+
+// TestReadThatNobodyWaitsForEnds proves that a read that hangs keeps nobody but those who asked for it: when the last of them has given up, the next begins.
+func TestReadThatNobodyWaitsForEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := 0
+		r := newReads(func(ctx context.Context, _ string) (int, error) {
+			if begun++; begun == 1 {
+				<-ctx.Done()
+				return 0, context.Cause(ctx)
+			}
+			return begun, nil
+		})
+		start := time.Now()
+		var asking sync.WaitGroup
+		impatient, giveUp := context.WithCancel(t.Context())
+		asking.Go(func() {
+			if _, err := r.get(impatient, "key"); !errors.Is(err, context.Canceled) {
+				t.Errorf("who gave up got %v", err)
+			}
+		})
+		synctest.Wait()
+		asking.Go(func() {
+			if n, err := r.get(t.Context(), "key"); n != 2 || err != nil {
+				t.Errorf("who waited got read %d: %v", n, err)
+			}
+		})
+		synctest.Wait()
+		giveUp()
+		asking.Wait()
+		if took := time.Since(start); took > 0 {
+			t.Errorf("the read that nobody waited for was waited for: %s", took)
+		}
+
+		_, _ = r.get(impatient, "key") // who has given up before may get an answer, or not
+		synctest.Wait()
+		if len(r.keys) != 0 {
+			t.Errorf("%d keys are kept", len(r.keys))
 		}
 	})
 }

@@ -26,6 +26,9 @@ type tally struct {
 	octets   int64 // of what was written
 }
 
+// oneClaim is a claim that is read by its name. An ADD reads none; but the fence does, if the claim's event comes before the journal has the attachment.
+const oneClaim = "GET macclaims NAME"
+
 // follow counts from now on.
 func (c *tally) follow(n *node) {
 	c.requests = map[string]int{}
@@ -53,6 +56,8 @@ func (c *tally) nameOf(req *http.Request) string {
 		return req.Method + " " + parts[0] + " of an identity"
 	case len(parts) == 3:
 		return req.Method + " " + parts[0] + "/" + parts[2]
+	case len(parts) == 2 && parts[0] == "macclaims" && req.Method == http.MethodGet:
+		return oneClaim
 	}
 	return req.Method + " " + parts[0]
 }
@@ -88,6 +93,7 @@ func TestUnboundBudget(t *testing.T) {
 		"GET macclaims": 1, "GET macleases": 1, // the lists, of people's claims and of the segment
 	}
 	got, _ := c.taken()
+	delete(got, oneClaim)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("requests of the first ADD (-want +got):\n%s", diff)
 	}
@@ -96,6 +102,7 @@ func TestUnboundBudget(t *testing.T) {
 	delete(want, "GET macleases")
 	f.add(t, n, "second", pods[storm+1])
 	got, octets := c.taken()
+	delete(got, oneClaim)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("requests of the second ADD (-want +got):\n%s", diff)
 	}
@@ -114,8 +121,8 @@ func TestUnboundBudget(t *testing.T) {
 	}
 	all.Wait()
 	got, _ = c.taken()
-	for _, shared := range []string{"GET namespaces", "GET macpools"} {
-		if got[shared] > storm {
+	for shared, most := range map[string]int{"GET namespaces": storm, "GET macpools": storm, oneClaim: storm / 2} {
+		if got[shared] > most {
 			t.Errorf("a storm of %d ADDs made %d requests %s", storm, got[shared], shared)
 		}
 		delete(got, shared)
