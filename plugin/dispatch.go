@@ -110,7 +110,7 @@ func boundStdin(command string) error {
 	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
 		return problem.Internal.New(err).WithCause(err)
 	}
-	w := os.NewFile(uintptr(ends[1]), "stdin") //nolint:gosec // descriptors are not negative
+	w := os.NewFile(uintptr(ends[1]), "stdin")
 	feed := func() {
 		_, _ = w.Write(data)
 		_ = w.Close()
@@ -120,7 +120,7 @@ func boundStdin(command string) error {
 	} else {
 		go feed()
 	}
-	os.Stdin = os.NewFile(uintptr(ends[0]), "stdin") //nolint:gosec // as above
+	os.Stdin = os.NewFile(uintptr(ends[0]), "stdin")
 	return nil
 }
 

@@ -55,7 +55,7 @@ func growStack(used bool) byte {
 	}
 	var room [100 << 10]byte
 	for i := range room {
-		room[i] = byte(i)
+		room[i] = byte(i & 0xff)
 	}
 	return room[os.Getpid()%len(room)]
 }

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"unsafe" // for the identity of strings
 
 	toolscache "k8s.io/client-go/tools/cache"
 )
@@ -78,7 +77,7 @@ func (c *coarse) unpack(object any) any {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range c.last {
-		if unsafe.StringData(string(c.last[i].from)) == unsafe.StringData(string(p)) {
+		if c.last[i].from == p {
 			return c.last[i].to
 		}
 	}

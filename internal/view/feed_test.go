@@ -25,11 +25,12 @@ func pool(name, segment string) *v1alpha1.MacPool {
 	}
 }
 
-func lease(name, pool string) *v1alpha1.MacLease {
+// lease is a lease of pool a.
+func lease(name string) *v1alpha1.MacLease {
 	return &v1alpha1.MacLease{
 		ObjectMeta: metav1.ObjectMeta{Name: name, UID: "1", ResourceVersion: "7"},
 		Spec: v1alpha1.MacLeaseSpec{
-			PoolName: pool, ClaimRef: v1alpha1.ClaimRef{Namespace: "home", Name: "a", UID: "2"},
+			PoolName: "a", ClaimRef: v1alpha1.ClaimRef{Namespace: "home", Name: "a", UID: "2"},
 		},
 	}
 }
@@ -62,12 +63,12 @@ func TestListenersAreToldWhatTheIndexKnows(t *testing.T) {
 	expect("a second pool of the segment concerns the first", told{"a", PoolChanged, 0}, told{"bb", PoolChanged, 0})
 	f.poolSeen(pool("ccc", "other"))
 	expect("another segment", told{"ccc", PoolChanged, 0})
-	f.leaseSeen(lease("s.192.168.50.8", "a"))
+	f.leaseSeen(lease("s.192.168.50.8"))
 	expect("a lease counts in all pools of its segment", told{"a", LeaseChanged, 1}, told{"bb", LeaseChanged, 1})
-	f.leaseSeen(lease("no-address", "a"))
+	f.leaseSeen(lease("no-address"))
 	f.leaseSeen("no lease")
 	expect("what is no lease is ignored")
-	f.leaseGone(toolscache.DeletedFinalStateUnknown{Obj: lease("s.192.168.50.8", "a")})
+	f.leaseGone(toolscache.DeletedFinalStateUnknown{Obj: lease("s.192.168.50.8")})
 	expect("a deletion that the watch missed", told{"a", LeaseChanged, 0}, told{"bb", LeaseChanged, 0})
 	f.poolGone(toolscache.DeletedFinalStateUnknown{Obj: pool("bb", "s")})
 	expect("a pool is gone", told{"a", PoolChanged, 0}, told{"bb", PoolChanged, 0})
@@ -97,7 +98,7 @@ func TestOtherSegmentsCostNothing(t *testing.T) {
 			f.poolSeen(pool(fmt.Sprintf("other-%d", i), fmt.Sprintf("s-%d", i)))
 		}
 		f.Listen(t.Context(), func(string, Cause) {})
-		one := lease("s.192.168.50.8", "a")
+		one := lease("s.192.168.50.8")
 		return testing.AllocsPerRun(100, func() { f.leaseSeen(one) })
 	}
 	if alone, among := cost(0), cost(1000); among > alone {

@@ -38,7 +38,7 @@ var words = []string{
 var wordNumbers = func() map[string]uint64 {
 	numbers := map[string]uint64{}
 	for i, word := range words {
-		numbers[word] = uint64(i) //nolint:gosec // G115: an index
+		numbers[word] = uint64(i)
 	}
 	return numbers
 }()
@@ -196,7 +196,7 @@ func (f *form) ofStruct(t reflect.Type, known map[reflect.Type]*form) {
 	f.put = func(w *writer, v reflect.Value) {
 		for i := range f.fields {
 			if value := v.Field(f.fields[i].index); !value.IsZero() {
-				w.number(uint64(i) + 1) //nolint:gosec // G115: an index
+				w.number(uint64(i) + 1)
 				f.fields[i].put(w, value)
 			}
 		}
@@ -237,7 +237,7 @@ func (r *reader) number() uint64 {
 
 func (r *reader) signed() int64 {
 	n := r.number()
-	return int64(n>>1) ^ -int64(n&1) //nolint:gosec // G115: zigzag
+	return int64(n>>1) ^ -int64(n&1)
 }
 
 // text is a part of what is packed, and no copy.
@@ -247,6 +247,6 @@ func (r *reader) text() string {
 		return words[n>>1]
 	}
 	from := r.at
-	r.at += int(n >> 1) //nolint:gosec // G115: a length
+	r.at += int(n >> 1)
 	return r.octets[from:r.at]
 }

@@ -50,7 +50,7 @@ func newCodec(example runtime.Object) *codec {
 func codecOf(example any) (*codec, byte) {
 	for i, c := range codecs {
 		if reflect.TypeOf(example) == reflect.PointerTo(c.kind) {
-			return c, byte(i) //nolint:gosec // G115: three
+			return c, byte(i)
 		}
 	}
 	return nil, 0

@@ -119,8 +119,8 @@ func fill(v reflect.Value, n *int) {
 			v.SetMapIndex(key, element)
 		}
 	case v.Kind() == reflect.Struct:
-		for i := range v.NumField() {
-			fill(v.Field(i), n)
+		for _, field := range v.Fields() {
+			fill(field, n)
 		}
 	}
 }

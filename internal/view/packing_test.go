@@ -252,7 +252,7 @@ func claimsWithLeases(count int) (*v1alpha1.MacClaimList, *v1alpha1.MacLeaseList
 			},
 			Spec: v1alpha1.MacClaimSpec{
 				PoolRef: v1alpha1.PoolRef{Name: "farm"}, Handover: v1alpha1.HandoverWait,
-				Workload: &v1alpha1.Workload{Kind: v1alpha1.WorkloadStatefulSet, Name: "set", Ordinal: ptr.To(int32(i)), Interface: "net1"}, //nolint:gosec // G115: some thousand
+				Workload: &v1alpha1.Workload{Kind: v1alpha1.WorkloadStatefulSet, Name: "set", Ordinal: new(int32(i)), Interface: "net1"},
 			},
 			Status: v1alpha1.MacClaimStatus{
 				VLAN: ptr.To[int32](50), MAC: mac, IPs: []string{ip}, LeaseName: "vlan-50." + ip, Generation: 1,

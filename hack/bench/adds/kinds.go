@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -74,13 +75,11 @@ func (w *world) plain(name string, ipam func(i int) string, further ...string) f
 	return func(_ context.Context, count int) ([]job, error) {
 		jobs := make([]job, count)
 		for i := range jobs {
-			config := fmt.Sprintf(`{"cniVersion": "1.1.0", "name": %q, "plugins": [
-				{"type": "macvlan", "master": "eth0.%d", "mode": "bridge", "ipam": %s}`, name, vlan, ipam(i))
-			for _, plugin := range further {
-				config += ",\n" + plugin
-			}
+			macvlan := fmt.Sprintf(`{"type": "macvlan", "master": "eth0.%d", "mode": "bridge", "ipam": %s}`, vlan, ipam(i))
+			plugins := strings.Join(append([]string{macvlan}, further...), ",\n")
+			config := fmt.Sprintf(`{"cniVersion": "1.1.0", "name": %q, "plugins": [%s]}`, name, plugins)
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: fmt.Sprintf("pod-%d", i), UID: types.UID(fmt.Sprintf("%s-%d", name, i))}}
-			jobs[i] = job{pod, lab.Network{Name: name + "/net", Config: config + "]}", Interface: "net1"}}
+			jobs[i] = job{pod, lab.Network{Name: name + "/net", Config: config, Interface: "net1"}}
 		}
 		return jobs, nil
 	}

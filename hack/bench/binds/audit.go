@@ -139,8 +139,8 @@ func (a *auditLog) count(user string, do func() error) (map[string]sum, error) {
 	lines := bufio.NewReader(file)
 	for {
 		line, err := lines.ReadBytes('\n')
-		if err != nil {
-			return sums, nil //nolint:nilerr // the end, perhaps in the middle of what is being written
+		if err != nil { // the end, perhaps in the middle of what is being written
+			return sums, nil
 		}
 		var e event
 		if err := json.Unmarshal(line, &e); err != nil {

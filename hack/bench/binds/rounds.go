@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 
-	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/e2e/lab"
 	"github.com/macpool/macpool/hack/bench/farm"
 	"github.com/macpool/macpool/hack/bench/rig"
@@ -185,7 +184,7 @@ func (s *section) manager(ctx context.Context, round int) error {
 				if err := pool.Network(ctx, network(wave)); err != nil {
 					return err
 				}
-				return claims.Await(ctx, bound, "bound", func(c *v1alpha1.MacClaim) bool { return farm.Held(c) })
+				return claims.Await(ctx, bound, "bound", farm.Held)
 			})
 			w.Took += one.Took
 			w.Failed = append(w.Failed, one.Failed...)

@@ -40,7 +40,7 @@ func newPod() (*pod, error) {
 }
 
 func (p *pod) furnish() (err error) {
-	if p.handle, err = netlink.NewHandleAt(netns.NsHandle(p.sandbox.Fd())); err != nil { //nolint:gosec // descriptors are small
+	if p.handle, err = netlink.NewHandleAt(netns.NsHandle(p.sandbox.Fd())); err != nil {
 		return err
 	}
 	attrs := netlink.NewLinkAttrs()

@@ -5,6 +5,7 @@ package farm
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -89,11 +90,7 @@ const (
 func (c *Claims) All() map[string]*v1alpha1.MacClaim {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all := make(map[string]*v1alpha1.MacClaim, len(c.byName))
-	for name, claim := range c.byName {
-		all[name] = claim
-	}
-	return all
+	return maps.Clone(c.byName)
 }
 
 // Held tells whether a claim has a lease and a holder.

@@ -22,7 +22,7 @@ func (f *Farm) Requests(ctx context.Context) (Requests, error) {
 		return nil, fmt.Errorf("reading the metrics of the API server: %w", err)
 	}
 	all := Requests{}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		m := requestLine.FindStringSubmatch(strings.TrimSpace(line))
 		if m == nil {
 			continue

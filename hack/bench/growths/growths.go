@@ -125,8 +125,10 @@ func (g *growth) add(ctx context.Context) error {
 		cidr v1alpha1.CIDR
 		mode v1alpha1.ConflictMode
 	}{
-		{"p24", "10.0.0.0/24", v1alpha1.ConflictProbe}, {"p16", "10.0.0.0/16", v1alpha1.ConflictProbe},
-		{"p64", "fd00:50::/64", v1alpha1.ConflictProbe}, {quickPool, "10.0.0.0/16", v1alpha1.ConflictOff},
+		{"p24", "10.0.0.0/24", v1alpha1.ConflictProbe},
+		{"p16", "10.0.0.0/16", v1alpha1.ConflictProbe},
+		{"p64", "fd00:50::/64", v1alpha1.ConflictProbe},
+		{quickPool, "10.0.0.0/16", v1alpha1.ConflictOff},
 	} {
 		if err := g.small.addPool(ctx, pool.name, smallVLAN+1+i, pool.cidr, pool.mode); err != nil {
 			return err

@@ -142,7 +142,7 @@ func (t *template) podOf(set *appsv1.StatefulSet, i int) *corev1.Pod {
 func (t *template) claimOf(pod *corev1.Pod, i int) *v1alpha1.MacClaim {
 	claim := t.claim.DeepCopy()
 	claim.Spec.Workload.Name = pod.OwnerReferences[0].Name
-	claim.Spec.Workload.Ordinal = ptr.To(int32(i % perSet)) //nolint:gosec // G115: below perSet
+	claim.Spec.Workload.Ordinal = new(int32(i % perSet))
 	reset(claim, "claim", binding.ClaimName(*claim.Spec.Workload, claim.Spec.PoolRef.Name), i)
 	ip := addressOf(i)
 	claim.Status.IPs = []string{ip.String()}

@@ -119,7 +119,7 @@ func newPool(name string, vlan int, cidr v1alpha1.CIDR) *v1alpha1.MacPool {
 	return &v1alpha1.MacPool{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: v1alpha1.MacPoolSpec{
-			VLAN:    ptr.To(int32(vlan)), //nolint:gosec // G115: below 4095
+			VLAN:    new(int32(vlan)), //nolint:gosec // G115: below 4095
 			Subnets: []v1alpha1.Subnet{{CIDR: cidr}}, Cooldown: &metav1.Duration{},
 		},
 	}

@@ -14,7 +14,7 @@ type Candidate struct {
 	Round func(ctx context.Context, round int) error
 }
 
-// InTurn has every candidate do each round, A B A B and not A A B B, so that whatever else the machine does meets all. Each round
+// InTurn has every candidate do each round, by turns and not one after the other, so that whatever else the machine does meets all. Each round
 // begins with another one: none always follows what another leaves behind. say is told of the progress.
 func InTurn(ctx context.Context, rounds int, candidates []Candidate, say func(format string, args ...any)) error {
 	for round := range rounds {

@@ -70,7 +70,7 @@ func netConf(version, network, master string, ipam json.RawMessage) ([]byte, err
 
 // peerOf makes a contender of the plugin that the caller has named.
 func peerOf(ctx context.Context, r *rig.Rig, w *world) (*contender, error) {
-	text, err := os.ReadFile(r.PeerConf) //nolint:gosec // G304: who runs this names it
+	text, err := os.ReadFile(r.PeerConf)
 	if err != nil {
 		return nil, fmt.Errorf("reading PEER_CONF: %w", err)
 	}
@@ -90,7 +90,7 @@ func peerOf(ctx context.Context, r *rig.Rig, w *world) (*contender, error) {
 		return nil, err
 	}
 	// Some refuse to work without a file of their own, although all is said in the network.
-	if err := os.WriteFile(file, ipam, 0o600); err != nil {
+	if err := os.WriteFile(file, ipam, 0o600); err != nil { //nolint:gosec // G703: in the directory of the report, which who runs this names
 		return nil, fmt.Errorf("writing the peer's file: %w", err)
 	}
 	speaks, err := invoke.GetVersionInfo(ctx, r.Peer, w.node.Exec())

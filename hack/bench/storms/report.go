@@ -44,8 +44,13 @@ func (s *section) all(names ...string) float64 {
 func (s *section) conclude() {
 	table := measure.Table{Title: "Storms", Header: []string{"what", "s", "of static's", "p50 of each, ms", "p99 of each, ms"}}
 	for _, row := range []struct{ name, floor string }{
-		{staticStorm, staticStorm}, {storm, staticStorm}, {again, staticStorm}, {powerCycle, staticStorm}, {unboundStorm, staticStorm},
-		{staticWide, staticWide}, {wide, staticWide},
+		{staticStorm, staticStorm},
+		{storm, staticStorm},
+		{again, staticStorm},
+		{powerCycle, staticStorm},
+		{unboundStorm, staticStorm},
+		{staticWide, staticWide},
+		{wide, staticWide},
 	} {
 		whole, each := s.get(row.name, "s"), s.get(row.name+": each", "ms")
 		table.Rows = append(table.Rows, []string{
