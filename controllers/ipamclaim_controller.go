@@ -63,7 +63,8 @@ func (r *IPAMClaimReconciler) SetupWithManager(_ context.Context, mgr ctrl.Manag
 		r.Every = ipamClaimsEvery
 	}
 	r.mgr, r.reader = mgr, mgr.GetCache()
-	r.options = controller.Options{SkipNameValidation: mgr.GetControllerOptions().SkipNameValidation}
+	r.options = options(1)
+	r.options.SkipNameValidation = mgr.GetControllerOptions().SkipNameValidation
 	return mgr.Add(r)
 }
 

@@ -66,6 +66,7 @@ func (r *MacNodeReconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager
 		For(&v1alpha1.MacNode{}, builder.WithPredicates(never)).
 		// A Node and its MacNode have one name.
 		Watches(&corev1.Node{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(never)).
+		WithOptions(options(1)).
 		Complete(r)
 }
 

@@ -100,6 +100,7 @@ func (r *MacPoolReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manag
 		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(ofSuspect), builder.WithPredicates(suspicionChanged{})).
 		Watches(&v1alpha1.MacNode{}, handler.EnqueueRequestsFromMapFunc(strangersReported.requests), builder.WithPredicates(strangersReported.changed())).
 		Watches(&v1alpha1.MacNode{}, handler.EnqueueRequestsFromMapFunc(parentsReported.requests), builder.WithPredicates(parentsReported.changed())).
+		WithOptions(options(1)).
 		Complete(r)
 }
 

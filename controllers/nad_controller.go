@@ -54,6 +54,7 @@ func (r *NADReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) 
 		For(&nadv1.NetworkAttachmentDefinition{}).
 		Watches(&v1alpha1.MacPool{}, handler.EnqueueRequestsFromMapFunc(r.ofPool),
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: madeAgain})).
+		WithOptions(options(1)).
 		Complete(r)
 }
 

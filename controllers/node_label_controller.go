@@ -53,6 +53,7 @@ func (r *NodeLabelReconciler) SetupWithManager(_ context.Context, mgr ctrl.Manag
 		For(&corev1.Node{}, builder.WithPredicates(labelsChanged)).
 		// A Node and its MacNode have one name.
 		Watches(&v1alpha1.MacNode{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(parentsReported.changed())).
+		WithOptions(options(1)).
 		Complete(r)
 }
 

@@ -11,7 +11,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -40,7 +39,7 @@ func (r *PodReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) 
 			builder.WithPredicates(predicate.Funcs{CreateFunc: madeSince})).
 		Watches(&v1alpha1.MacPool{}, handler.EnqueueRequestsFromMapFunc(r.ofPool),
 			builder.WithPredicates(predicate.Funcs{CreateFunc: madeSince, UpdateFunc: poolJudgedAnew})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: podWorkers}).
+		WithOptions(options(podWorkers)).
 		Complete(r)
 }
 

@@ -131,5 +131,5 @@ var (
 	WentBack = add(Agent, Counter, "macpool_agent_api_went_back_total", "How often this agent has found that the API server had gone back in time.")
 )
 
-// Commands are what the plugin asks; anything else is other.
-var Commands = []string{"ADD", "LOOKUP", "DEL", "CHECK", "STATUS", "GC", "other"}
+// Commands are what the plugin asks, and who checks a node; anything else is other.
+var Commands = []string{"ADD", "LOOKUP", "DEL", "CHECK", "STATUS", "GC", "ATTACHMENTS", "other"}
