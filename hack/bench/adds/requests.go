@@ -37,8 +37,8 @@ type life struct {
 
 // Requests is the section of the requests.
 func Requests(ctx context.Context, r *rig.Rig) (*measure.Result, error) {
-	log := &auditLog{path: filepath.Join(r.Disk, "audit.log")}
-	r.Options.AuditLog = log.path
+	log := &rig.AuditLog{Path: filepath.Join(r.Disk, "audit.log")}
+	r.Options.AuditLog = log.Path
 	w, err := newWorld(ctx, r)
 	if err != nil {
 		return nil, err
@@ -78,9 +78,9 @@ func Requests(ctx context.Context, r *rig.Rig) (*measure.Result, error) {
 }
 
 // live attaches and detaches pods of a kind, and reads the log at each step.
-func (w *world) live(ctx context.Context, k *kind, log *auditLog, pods int) (*life, error) {
+func (w *world) live(ctx context.Context, k *kind, log *rig.AuditLog, pods int) (*life, error) {
 	l := &life{kind: k.name}
-	if _, err := log.next(); err != nil {
+	if _, err := next(log); err != nil {
 		return nil, err
 	}
 	jobs, err := k.prepare(ctx, pods)
@@ -107,7 +107,7 @@ func (w *world) live(ctx context.Context, k *kind, log *auditLog, pods int) (*li
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("%s: %w", k.name, err)
 		}
-		asked, err := log.next()
+		asked, err := next(log)
 		if err != nil {
 			return nil, err
 		}

@@ -3,12 +3,9 @@
 package binds
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,24 +14,11 @@ import (
 	"github.com/macpool/macpool/e2e/lab"
 	"github.com/macpool/macpool/hack/bench/farm"
 	"github.com/macpool/macpool/hack/bench/measure"
+	"github.com/macpool/macpool/hack/bench/rig"
 )
 
 // audited is how many binds are counted.
 const audited = 40
-
-// event is what is read of an event of the audit log.
-type event struct {
-	Verb string `json:"verb"`
-	User struct {
-		Username string `json:"username"`
-	} `json:"user"`
-	ObjectRef struct {
-		Resource    string `json:"resource"`
-		Subresource string `json:"subresource"`
-	} `json:"objectRef"`
-	RequestObject  json.RawMessage `json:"requestObject"`
-	ResponseObject json.RawMessage `json:"responseObject"`
-}
 
 // sum is how many requests of a kind there were, and how long their objects are together.
 type sum struct{ requests, octets int }
@@ -57,7 +41,7 @@ func (s *section) audit(ctx context.Context) error {
 		return err
 	}
 	claims := pool.Follow(ctx)
-	log := &auditLog{path: path}
+	log := &rig.AuditLog{Path: path}
 	if err := f.Create(ctx, pool.Plain("first", "net", 1)); err != nil {
 		return err
 	}
@@ -68,7 +52,7 @@ func (s *section) audit(ctx context.Context) error {
 	if err := counted.settle(ctx); err != nil {
 		return err
 	}
-	if byWho[byManager], err = log.count(":macpool-manager", func() error {
+	if byWho[byManager], err = count(log, ":macpool-manager", func() error {
 		if err := f.Create(ctx, pool.Plain("managed", "net", audited)); err != nil {
 			return err
 		}
@@ -87,7 +71,7 @@ func (s *section) audit(ctx context.Context) error {
 		return err
 	}
 	time.Sleep(age)
-	if byWho[byAgents], err = log.count(":macpool-agent", func() error {
+	if byWho[byAgents], err = count(log, ":macpool-agent", func() error {
 		w := farm.AtOnce(audited, func(i int) error { return counted.ask(ctx, pool, pods[i], f.NodeOf(i), fmt.Sprintf("audited-%d", i)) })
 		if len(w.Failed) > 0 {
 			return w.Failed[0]
@@ -115,47 +99,28 @@ func (s *section) tell(who string, sums map[string]sum) {
 	s.result.Tables = append(s.result.Tables, table)
 }
 
-// auditLog is the API server's.
-type auditLog struct{ path string }
-
 // count tells what a user asked while something was done.
-func (a *auditLog) count(user string, do func() error) (map[string]sum, error) {
-	before, err := os.Stat(a.path)
-	if err != nil {
-		return nil, fmt.Errorf("looking at the audit log: %w", err)
+func count(log *rig.AuditLog, user string, do func() error) (map[string]sum, error) {
+	if _, err := log.Next(); err != nil { // what was before does not count
+		return nil, err
 	}
 	if err := do(); err != nil {
 		return nil, err
 	}
-	file, err := os.Open(a.path)
+	requests, err := log.Next()
 	if err != nil {
-		return nil, fmt.Errorf("opening the audit log: %w", err)
-	}
-	defer func() { _ = file.Close() }()
-	if _, err := file.Seek(before.Size(), 0); err != nil {
-		return nil, fmt.Errorf("reading the audit log: %w", err)
+		return nil, err
 	}
 	sums := map[string]sum{}
-	lines := bufio.NewReader(file)
-	for {
-		line, err := lines.ReadBytes('\n')
-		if err != nil { // the end, perhaps in the middle of what is being written
-			return sums, nil
-		}
-		var e event
-		if err := json.Unmarshal(line, &e); err != nil {
-			return nil, fmt.Errorf("reading the audit log: %w", err)
-		}
-		if e.Verb == "watch" || !strings.HasSuffix(e.User.Username, user) {
+	for _, r := range requests {
+		if !strings.HasSuffix(r.User, user) {
 			continue
 		}
-		name := e.Verb + " " + e.ObjectRef.Resource
-		if e.ObjectRef.Subresource != "" {
-			name += "/" + e.ObjectRef.Subresource
-		}
+		name := r.Verb + " " + r.Resource
 		one := sums[name]
 		one.requests++
-		one.octets += len(e.RequestObject) + len(e.ResponseObject)
+		one.octets += r.Sent + r.Received
 		sums[name] = one
 	}
+	return sums, nil
 }

@@ -3,13 +3,8 @@
 package peers
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -31,57 +26,28 @@ type cost struct {
 // meter tells what a phase has cost.
 type meter struct {
 	node  *lab.Node
-	audit string
+	log   *rig.AuditLog
 	users []string
-	// at is how far the audit log was read, line how much had gone over the line by then.
-	at, line int64
+	// line is how much had gone over the line when the log was read last.
+	line int64
 }
 
 // take is what was done since the last time.
 func (m *meter) take() (cost, error) {
-	f, err := os.Open(m.audit)
-	if err != nil {
-		return cost{}, fmt.Errorf("opening the audit log: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	if _, err := f.Seek(m.at, io.SeekStart); err != nil {
-		return cost{}, fmt.Errorf("reading the audit log: %w", err)
-	}
-	requests, read, err := countRequests(f, m.users)
+	requests, err := m.log.Next()
 	if err != nil {
 		return cost{}, err
 	}
-	m.at += read
-	sent, received := m.node.API.Bytes()
-	c := cost{requests: requests, octets: sent + received - m.line}
-	m.line = sent + received
-	return c, nil
-}
-
-// countRequests counts what these users have asked, watches left out, and says how much of the log it has read: whole lines.
-func countRequests(log io.Reader, users []string) (requests int, read int64, err error) {
-	for lines := bufio.NewReader(log); ; {
-		line, err := lines.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return requests, read, nil
-		}
-		if err != nil {
-			return 0, 0, fmt.Errorf("reading the audit log: %w", err)
-		}
-		read += int64(len(line))
-		var event struct {
-			Verb string `json:"verb"`
-			User struct {
-				Username string `json:"username"`
-			} `json:"user"`
-		}
-		if err := json.Unmarshal(line, &event); err != nil {
-			return 0, 0, fmt.Errorf("reading the audit log: %w", err)
-		}
-		if event.Verb != "watch" && slices.Contains(users, event.User.Username) {
-			requests++
+	var c cost
+	for _, r := range requests {
+		if slices.Contains(m.users, r.User) {
+			c.requests++
 		}
 	}
+	sent, received := m.node.API.Bytes()
+	c.octets = sent + received - m.line
+	m.line = sent + received
+	return c, nil
 }
 
 // settled is how long what a call has set off may take to be done.
@@ -148,7 +114,7 @@ func count(ctx context.Context, r *rig.Rig, first *lab.Lab, timed []*contender) 
 
 // count does the calls once, and says what each phase has cost.
 func (c *contender) count(ctx context.Context, audit string, of level) (costs []cost, err error) {
-	m := &meter{node: c.world.node, audit: audit}
+	m := &meter{node: c.world.node, log: &rig.AuditLog{Path: audit}}
 	for _, account := range c.asks {
 		m.users = append(m.users, "system:serviceaccount:"+lab.Namespace+":"+account)
 	}

@@ -139,24 +139,6 @@ func TestNote(t *testing.T) {
 	}
 }
 
-func TestCountRequests(t *testing.T) {
-	log := `{"verb": "get", "user": {"username": "a"}}
-{"verb": "watch", "user": {"username": "a"}}
-{"verb": "update", "user": {"username": "b"}}
-{"verb": "create", "user": {"username": "c"}}
-`
-	requests, read, err := countRequests(strings.NewReader(log+`{"verb": "ge`), []string{"a", "b"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if requests != 2 || read != int64(len(log)) {
-		t.Errorf("%d requests in %d octets, want 2 in %d: half a line is read when it is whole", requests, read, len(log))
-	}
-	if _, _, err := countRequests(strings.NewReader("nonsense\n"), nil); err == nil {
-		t.Error("nonsense is an audit log")
-	}
-}
-
 // TestTables has the tables hold when a peer was given up in the first round, and before.
 func TestTables(t *testing.T) {
 	all := []*contender{{name: "macpool, pre-bound", kind: "macpool"}, {name: "whereabouts", kind: "whereabouts"}}
