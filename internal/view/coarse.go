@@ -87,8 +87,7 @@ func (c *coarse) unpack(object any) any {
 	return to
 }
 
-// bucketCount is how many hashes there are: of a million objects a hundred have the same one, which are looked through in a tenth of a
-// millisecond.
+// bucketCount is how many hashes there are: of a million objects some hundred have the same one.
 const bucketCount = 1 << 13
 
 var buckets = func() (names [bucketCount]string) {

@@ -52,7 +52,7 @@ func Run(ctx context.Context, r *rig.Rig) (*measure.Result, error) {
 func (w *world) warmUp(ctx context.Context, k *kind) error {
 	const reported = 12 * time.Second
 	w.Say("warming up")
-	if err := pause(ctx, reported); err != nil {
+	if err := rig.Pause(ctx, reported); err != nil {
 		return err
 	}
 	jobs, err := k.prepare(ctx, 10)

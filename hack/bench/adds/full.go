@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/macpool/macpool/e2e/lab"
+	"github.com/macpool/macpool/hack/bench/rig"
 )
 
 // fullNode is what the agent of a node has resident that has as many pods as it may, in MiB.
 type fullNode struct {
 	// after all that was measured before, and of a process that was started beside the pods.
-	worn, fresh, wornAnonymous, freshAnonymous float64
+	worn, fresh rig.Memory
 }
 
 // full attaches as many pods as a node may have, and looks at the agent.
@@ -31,10 +32,10 @@ func (w *world) full(ctx context.Context, k *kind) (f fullNode, err error) {
 		return f, fmt.Errorf("attaching: %w", err)
 	}
 	const rest = 15 * time.Second // announcements are over by then, and one report of the node was written
-	if err := pause(ctx, rest); err != nil {
+	if err := rig.Pause(ctx, rest); err != nil {
 		return f, err
 	}
-	if f.worn, f.wornAnonymous, err = memory(w.node.Agent.PID()); err != nil {
+	if f.worn, err = rig.MemoryOf(w.node.Agent.PID()); err != nil {
 		return f, err
 	}
 	if err := w.node.Agent.Stop(ctx); err != nil {
@@ -43,10 +44,10 @@ func (w *world) full(ctx context.Context, k *kind) (f fullNode, err error) {
 	if err := w.node.RunAgent(ctx); err != nil {
 		return f, err
 	}
-	if err := pause(ctx, rest); err != nil {
+	if err := rig.Pause(ctx, rest); err != nil {
 		return f, err
 	}
-	if f.fresh, f.freshAnonymous, err = memory(w.node.Agent.PID()); err != nil {
+	if f.fresh, err = rig.MemoryOf(w.node.Agent.PID()); err != nil {
 		return f, err
 	}
 	err = crowd(10, len(jobs), func(i int) error { return attachments[i].Detach(ctx) })

@@ -15,6 +15,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/e2e/lab"
+	"github.com/macpool/macpool/hack/bench/rig"
 )
 
 // kind is a way to give pods their addresses.
@@ -136,7 +137,7 @@ func (t *tenancy) unbound(ctx context.Context, count int) ([]job, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.jobs(pods), pause(ctx, 2500*time.Millisecond)
+	return t.jobs(pods), rig.Pause(ctx, 2500*time.Millisecond)
 }
 
 func (t *tenancy) finishUnbound(ctx context.Context, jobs []job) error {

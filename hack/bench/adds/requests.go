@@ -100,7 +100,7 @@ func (w *world) live(ctx context.Context, k *kind, log *rig.AuditLog, pods int) 
 			l.up, l.down = l.up-up, l.down-down
 			return err
 		},
-		func() error { return pause(ctx, 5*time.Second) },
+		func() error { return rig.Pause(ctx, 5*time.Second) },
 		func() error { return crowd(10, pods, func(i int) error { return attachments[i].Detach(ctx) }) },
 		func() error { return k.finish(ctx, jobs) },
 	} {

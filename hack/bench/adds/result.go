@@ -27,8 +27,8 @@ func (f *findings) result(full fullNode) *measure.Result {
 		Title:  fmt.Sprintf("The agent of a node with %d pods attached", most),
 		Header: []string{"", "resident, MiB", "of it anonymous, MiB"},
 		Rows: [][]string{
-			{"after all ADDs above", fmt.Sprintf("%.1f", full.worn), fmt.Sprintf("%.1f", full.wornAnonymous)},
-			{"started anew", fmt.Sprintf("%.1f", full.fresh), fmt.Sprintf("%.1f", full.freshAnonymous)},
+			{"after all ADDs above", mib(full.worn.Resident), mib(full.worn.Anonymous)},
+			{"started anew", mib(full.fresh.Resident), mib(full.fresh.Anonymous)},
 		},
 	})
 	for _, l := range levels {
@@ -53,7 +53,7 @@ func (f *findings) result(full fullNode) *measure.Result {
 	r.Targets = append(r.Targets,
 		measure.Target{Name: "fsyncs per pre-bound ADD, " + callers(levels[0]), Value: f.of(prebound, levels[0].callers, verbADD, syncs).Quantile(0.5), Bound: 1, Unit: "fsyncs"},
 		measure.Target{Name: "fsyncs per pre-bound ADD, " + callers(most), Value: f.of(prebound, most.callers, verbADD, syncs).Quantile(0.5), Bound: 1, Unit: "fsyncs"},
-		measure.Target{Name: "agent resident with 110 pods", Value: full.worn, Bound: 25, Unit: "MiB"},
+		measure.Target{Name: "agent resident with 110 pods", Value: full.worn.Resident / (1 << 20), Bound: 25, Unit: "MiB"},
 	)
 	return r
 }
@@ -112,3 +112,5 @@ func (f *findings) chart(verb string) measure.Chart {
 	}
 	return c
 }
+
+func mib(octets float64) string { return fmt.Sprintf("%.1f", octets/(1<<20)) }

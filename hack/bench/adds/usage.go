@@ -7,11 +7,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/macpool/macpool/hack/bench/rig"
 )
 
 // usage is what was used up so far.
@@ -31,7 +32,7 @@ func (w *world) usage(ctx context.Context) (u usage, err error) {
 		return u, fmt.Errorf("asking what the plugins have used: %w", err)
 	}
 	u.plugins = time.Duration(ended.Utime.Nano() + ended.Stime.Nano())
-	if u.agent, err = cpu(w.node.Agent.PID()); err != nil {
+	if u.agent, err = rig.CPUOf(w.node.Agent.PID()); err != nil {
 		return u, err
 	}
 	values, err := w.scrape(ctx)
@@ -40,42 +41,6 @@ func (w *world) usage(ctx context.Context) (u usage, err error) {
 	}
 	u.records, u.syncs = values["macpool_agent_journal_records_total"], values["macpool_agent_journal_syncs_total"]
 	return u, err
-}
-
-// cpu is what a process has used, itself and in the kernel.
-func cpu(pid int) (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, fmt.Errorf("asking what a process has used: %w", err)
-	}
-	// pid (name) state and ten more before utime and stime; the name may hold anything.
-	_, rest, _ := strings.Cut(string(text), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
-	}
-	user, err1 := strconv.Atoi(fields[11])
-	system, err2 := strconv.Atoi(fields[12])
-	const tick = 10 * time.Millisecond // USER_HZ is 100 wherever Go runs
-	if err1 != nil || err2 != nil {
-		return 0, fmt.Errorf("/proc/%d/stat has no times", pid)
-	}
-	return time.Duration(user+system) * tick, nil
-}
-
-// memory is what a process has resident, in MiB: all, and what is no file's.
-func memory(pid int) (all, anonymous float64, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, 0, fmt.Errorf("asking what a process has resident: %w", err)
-	}
-	of := func(name string) float64 {
-		_, rest, _ := strings.Cut(string(text), name+":")
-		var kib float64
-		_, _ = fmt.Sscan(rest, &kib)
-		return kib / 1024
-	}
-	return of("VmRSS"), of("RssAnon"), nil
 }
 
 // scrape reads the agent's metrics; what differs in labels alone is told apart by them, as written.

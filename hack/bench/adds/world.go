@@ -89,16 +89,6 @@ func await(ctx context.Context, what string, done func(context.Context) error) e
 	return nil
 }
 
-// pause waits for d, or for ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // tenancy is a namespace with a pool and a network of its own.
 type tenancy struct {
 	world *world

@@ -35,7 +35,7 @@ func (s *section) audit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	counted := &section{Farm: f, rig: s.rig, result: s.result, series: s.series, sandbox: s.sandbox}
+	counted := &section{Farm: f, rig: s.rig, result: s.result, sandbox: s.sandbox}
 	pool, err := f.Pool(ctx, "audited", poolSize)
 	if err != nil {
 		return err
@@ -93,8 +93,8 @@ func (s *section) tell(who string, sums map[string]sum) {
 		table.Rows = append(table.Rows, []string{
 			request, fmt.Sprintf("%.2f", float64(one.requests)/audited), fmt.Sprintf("%.0f", float64(one.octets)/audited),
 		})
-		s.get(who+": "+request, "requests").Add(0, float64(one.requests))
-		s.get(who+": octets of "+request, "octets").Add(0, float64(one.octets))
+		s.result.Get(who+": "+request, "requests").Add(0, float64(one.requests))
+		s.result.Get(who+": octets of "+request, "octets").Add(0, float64(one.octets))
 	}
 	s.result.Tables = append(s.result.Tables, table)
 }

@@ -26,7 +26,6 @@ type section struct {
 
 	rig    *rig.Rig
 	result *measure.Result
-	series map[string]*measure.Series
 	// sandbox is the path of a network namespace: of binds nobody looks into it.
 	sandbox string
 }
@@ -36,7 +35,6 @@ const (
 	byManager   = "manager"
 	asManager   = "bare writes as the manager"
 	byAgents    = "agents, over their sockets"
-	byPlugin    = "agents, by the plugin"
 	asAgents    = "bare writes as the agents"
 	widthFormat = "%s, %d in flight"
 )
@@ -53,7 +51,7 @@ func Run(ctx context.Context, r *rig.Rig) (*measure.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &section{Farm: f, rig: r, result: &measure.Result{About: about}, series: map[string]*measure.Series{}}
+	s := &section{Farm: f, rig: r, result: &measure.Result{About: about}}
 	sandboxes, err := farm.MakeSandboxes(f.Nodes[0], 1, 1)
 	if err != nil {
 		return nil, err
@@ -87,13 +85,13 @@ func (s *section) add(round int, name string, width int, w *farm.Wave, cpu map[s
 		return fmt.Errorf("%d binds failed: %w", len(w.Failed), w.Failed[0])
 	}
 	rate := float64(len(w.Each)) / w.Took.Seconds()
-	s.get(rateOf(name, width), "binds/s").Add(round, rate)
-	times := s.get(timeOf(name, width), "ms")
+	s.result.Get(rateOf(name, width), "binds/s").Add(round, rate)
+	times := s.result.Get(timeOf(name, width), "ms")
 	for _, each := range w.Each {
 		times.Add(round, float64(each.Microseconds())/1000)
 	}
 	for program, seconds := range cpu {
-		s.get(cpuOf(name, width, program), "ms/bind").Add(round, 1000*seconds/float64(len(w.Each)))
+		s.result.Get(cpuOf(name, width, program), "ms/bind").Add(round, 1000*seconds/float64(len(w.Each)))
 	}
 	s.rig.Say("  %d in flight: %.0f binds/s", width, rate)
 	return nil
@@ -103,17 +101,6 @@ func rateOf(name string, width int) string { return fmt.Sprintf(widthFormat, nam
 func timeOf(name string, width int) string { return fmt.Sprintf(widthFormat, name, width) + ": time" }
 func cpuOf(name string, width int, program string) string {
 	return fmt.Sprintf(widthFormat, name, width) + ": CPU of " + program
-}
-
-// get is the series of the name, new if there is none.
-func (s *section) get(name, unit string) *measure.Series {
-	one, ok := s.series[name]
-	if !ok {
-		one = &measure.Series{Name: name, Unit: unit}
-		s.series[name] = one
-		s.result.Series = append(s.result.Series, one)
-	}
-	return one
 }
 
 // programs are whose CPU time is told.

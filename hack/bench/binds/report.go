@@ -23,8 +23,8 @@ func (s *section) conclude() {
 		for _, name := range []string{pair.bare, pair.name} {
 			line := measure.Line{Name: name}
 			for _, level := range levels {
-				rate, took := s.series[rateOf(name, level.width)], s.series[timeOf(name, level.width)]
-				ratio := measure.Ratio(rate, s.series[rateOf(pair.bare, level.width)], 0.5)
+				rate, took := s.result.Find(rateOf(name, level.width)), s.result.Find(timeOf(name, level.width))
+				ratio := measure.Ratio(rate, s.result.Find(rateOf(pair.bare, level.width)), 0.5)
 				rates.Rows = append(rates.Rows, []string{
 					name, fmt.Sprint(level.width), fmt.Sprintf("%.0f", rate.Quantile(0.5)), fmt.Sprintf("%.2f×", ratio),
 					fmt.Sprintf("%.1f", took.Quantile(0.5)), fmt.Sprintf("%.1f", took.Quantile(0.99)),
@@ -41,7 +41,7 @@ func (s *section) conclude() {
 			row := []string{name}
 			for _, program := range programs {
 				text := "-"
-				if one, ok := s.series[cpuOf(name, 50, program)]; ok {
+				if one := s.result.Find(cpuOf(name, 50, program)); one != nil {
 					text = fmt.Sprintf("%.1f", one.Quantile(0.5))
 				}
 				row = append(row, text)

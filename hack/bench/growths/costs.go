@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/macpool/macpool/hack/bench/measure"
+	"github.com/macpool/macpool/hack/bench/rig"
 	"github.com/macpool/macpool/internal/binding"
 )
 
@@ -51,7 +52,7 @@ func (l *lane) measureCosts(ctx context.Context) (*costs, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := pause(ctx, window); err != nil {
+	if err := rig.Pause(ctx, window); err != nil {
 		return nil, err
 	}
 	after, err := store.version(ctx, keys["MacNode"])
@@ -74,7 +75,7 @@ func (l *lane) measureCosts(ctx context.Context) (*costs, error) {
 		}
 	}
 	l.pods = nil
-	if err := pause(ctx, 3*time.Second); err != nil { // claims of bare pods end soon after them
+	if err := rig.Pause(ctx, 3*time.Second); err != nil { // claims of bare pods end soon after them
 		return nil, err
 	}
 	then, err := metricsOf(ctx, l.w.ManagerMetrics)

@@ -38,7 +38,7 @@ type growth struct {
 	pools        []pooled
 	idle         []idle
 	costs        *costs
-	node         memory // of the agent of a full node
+	node         rig.Memory // of the agent of a full node
 	etcd         float64
 }
 
@@ -108,7 +108,7 @@ func (g *growth) fill(ctx context.Context) error {
 				return err
 			}
 			g.Say("%d leases: ready after %.1f s, %.0f MB anonymous, %.0f MB at most, heap %.0f MB, %.1f s of CPU until it is at rest",
-				s.leases, s.ready, s.anonymous/1e6, s.peak/1e6, s.heap/1e6, s.cpu)
+				s.leases, s.ready, s.memory.Anonymous/1e6, s.memory.Peak/1e6, s.heap/1e6, s.cpu)
 			g.starts = append(g.starts, s)
 		}
 		if err := to.w.known(ctx); err != nil {
@@ -174,11 +174,11 @@ func (g *growth) fillNode(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return fmt.Errorf("filling a node: %w", err)
 	}
-	if err := pause(ctx, window); err != nil {
+	if err := rig.Pause(ctx, window); err != nil {
 		return err
 	}
 	var err error
-	g.node, err = memoryOf(g.large.node.Agent.PID())
+	g.node, err = rig.MemoryOf(g.large.node.Agent.PID())
 	return err
 }
 
@@ -202,7 +202,7 @@ func (g *growth) addPools(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		g.Say("%d pools: ready after %.1f s, %.0f MB anonymous", pools, s.ready, s.anonymous/1e6)
+		g.Say("%d pools: ready after %.1f s, %.0f MB anonymous", pools, s.ready, s.memory.Anonymous/1e6)
 		p := pooled{pools, newLane(fmt.Sprintf("%d pools", pools), g.small, poolName), newLane(fmt.Sprintf("beside %d pools", pools), g.large, poolName)}
 		for round := range max(1, g.Rounds/2) {
 			if err := run(ctx, []*lane{p.small, p.control}, fmt.Sprintf("of%d", pools), round, podsOfRound); err != nil {

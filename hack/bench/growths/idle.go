@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/macpool/macpool/hack/bench/rig"
 	"github.com/macpool/macpool/internal/agent"
 )
 
@@ -96,7 +97,7 @@ func (s *idlers) measure(ctx context.Context, l *lane, round int) (idle, error) 
 		return m, err
 	}
 	begin := s.received.Load()
-	if err := pause(ctx, window); err != nil {
+	if err := rig.Pause(ctx, window); err != nil {
 		return m, err
 	}
 	quiet := float64(s.received.Load()-begin) / float64(m.agents)
@@ -131,7 +132,7 @@ func (s *idlers) unwritten(ctx context.Context, w *world, key string) error {
 			return err
 		}
 		last = now
-		if err := pause(ctx, window/2); err != nil {
+		if err := rig.Pause(ctx, window/2); err != nil {
 			return err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/e2e/lab"
 	"github.com/macpool/macpool/hack/bench/measure"
+	"github.com/macpool/macpool/hack/bench/rig"
 )
 
 // lane is one of several clusters, or pools, whose pods take turns, one by one.
@@ -48,7 +49,7 @@ func run(ctx context.Context, lanes []*lane, tag string, round, pods int) error 
 			l.bind.Add(round, took)
 		}
 	}
-	if err := pause(ctx, verdict); err != nil {
+	if err := rig.Pause(ctx, verdict); err != nil {
 		return err
 	}
 	for i := range pods {

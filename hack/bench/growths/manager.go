@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/hack/bench/rig"
 )
 
 // settling is how long a manager that is ready has for all that it looks at after a start.
@@ -27,8 +28,8 @@ const (
 type started struct {
 	leases int
 	// ready is the seconds from its start to its first 200 at /readyz.
-	ready float64
-	memory
+	ready  float64
+	memory rig.Memory
 	// heap is what is alive in it, cpu the seconds that it had used when it was at rest.
 	heap, cpu float64
 	// server is what the API server has in memory, serverHeap what is in use of it by objects, dead ones too.
@@ -58,10 +59,10 @@ func (w *world) restart(ctx context.Context) (s started, err error) {
 	if err := w.rest(ctx); err != nil {
 		return s, err
 	}
-	if err := pause(ctx, givingBack); err != nil {
+	if err := rig.Pause(ctx, givingBack); err != nil {
 		return s, err
 	}
-	if s.memory, err = memoryOf(w.Manager.PID()); err != nil {
+	if s.memory, err = rig.MemoryOf(w.Manager.PID()); err != nil {
 		return s, err
 	}
 	metrics, err := metricsOf(ctx, w.ManagerMetrics)
@@ -86,7 +87,7 @@ func (w *world) rest(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := pause(ctx, settling); err != nil {
+		if err := rig.Pause(ctx, settling); err != nil {
 			return err
 		}
 		after, err := metricsOf(ctx, w.ManagerMetrics)

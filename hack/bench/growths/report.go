@@ -46,9 +46,9 @@ func (g *growth) slope(of func(started) float64) float64 {
 	return (g.median(many, of) - g.median(some, of)) / (many - some)
 }
 
-func anonymous(s started) float64 { return s.anonymous }
-func resident(s started) float64  { return s.resident }
-func peak(s started) float64      { return s.peak }
+func anonymous(s started) float64 { return s.memory.Anonymous }
+func resident(s started) float64  { return s.memory.Resident }
+func peak(s started) float64      { return s.memory.Peak }
 func heap(s started) float64      { return s.heap }
 func ready(s started) float64     { return s.ready }
 func cpu(s started) float64       { return s.cpu }
@@ -62,7 +62,7 @@ func (g *growth) targets() []measure.Target {
 		{Name: fmt.Sprintf("ADD, bound ahead, p50, with %d leases to with %d", many, few), Value: measure.Ratio(g.lanes[1].add, g.lanes[0].add, 0.5), Bound: 1.1},
 		{Name: fmt.Sprintf("the manager is ready on %d leases", many), Value: g.median(many, ready), Bound: 10, Unit: "s"},
 		{Name: "anonymous memory of the manager for each claim with its lease and its pod", Value: g.slope(anonymous) / 1000, Bound: 3, Unit: "KB"},
-		{Name: fmt.Sprintf("memory of an agent with %d pods, beside %d leases", podsOfNode, many), Value: g.node.resident / (1 << 20), Bound: 25, Unit: "MiB"},
+		{Name: fmt.Sprintf("memory of an agent with %d pods, beside %d leases", podsOfNode, many), Value: g.node.Resident / (1 << 20), Bound: 25, Unit: "MiB"},
 		{Name: "octets to an agent for each ADD that is none of its", Value: last.more, Bound: 0, Unit: "octets"},
 	}
 }
@@ -123,7 +123,7 @@ func (g *growth) idleness() measure.Table {
 		t.Rows = append(t.Rows, []string{fmt.Sprint(m.agents), fmt.Sprintf("%.0f", m.quiet), fmt.Sprintf("%.0f", m.more), fmt.Sprint(m.adds), fmt.Sprintf("%.0f", m.poolWrites)})
 	}
 	t.Rows = append(t.Rows, []string{
-		fmt.Sprintf("memory of an agent with %d pods", podsOfNode), fmt.Sprintf("%.1f MB anonymous", g.node.anonymous/1e6), fmt.Sprintf("%.1f MB resident", g.node.resident/1e6), "", "",
+		fmt.Sprintf("memory of an agent with %d pods", podsOfNode), fmt.Sprintf("%.1f MB anonymous", g.node.Anonymous/1e6), fmt.Sprintf("%.1f MB resident", g.node.Resident/1e6), "", "",
 	})
 	return t
 }

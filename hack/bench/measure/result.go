@@ -18,6 +18,26 @@ type Result struct {
 	Series  []*Series `json:"series"` // the raw data
 }
 
+// Find is the series of the name; nil if there is none.
+func (r *Result) Find(name string) *Series {
+	for _, s := range r.Series {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// Get is the series of the name, new if there is none.
+func (r *Result) Get(name, unit string) *Series {
+	if s := r.Find(name); s != nil {
+		return s
+	}
+	s := &Series{Name: name, Unit: unit}
+	r.Series = append(r.Series, s)
+	return s
+}
+
 // Table is for people.
 type Table struct {
 	Title  string     `json:"title"`

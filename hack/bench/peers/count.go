@@ -126,7 +126,7 @@ func (c *contender) count(ctx context.Context, audit string, of level) (costs []
 		if err != nil {
 			return err
 		}
-		if err := pause(ctx, settled); err != nil {
+		if err := rig.Pause(ctx, settled); err != nil {
 			return err
 		}
 		one, err := m.take()

@@ -20,6 +20,7 @@ import (
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/e2e/lab"
+	"github.com/macpool/macpool/hack/bench/rig"
 )
 
 // The VLANs of the node: one for each pool, and one for plugins that know nothing of VLANs.
@@ -146,10 +147,10 @@ func (w *world) prepare(ctx context.Context, c *contender, name string, count in
 		if err != nil {
 			return nil, err
 		}
-		return pods, pause(ctx, probes(count))
+		return pods, rig.Pause(ctx, probes(count))
 	}
 	// An agent leaves a younger pod to the manager for a moment. All wait alike, so that nobody's pods are fresher.
-	return pods, pause(ctx, managerAge)
+	return pods, rig.Pause(ctx, managerAge)
 }
 
 const (
@@ -230,13 +231,4 @@ func eventually(ctx context.Context, what string, is wait.ConditionWithContextFu
 		return fmt.Errorf("waiting until %s: %w", what, err)
 	}
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

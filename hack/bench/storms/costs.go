@@ -29,9 +29,9 @@ func (s *section) counted(ctx context.Context, round int, name string, do func()
 	cpu, ended := rig.CPUSeconds(), endedCPU()
 	w := do()
 	for program, seconds := range rig.CPUSeconds() {
-		s.get(name+": CPU of "+program, "s").Add(round, seconds-cpu[program])
+		s.result.Get(name+": CPU of "+program, "s").Add(round, seconds-cpu[program])
 	}
-	s.get(name+": CPU of "+plugins, "s").Add(round, endedCPU()-ended)
+	s.result.Get(name+": CPU of "+plugins, "s").Add(round, endedCPU()-ended)
 	after, err := s.Requests(ctx)
 	if err != nil {
 		return nil, err
@@ -40,10 +40,10 @@ func (s *section) counted(ctx context.Context, round int, name string, do func()
 	for request, n := range after.Since(before) {
 		if _, resource, _ := strings.Cut(request, " "); strings.HasPrefix(resource, "mac") || strings.HasPrefix(resource, "pods") || resource == "namespaces" {
 			total += n
-			s.get(name+": "+request, "requests").Add(round, n)
+			s.result.Get(name+": "+request, "requests").Add(round, n)
 		}
 	}
-	s.get(name+": requests", "requests").Add(round, total)
+	s.result.Get(name+": requests", "requests").Add(round, total)
 	if err := s.add(round, name, w); err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ func (s *section) curve(round int, name string, w *farm.Wave) {
 func (s *section) all(names ...string) float64 {
 	total := 0.0
 	for _, name := range names {
-		for _, round := range s.get(name+": sandboxes made again", "sandboxes").Rounds {
+		for _, round := range s.result.Get(name+": sandboxes made again", "sandboxes").Rounds {
 			for _, n := range round {
 				total += n
 			}
@@ -52,20 +52,20 @@ func (s *section) conclude() {
 		{staticWide, staticWide},
 		{wide, staticWide},
 	} {
-		whole, each := s.get(row.name, "s"), s.get(row.name+": each", "ms")
+		whole, each := s.result.Get(row.name, "s"), s.result.Get(row.name+": each", "ms")
 		table.Rows = append(table.Rows, []string{
-			row.name, fmt.Sprintf("%.2f", whole.Quantile(0.5)), fmt.Sprintf("%.2f×", measure.Ratio(whole, s.get(row.floor, "s"), 0.5)),
+			row.name, fmt.Sprintf("%.2f", whole.Quantile(0.5)), fmt.Sprintf("%.2f×", measure.Ratio(whole, s.result.Get(row.floor, "s"), 0.5)),
 			fmt.Sprintf("%.0f", each.Quantile(0.5)), fmt.Sprintf("%.0f", each.Quantile(0.99)),
 		})
 	}
 	around := measure.Table{Title: "Around them", Header: []string{"what", "s"}}
 	for _, name := range []string{podsMade, boundAfter, podsAgain, againAfter, detached, agentsReady, podsMadeWide, boundWide} {
-		around.Rows = append(around.Rows, []string{name, fmt.Sprintf("%.2f", s.get(name, "s").Quantile(0.5))})
+		around.Rows = append(around.Rows, []string{name, fmt.Sprintf("%.2f", s.result.Get(name, "s").Quantile(0.5))})
 	}
 	for _, name := range []string{storm, again, powerCycle, unboundStorm} {
 		around.Rows = append(around.Rows, []string{
 			name + ": sandboxes made again, of 1,000, because an ADD had said that it may work later",
-			fmt.Sprintf("%.0f (number)", s.get(name+": sandboxes made again", "sandboxes").Quantile(0.5)),
+			fmt.Sprintf("%.0f (number)", s.result.Get(name+": sandboxes made again", "sandboxes").Quantile(0.5)),
 		})
 	}
 	s.result.Tables = append(s.result.Tables, table, around)
@@ -75,12 +75,12 @@ func (s *section) conclude() {
 	for _, name := range []string{staticStorm, storm, again, powerCycle, unboundStorm, staticWide, wide} {
 		row := []string{name}
 		for _, program := range programs {
-			row = append(row, fmt.Sprintf("%.2f", s.get(name+": CPU of "+program, "s").Quantile(0.5)))
+			row = append(row, fmt.Sprintf("%.2f", s.result.Get(name+": CPU of "+program, "s").Quantile(0.5)))
 		}
-		costs.Rows = append(costs.Rows, append(row, fmt.Sprintf("%.0f", s.get(name+": requests", "requests").Quantile(0.5))))
+		costs.Rows = append(costs.Rows, append(row, fmt.Sprintf("%.0f", s.result.Get(name+": requests", "requests").Quantile(0.5))))
 	}
 	s.result.Tables = append(s.result.Tables, costs)
-	ratio := func(a, b string) float64 { return measure.Ratio(s.get(a, "s"), s.get(b, "s"), 0.5) }
+	ratio := func(a, b string) float64 { return measure.Ratio(s.result.Get(a, "s"), s.result.Get(b, "s"), 0.5) }
 	s.result.Targets = append(s.result.Targets,
 		measure.Target{Name: "storm of 1,000 ADDs, of the static storm", Value: ratio(storm, staticStorm), Bound: 1.5},
 		measure.Target{Name: "storm of the same identities, of the first", Value: ratio(again, storm), Bound: 1.1},

@@ -45,7 +45,6 @@ type section struct {
 
 	rig       *rig.Rig
 	result    *measure.Result
-	series    map[string]*measure.Series
 	sandboxes *farm.Sandboxes
 	runtimes  map[string]*farm.Runtime // by node
 	// macpool and static are the plugins.
@@ -67,7 +66,7 @@ func Run(ctx context.Context, r *rig.Rig) (*measure.Result, error) {
 		return nil, err
 	}
 	s := &section{
-		Farm: f, rig: r, result: &measure.Result{About: about}, series: map[string]*measure.Series{}, runtimes: map[string]*farm.Runtime{},
+		Farm: f, rig: r, result: &measure.Result{About: about}, runtimes: map[string]*farm.Runtime{},
 		macpool: filepath.Join(r.Options.Bin, "macpool"), static: filepath.Join(r.Options.CNI, "static"),
 	}
 	for _, n := range f.Nodes {
@@ -96,7 +95,7 @@ func (s *section) add(round int, name string, w *farm.Wave) error {
 		return fmt.Errorf("%s: %d of %d failed, the first: %w", name, len(w.Failed), len(w.Each), w.Failed[0])
 	}
 	s.seconds(round, name, w.Took.Seconds())
-	each := s.get(name+": each", "ms")
+	each := s.result.Get(name+": each", "ms")
 	for _, took := range w.Each {
 		each.Add(round, float64(took.Microseconds())/1000)
 	}
@@ -105,17 +104,6 @@ func (s *section) add(round int, name string, w *farm.Wave) error {
 
 // seconds keeps how long something took.
 func (s *section) seconds(round int, name string, value float64) {
-	s.get(name, "s").Add(round, value)
+	s.result.Get(name, "s").Add(round, value)
 	s.rig.Say("  %s: %.2f s", name, value)
-}
-
-// get is the series of the name, new if there is none.
-func (s *section) get(name, unit string) *measure.Series {
-	one, ok := s.series[name]
-	if !ok {
-		one = &measure.Series{Name: name, Unit: unit}
-		s.series[name] = one
-		s.result.Series = append(s.result.Series, one)
-	}
-	return one
 }

@@ -114,7 +114,7 @@ func (s *section) again(round int, name string, all []*attempt) {
 	for _, a := range all {
 		tries += a.tries
 	}
-	s.get(name+": sandboxes made again", "sandboxes").Add(round, float64(tries))
+	s.result.Get(name+": sandboxes made again", "sandboxes").Add(round, float64(tries))
 	s.rig.Say("    %d sandboxes were made again", tries)
 }
 
