@@ -32,8 +32,8 @@ type candidate struct {
 	// symbols: it was linked with its symbol table or with what debuggers read, which are never loaded but count in its size.
 	symbols bool
 
-	costs map[string]*cost   // by verb
-	peaks map[string]*memory // by verb
+	costs map[string]*cost      // by verb
+	peaks map[string]rig.Memory // by verb
 }
 
 // candidates are the plugins, macpool as it was built for release and the others as they were found.
@@ -63,7 +63,7 @@ func candidates(ctx context.Context, r *rig.Rig, dir string) ([]*candidate, erro
 	}
 	for _, c := range all {
 		c.conf = fmt.Sprintf(network, c.conf)
-		c.costs, c.peaks = map[string]*cost{}, map[string]*memory{}
+		c.costs, c.peaks = map[string]*cost{}, map[string]rig.Memory{}
 		for _, verb := range verbs {
 			c.costs[verb] = newCost(c.name + " " + verb)
 		}

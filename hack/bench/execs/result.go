@@ -70,7 +70,7 @@ func table(all []*candidate, base *candidate, verb string) measure.Table {
 			c.name, number(of.cpu.Quantile(0.5)), number(of.cpu.Quantile(0.9)), fmt.Sprintf("%.2f×", measure.Ratio(of.cpu, base.costs[verb].cpu, 0.5)),
 			number(of.wall.Quantile(0.5)), number(of.wall.Quantile(0.9)), number(of.wall.Quantile(0.99)),
 			fmt.Sprintf("%.0f", of.faults.Quantile(0.5)), fmt.Sprintf("%.0f", of.yields.Quantile(0.5)),
-			megabytes(m.peak), megabytes(m.anonymous),
+			megabytes(m.Peak), megabytes(m.Anonymous),
 		})
 	}
 	return t
@@ -78,4 +78,4 @@ func table(all []*candidate, base *candidate, verb string) measure.Table {
 
 func number(v float64) string { return fmt.Sprintf("%.2f", v) }
 
-func megabytes(kib int64) string { return fmt.Sprintf("%.1f", float64(kib)*1024/1e6) }
+func megabytes(octets float64) string { return fmt.Sprintf("%.1f", octets/1e6) }
