@@ -73,7 +73,11 @@ func verifyLink(args *skel.CmdArgs, lease *agentapi.Lease, addresses bool) (net.
 	if err != nil {
 		return nil, err
 	}
-	link, err := openLink(args)
+	open := openLink
+	if addresses {
+		open = enterLink
+	}
+	link, err := open(args)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func (p *Plugin) addIPAM(ctx context.Context, args *skel.CmdArgs, c *conf) error
 	if !env.complete() {
 		return problem.NotAPod.New()
 	}
-	link, err := openNewLink(args)
+	link, err := enterLink(args)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (p *Plugin) finish(ctx context.Context, link *podLink, lease *agentapi.Leas
 		return err
 	}
 	if !lease.Quiet {
-		link.announce()
+		link.announce(c.Type)
 	}
 	if ctx.Err() != nil {
 		return problem.Internal.New(context.Cause(ctx))
@@ -91,9 +91,9 @@ func (p *Plugin) delIPAM(ctx context.Context, args *skel.CmdArgs, c *conf) error
 
 // release tells the agent that the attempt is over, or leaves the word in the spool.
 func (p *Plugin) release(ctx context.Context, req *agentapi.Request) error {
-	within, cancel := context.WithTimeout(ctx, agentapi.DelTimeout)
+	limited, cancel := within(ctx, agentapi.DelTimeout)
 	defer cancel()
-	_, err := p.ask(within, req)
+	_, err := p.ask(limited, req)
 	if err == nil {
 		return nil
 	}

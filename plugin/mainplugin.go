@@ -3,9 +3,8 @@
 package plugin
 
 import (
-	"github.com/vishvananda/netlink"
-
 	"github.com/macpool/macpool/internal/cni"
+	"github.com/macpool/macpool/internal/links"
 	"github.com/macpool/macpool/internal/problem"
 )
 
@@ -23,18 +22,12 @@ func (c *conf) refuseMain() error {
 }
 
 // refuseKind is refuseMain for what the link shows, whoever made it.
-func refuseKind(link netlink.Link) error {
-	switch l := link.(type) {
-	case *netlink.Macvlan:
-		if l.Mode == netlink.MACVLAN_MODE_PASSTHRU {
-			return problem.UnsupportedMain.New(l.Type(), cni.Passthru)
-		}
-	case *netlink.Macvtap:
-		if l.Mode == netlink.MACVLAN_MODE_PASSTHRU {
-			return problem.UnsupportedMain.New(l.Type(), cni.Passthru)
-		}
-	case *netlink.IPVlan, *netlink.IPVtap:
-		return problem.UnsupportedMain.New(l.Type(), cni.SharesMAC)
+func refuseKind(l *links.Link) error {
+	switch {
+	case l.Passthru:
+		return problem.UnsupportedMain.New(l.Kind, cni.Passthru)
+	case l.Kind == "ipvlan" || l.Kind == "ipvtap":
+		return problem.UnsupportedMain.New(l.Kind, cni.SharesMAC)
 	}
 	return nil
 }

@@ -131,12 +131,12 @@ func (p *Plugin) delegateAdd(ctx context.Context, args *skel.CmdArgs, c *conf, d
 
 // verify compares the pod's link with the lease. A delegate may ignore the MAC, or have set another one since it has asked for the addresses.
 func (d *delegate) verify(args *skel.CmdArgs, lease *agentapi.Lease, mac net.HardwareAddr) error {
-	link, err := openLink(args)
+	link, err := enterLink(args)
 	if err != nil {
 		return err
 	}
 	defer link.close()
-	if has := link.link.Attrs().HardwareAddr; has.String() != mac.String() {
+	if has := link.MAC; has.String() != mac.String() {
 		return problem.DelegateDiffers.New(d.kind, args.IfName, "MAC "+has.String(), "MAC "+mac.String())
 	}
 	return link.verify(lease, mac, true)
@@ -196,9 +196,9 @@ func (p *Plugin) end(ctx context.Context, args *skel.CmdArgs, c *conf, d *delega
 	var failed error
 	if d != nil {
 		kind = d.kind
-		within, cancel := context.WithTimeout(ctx, delegateEnd)
+		limited, cancel := within(ctx, delegateEnd)
 		defer cancel()
-		_, failed = p.run(within, "DEL", args, c, d, known{})
+		_, failed = p.run(limited, "DEL", args, c, d, known{})
 	}
 	if setDown(args) != nil && isUpIn(args) {
 		if failed == nil {
@@ -238,7 +238,7 @@ func (p *Plugin) addInner(ctx context.Context, args *skel.CmdArgs, c *conf) erro
 			return err
 		}
 	}
-	link, err := openNewLink(args)
+	link, err := enterLink(args)
 	switch {
 	case err == nil:
 		defer link.close()
@@ -258,19 +258,18 @@ func (p *Plugin) addInner(ctx context.Context, args *skel.CmdArgs, c *conf) erro
 
 // prepare sets the leased MAC on a link that is still down. One that is up has it already: the delegate took it when it made the link.
 func (l *podLink) prepare(kind string, mac net.HardwareAddr) error {
-	if err := refuseKind(l.link); err != nil {
+	if err := refuseKind(l.Link); err != nil {
 		return err
 	}
-	attrs := l.link.Attrs()
-	if attrs.Flags&net.FlagUp == 0 {
+	if !l.Up {
 		if err := l.setMAC(mac); err != nil {
 			return err
 		}
-		l.announce()
+		l.announce(kind)
 		return nil
 	}
-	if attrs.HardwareAddr.String() != mac.String() {
-		return problem.DelegateDiffers.New(kind, l.name, "MAC "+attrs.HardwareAddr.String(), "MAC "+mac.String())
+	if l.MAC.String() != mac.String() {
+		return problem.DelegateDiffers.New(kind, l.name, "MAC "+l.MAC.String(), "MAC "+mac.String())
 	}
 	return nil
 }

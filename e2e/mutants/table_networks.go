@@ -126,11 +126,12 @@ var networks = []mutant{
 		id: "M28b", bug: "what is late changes the link that was made again under the name",
 		edits: []edit{{
 			"plugin/link.go",
-			"err := l.kernel.LinkSetHardwareAddr(l.link, mac)",
-			`link, err := l.kernel.LinkByName(l.name)
+			"if err := l.sandbox.SetMAC(l.Link, mac); err != nil {",
+			`link, err := l.sandbox.Link(l.name)
 	if err == nil {
-		err = l.kernel.LinkSetHardwareAddr(link, mac)
-	}`,
+		err = l.sandbox.SetMAC(link, mac)
+	}
+	if err != nil {`,
 		}},
 		pkg: "plugin", tests: []string{"TestSetMACOfTheLinkThatWasLookedAt"},
 	},
