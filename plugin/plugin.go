@@ -45,7 +45,7 @@ func New() *Plugin {
 // Add leases an address for the link (IPAM), corrects the result of the plugins before (chained), or leases and has the link made
 // (wrapper).
 func (p *Plugin) Add(ctx context.Context, args *skel.CmdArgs) error {
-	ctx, cancel := context.WithTimeout(ctx, agentapi.AddTimeout)
+	ctx, cancel := within(ctx, agentapi.AddTimeout)
 	defer cancel()
 	c, err := parseConf(args.StdinData)
 	if err != nil {
@@ -69,7 +69,7 @@ func (p *Plugin) Add(ctx context.Context, args *skel.CmdArgs) error {
 
 // Check compares the link, the lease and the result that the runtime has kept.
 func (p *Plugin) Check(ctx context.Context, args *skel.CmdArgs) error {
-	ctx, cancel := context.WithTimeout(ctx, agentapi.CheckTimeout)
+	ctx, cancel := within(ctx, agentapi.CheckTimeout)
 	defer cancel()
 	c, err := parseConf(args.StdinData)
 	if err != nil {
@@ -108,7 +108,7 @@ func (p *Plugin) Del(ctx context.Context, args *skel.CmdArgs) error {
 
 // GC tells the agent which attachments the runtime calls valid.
 func (p *Plugin) GC(ctx context.Context, args *skel.CmdArgs) error {
-	ctx, cancel := context.WithTimeout(ctx, agentapi.GCTimeout)
+	ctx, cancel := within(ctx, agentapi.GCTimeout)
 	defer cancel()
 	c, err := parseConf(args.StdinData)
 	if err != nil {
@@ -131,7 +131,7 @@ func (p *Plugin) GC(ctx context.Context, args *skel.CmdArgs) error {
 
 // Status tells whether an ADD would be served. It is informed by the agent alone and always quick.
 func (p *Plugin) Status(ctx context.Context, args *skel.CmdArgs) error {
-	ctx, cancel := context.WithTimeout(ctx, statusLimit)
+	ctx, cancel := within(ctx, statusLimit)
 	defer cancel()
 	c, err := parseConf(args.StdinData)
 	if err != nil {

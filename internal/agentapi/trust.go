@@ -5,10 +5,11 @@ package agentapi
 import (
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/macpool/macpool/internal/problem"
 )
@@ -45,25 +46,11 @@ func checkPath(socket string) error {
 	return nil
 }
 
-// checkListener tells whether a process of our own user listens at the other end.
-func checkListener(conn net.Conn, socket string) error {
-	unixConn, ok := conn.(*net.UnixConn)
-	if !ok {
-		return fmt.Errorf("%T has no credentials", conn)
-	}
-	raw, err := unixConn.SyscallConn()
+// checkListener tells whether a process of our own user listens at the other end of a connection.
+func checkListener(fd int, socket string) error {
+	listener, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
 		return err
-	}
-	var listener *syscall.Ucred
-	var asked error
-	if err := raw.Control(func(fd uintptr) {
-		listener, asked = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-	}); err != nil {
-		return err
-	}
-	if asked != nil {
-		return asked
 	}
 	if own := os.Geteuid(); int(listener.Uid) != own {
 		return problem.UntrustedSocket.New(socket, fmt.Sprintf("a process of uid %d listens there, and not one of %d", listener.Uid, own))
