@@ -4,10 +4,13 @@ package plugin
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
 
 	"github.com/macpool/macpool/internal/agentapi"
 	"github.com/macpool/macpool/internal/netnstest"
@@ -59,24 +62,53 @@ func TestDel(t *testing.T) {
 	}
 }
 
-func TestDelSetsTheLinkDown(t *testing.T) {
-	sandbox := netnstest.New(t)
-	newLink(t, sandbox, "net1")
-	setLinkUp(t, sandbox, "net1")
-	a := newAgent(t, nil)
-	a.answers(func(agentapi.Request) *agentapi.Response {
-		// By now the address may be leased to somebody else.
-		if isUp(t, sandbox) {
-			t.Error("the lease ended before the link was down")
-		}
-		return &agentapi.Response{}
-	})
-	p, _ := newPlugin(a)
-	if err := p.Del(t.Context(), cmdArgs(sandbox, ipamConf("1.0.0", ""))); err != nil {
-		t.Fatal(err)
+// By the time the lease ends its address may be leased to somebody else: the link is silent before. What macvlan would remove next is removed;
+// other main plugins have something left to do with their link.
+func TestDelSilencesTheLink(t *testing.T) {
+	macvlan := func(t *testing.T, sandbox ns.NetNS) {
+		t.Helper()
+		newLink(t, sandbox, "parent")
+		changeLink(t, sandbox, "parent", func(parent netlink.Link) error {
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name, attrs.ParentIndex = "net1", parent.Attrs().Index
+			return netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_BRIDGE})
+		})
 	}
-	if isUp(t, sandbox) || len(a.asked(agentapi.Del)) != 1 {
-		t.Error("the link is up, or the agent does not know")
+	veth := func(t *testing.T, sandbox ns.NetNS) {
+		t.Helper()
+		newLink(t, sandbox, "net1")
+	}
+	for name, tt := range map[string]struct {
+		main  string
+		link  func(*testing.T, ns.NetNS)
+		stays bool
+	}{
+		"macvlan":                    {"macvlan", macvlan, false},
+		"macvlan, with another link": {"macvlan", veth, true},
+		"bridge":                     {"bridge", veth, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sandbox := netnstest.New(t)
+			tt.link(t, sandbox)
+			setLinkUp(t, sandbox, "net1")
+			a := newAgent(t, nil)
+			a.answers(func(agentapi.Request) *agentapi.Response {
+				if isUp(t, sandbox) {
+					t.Error("the lease ended before the link was silent")
+				}
+				return &agentapi.Response{}
+			})
+			p, _ := newPlugin(a)
+			conf := strings.Replace(ipamConf("1.0.0", ""), `"type":"macvlan"`, `"type":"`+tt.main+`"`, 1)
+			for range 2 { // runtimes repeat it
+				if err := p.Del(t.Context(), cmdArgs(sandbox, conf)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if isUp(t, sandbox) || (linkOf(t, sandbox, "net1") != nil) != tt.stays || len(a.asked(agentapi.Del)) != 2 {
+				t.Errorf("the link is %v, or the agent does not know", linkOf(t, sandbox, "net1"))
+			}
+		})
 	}
 }
 

@@ -81,11 +81,11 @@ func (p *Plugin) undo(ctx context.Context, args *skel.CmdArgs, c *conf) {
 	_ = p.release(context.WithoutCancel(ctx), request(agentapi.Del, args, c))
 }
 
-// delIPAM sets the link down and gives the lease back. It fails only if the agent cannot be told, neither now nor later:
+// delIPAM silences the link and gives the lease back. It fails only if the agent cannot be told, neither now nor later:
 // main plugins keep the link when their IPAM's DEL fails.
 func (p *Plugin) delIPAM(ctx context.Context, args *skel.CmdArgs, c *conf) error {
 	// The link, its namespace or both may be gone, and the runtime may not know the namespace any more.
-	_ = setDown(args)
+	_ = silence(args, c.Type)
 	return p.release(ctx, request(agentapi.Del, args, c))
 }
 

@@ -154,8 +154,29 @@ func isUpIn(args *skel.CmdArgs) bool {
 	return l.Up
 }
 
-// setDown sets the link down, if it is there. From then on the MAC is free on the parent, although the main plugin removes
-// the link only after DEL has returned.
+// silence has the link send and answer nothing from now on, if it is there: its MAC is free on the parent then, although the main plugin removes
+// the link only after its IPAM's DEL has returned. macvlan does nothing in between, and finds well that the link is gone: it is removed
+// at once. To set it down first has all others of the node wait once more, for the kernel holds its lock meanwhile (dev_deactivate_many).
+func silence(args *skel.CmdArgs, main string) error {
+	if main == "macvlan" && removeMacvlan(args) == nil {
+		return nil
+	}
+	return setDown(args)
+}
+
+func removeMacvlan(args *skel.CmdArgs) error {
+	l, err := openLink(args)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	if l.Kind != "macvlan" {
+		return errors.ErrUnsupported
+	}
+	return l.sandbox.Delete(l.Link)
+}
+
+// setDown sets the link down, if it is there.
 func setDown(args *skel.CmdArgs) error {
 	l, err := enterLink(args)
 	if err != nil {
