@@ -30,8 +30,9 @@ const (
 	// settleLeases is how long changes of leases are gathered before their pool is looked at.
 	settleLeases = 50 * time.Millisecond
 
-	// countInterval is how often at most the counts of a pool are written while its leases churn.
-	countInterval = time.Second
+	// countInterval is how often at most the status of a pool is written while its leases churn; fanOut is to how many agents in a second at most
+	// its counts alone go out: all agents hear of each write, and a large cluster's counts are as old as that takes.
+	countInterval, fanOut = time.Second, 100
 
 	// healInterval is how soon a status that somebody else has written is corrected, if its event was lost (R-P6).
 	healInterval = 30 * time.Second
@@ -155,7 +156,7 @@ func (r *MacPoolReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	setNetworksCondition(updated, r.networks.of(pool, networks.Items))
 	result := ctrl.Result{RequeueAfter: healInterval}
 	if !samePoolStatus(pool, updated) {
-		if wait := r.notBefore(pool, updated); wait > 0 {
+		if wait := r.notBefore(pool, updated, r.agents(ctx)); wait > 0 {
 			result.RequeueAfter = wait
 		} else if err := r.writeStatus(ctx, pool, updated); err != nil {
 			return settle(result, err)
@@ -186,15 +187,28 @@ func (r *MacPoolReconciler) judge(ctx context.Context, pool *v1alpha1.MacPool) (
 
 // notBefore is how long to wait before the status may be written: a pool whose leases churn is not written with each of
 // them. A condition waits only for conditions that were written before: a replica whose watch lags takes what another has
-// written for wrong, and two that correct each other must not do it as fast as the API server answers.
-func (r *MacPoolReconciler) notBefore(from, to *v1alpha1.MacPool) time.Duration {
+// written for wrong, and two that correct each other must not do it as fast as the API server answers. Counts alone wait for longer the more
+// agents there are.
+func (r *MacPoolReconciler) notBefore(from, to *v1alpha1.MacPool, agents int) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	last := r.counted[from.Name]
-	if !sameConditions(from.Status.Conditions, to.Status.Conditions) {
+	last, interval := r.counted[from.Name], countInterval
+	switch {
+	case !sameConditions(from.Status.Conditions, to.Status.Conditions):
 		last = r.judged[from.Name]
+	case sameButForCounts(from, to):
+		interval = max(interval, time.Duration(agents)*time.Second/fanOut)
 	}
-	return max(0, countInterval-r.Clock.Since(last))
+	return max(0, interval-r.Clock.Since(last))
+}
+
+// agents is how many nodes have reported, as far as the cache knows; none if it does not answer.
+func (r *MacPoolReconciler) agents(ctx context.Context) int {
+	var nodes v1alpha1.MacNodeList
+	if err := r.Client.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
+		return 0
+	}
+	return len(nodes.Items)
 }
 
 func (r *MacPoolReconciler) writeStatus(ctx context.Context, from, to *v1alpha1.MacPool) error {

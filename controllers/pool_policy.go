@@ -123,6 +123,19 @@ func samePoolStatus(a, b *v1alpha1.MacPool) bool {
 	return same && equality.Semantic.DeepEqual(x, y)
 }
 
+// sameButForCounts tells whether nothing has changed but how many leases there are. Whether a pool has any of its own is no count: by it an
+// admission policy refuses to delete the pool.
+func sameButForCounts(a, b *v1alpha1.MacPool) bool {
+	some := func(n *int64) bool { return n != nil && *n != 0 }
+	if some(a.Status.OwnLeases) != some(b.Status.OwnLeases) {
+		return false
+	}
+	like := b.DeepCopy()
+	from, to := &a.Status, &like.Status
+	to.Leased, to.Cooling, to.Available, to.OwnLeases = from.Leased, from.Cooling, from.Available, from.OwnLeases
+	return samePoolStatus(a, like)
+}
+
 func number(n uint64) *int64 {
 	if n > math.MaxInt64 {
 		n = math.MaxInt64
