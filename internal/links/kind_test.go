@@ -3,6 +3,8 @@
 package links
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
@@ -20,10 +22,10 @@ func TestKinds(t *testing.T) {
 		link netlink.Link
 		want Link
 	}{
-		"veth":             {link: &netlink.Veth{PeerName: "other"}, want: Link{Kind: "veth"}},
-		"macvlan":          {link: &netlink.Macvlan{Mode: netlink.MACVLAN_MODE_BRIDGE}, want: Link{Kind: "macvlan"}},
-		"macvlan private":  {link: &netlink.Macvlan{Mode: netlink.MACVLAN_MODE_PRIVATE}, want: Link{Kind: "macvlan"}},
-		"macvlan passthru": {link: &netlink.Macvlan{Mode: netlink.MACVLAN_MODE_PASSTHRU}, want: Link{Kind: "macvlan", Passthru: true}},
+		"veth":             {link: &netlink.Veth{PeerName: "other"}, want: Link{Ethernet: true, Kind: "veth"}},
+		"macvlan":          {link: &netlink.Macvlan{Mode: netlink.MACVLAN_MODE_BRIDGE}, want: Link{Ethernet: true, Kind: "macvlan"}},
+		"macvlan private":  {link: &netlink.Macvlan{Mode: netlink.MACVLAN_MODE_PRIVATE}, want: Link{Ethernet: true, Kind: "macvlan"}},
+		"macvlan passthru": {link: &netlink.Macvlan{Mode: netlink.MACVLAN_MODE_PASSTHRU}, want: Link{Ethernet: true, Kind: "macvlan", Passthru: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pod := netnstest.New(t)
@@ -57,4 +59,34 @@ func TestKinds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Links may have longer names beside their own, and networks may name them so.
+func TestAlternativeNames(t *testing.T) {
+	host := newHost(t)
+	const long = "the-uplink-of-the-left-rack"
+	netnstest.Do(t, host, func() error {
+		link, err := netlinksafe.LinkByName("eth0.50")
+		if err != nil {
+			return err
+		}
+		if err := netlink.LinkAddAltName(link, long); err != nil {
+			return err
+		}
+		here, err := Here()
+		if err != nil {
+			return err
+		}
+		defer here.Close()
+		found, err := here.Link(long)
+		if err != nil || int(found.Index) != link.Attrs().Index {
+			t.Errorf("by its alternative name: %+v, %v", found, err)
+		}
+		for _, name := range []string{"eth0.60", "another-name-that-nothing-has", strings.Repeat("x", 200)} {
+			if _, err := here.Link(name); !errors.Is(err, ErrNoLink) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		return nil
+	})
 }

@@ -24,20 +24,28 @@ type Link struct {
 	Index int32
 	MAC   net.HardwareAddr
 	Up    bool
+	// Running is the kernel's word for: up, with carrier, and nothing below is down.
+	Running bool
+	// Ethernet: it is an Ethernet link.
+	Ethernet bool
 	// Kind is what kind of software it is, as ip link has it ("macvlan"); "" for hardware. Passthru: it is a macvlan or a macvtap in this mode.
 	Kind     string
 	Passthru bool
 }
 
-// Link looks an interface up.
+// Link looks an interface up, by its name or by an alternative one, which may be longer.
 func (n *Namespace) Link(name string) (*Link, error) {
-	body, err := n.kernel.Get(unix.RTM_GETLINK, unix.RTM_NEWLINK, n.target(unix.IFLA_TARGET_NETNSID, []nl.NetlinkRequestData{
-		nl.NewIfInfomsg(unix.AF_UNSPEC), nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)),
-	})...)
-	if errors.Is(err, unix.ENODEV) {
-		return nil, ErrNoLink
+	kind := unix.IFLA_IFNAME
+	if len(name) >= unix.IFNAMSIZ {
+		kind = unix.IFLA_ALT_IFNAME
 	}
-	if err != nil {
+	body, err := n.kernel.Get(unix.RTM_GETLINK, unix.RTM_NEWLINK, n.target(unix.IFLA_TARGET_NETNSID, []nl.NetlinkRequestData{
+		nl.NewIfInfomsg(unix.AF_UNSPEC), nl.NewRtAttr(kind, nl.ZeroTerminated(name)),
+	})...)
+	switch {
+	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ERANGE): // too long for a name of any kind
+		return nil, ErrNoLink
+	case err != nil:
 		return nil, err
 	}
 	return parseLink(body)
@@ -48,7 +56,9 @@ func parseLink(body []byte) (*Link, error) {
 		return nil, errors.New("reading the kernel's answer: it is too short for an interface")
 	}
 	info := nl.DeserializeIfInfomsg(body)
-	l := &Link{Index: info.Index, Up: info.Flags&unix.IFF_UP != 0}
+	l := &Link{
+		Index: info.Index, Up: info.Flags&unix.IFF_UP != 0, Running: info.Flags&unix.IFF_RUNNING != 0, Ethernet: info.Type == unix.ARPHRD_ETHER,
+	}
 	err := eachAttr(body[unix.SizeofIfInfomsg:], func(kind uint16, value []byte) error {
 		switch kind {
 		case unix.IFLA_ADDRESS:

@@ -56,6 +56,9 @@ func Enter(path string) (*Namespace, error) {
 	})
 }
 
+// Here is the namespace that the caller is in.
+func Here() (*Namespace, error) { return Enter(ownPath) }
+
 // open opens the namespace, and its socket. The file is not opened as an os.File, which Go's poller would be asked to watch; see package rtnl.
 func open(path string, socket func(*Namespace) error) (*Namespace, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)

@@ -50,7 +50,7 @@ func Announce(link string, ip netip.Addr, mac string) (sent bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("making a filter: %w", err)
 	}
-	conn, err := packet.Listen(&net.Interface{Index: l.index, Name: l.name, HardwareAddr: l.mac}, packet.Raw, unix.ETH_P_ARP, &packet.Config{Filter: nothing})
+	conn, err := packet.Listen(&net.Interface{Index: int(l.Index), Name: l.name, HardwareAddr: l.MAC}, packet.Raw, unix.ETH_P_ARP, &packet.Config{Filter: nothing})
 	if err != nil {
 		return false, downOr("opening a packet socket", err)
 	}

@@ -57,12 +57,12 @@ func NewListener(link string) (_ *Listener, err error) {
 		if err != nil {
 			return nil, err
 		}
-		on := &net.Interface{Index: l.link.index, Name: l.link.name, HardwareAddr: l.link.mac}
+		on := &net.Interface{Index: int(l.link.Index), Name: l.link.name, HardwareAddr: l.link.MAC}
 		if *conn, err = packet.Listen(on, packet.Raw, protocol, &packet.Config{Filter: filter}); err != nil {
 			return nil, downOr("opening a packet socket", err)
 		}
 	}
-	return l, join(l.v6, l.link.index, allNodesMAC)
+	return l, join(l.v6, int(l.link.Index), allNodesMAC)
 }
 
 // Join lets in what is sent to the group of an IPv6 address by those who ask for it. What says that it has the address comes
@@ -82,7 +82,7 @@ func (l *Listener) Join(ip netip.Addr) error {
 		return nil
 	}
 	g := group.As16()
-	if err := join(l.v6, l.link.index, net.HardwareAddr{0x33, 0x33, g[12], g[13], g[14], g[15]}); err != nil {
+	if err := join(l.v6, int(l.link.Index), net.HardwareAddr{0x33, 0x33, g[12], g[13], g[14], g[15]}); err != nil {
 		return err
 	}
 	l.joined[group] = true

@@ -48,7 +48,7 @@ func openSockets(l *ethernetLink, ips []netip.Addr, leased net.HardwareAddr, que
 			s.close()
 		}
 	}()
-	promiscuous := !bytes.Equal(sender, l.mac)
+	promiscuous := !bytes.Equal(sender, l.MAC)
 	var v4, v6 []frame
 	var groups []net.HardwareAddr
 	for _, ip := range ips {
@@ -91,7 +91,7 @@ func (s *sockets) open(
 		return err
 	}
 	// The protocol's own frames, not all: those that are sent by this node, its pods included, are not among them.
-	p, err := packet.Listen(&net.Interface{Index: l.index, Name: l.name, HardwareAddr: l.mac}, packet.Raw, protocol, &packet.Config{Filter: filter})
+	p, err := packet.Listen(&net.Interface{Index: int(l.Index), Name: l.name, HardwareAddr: l.MAC}, packet.Raw, protocol, &packet.Config{Filter: filter})
 	if err != nil {
 		return downOr("opening a packet socket", err)
 	}
@@ -102,7 +102,7 @@ func (s *sockets) open(
 		}
 	}
 	for _, g := range groups {
-		if err := join(p, l.index, g); err != nil {
+		if err := join(p, int(l.Index), g); err != nil {
 			return err
 		}
 	}

@@ -74,8 +74,12 @@ func Ask(ctx context.Context, link string, q Query) (answeredBy string, err erro
 	for i, ip := range q.IPs {
 		ips[i] = ip.Unmap()
 	}
-	if l.hasAny(ips) { // it does not answer itself
-		return l.mac.String(), nil
+	own, err := l.hasAny(ips)
+	if err != nil {
+		return "", err
+	}
+	if own { // it does not answer itself
+		return l.MAC.String(), nil
 	}
 	s, err := openSockets(l, ips, leased, q.Question)
 	if err != nil {
