@@ -73,7 +73,7 @@ func TestWeigh(t *testing.T) {
 			t.Errorf("%s has %d bytes in the plugin", module, size)
 		}
 	}
-	for _, module := range []string{library, ours, "github.com/vishvananda/netlink"} {
+	for _, module := range []string{library, ours, "github.com/containernetworking/cni"} {
 		if w.modules[module] < 10<<10 {
 			t.Errorf("%s has %d bytes", module, w.modules[module])
 		}
