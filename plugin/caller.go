@@ -31,7 +31,7 @@ func WatchCaller(ctx context.Context, stdout *os.File) (context.Context, context
 
 // within ends the context after a time.
 func within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
-	return newCall(ctx, time.Now().Add(limit), func() bool { return false })
+	return newCall(ctx, time.Now().Add(limit), func() bool { return false }) //nolint:forbidigo // a real call
 }
 
 // call is the context of a call of the plugin. Whether it has ended is found out when somebody asks for Err, which agentapi.Exchange does while
@@ -53,7 +53,7 @@ const lookAgain = 100 * time.Millisecond
 
 func newCall(parent context.Context, until time.Time, gone func() bool) (context.Context, context.CancelFunc) {
 	c := &call{Context: parent, until: until, gone: gone}
-	return c, func() { c.end(context.Canceled) }
+	return c, func() { _ = c.end(context.Canceled) }
 }
 
 // Deadline is context.Context's.
@@ -77,7 +77,7 @@ func (c *call) Err() error {
 		return c.end(context.Cause(c.Context))
 	case c.gone():
 		return c.end(errCallerGone)
-	case limited && !time.Now().Before(until):
+	case limited && !time.Now().Before(until): //nolint:forbidigo // a real call
 		return c.end(context.DeadlineExceeded)
 	default:
 		return nil

@@ -105,7 +105,7 @@ func (l *podLink) announce(main string) {
 	_ = ns.WithNetNSPath(l.sandbox.Path(), func(ns.NetNS) error {
 		var settings []*os.File
 		for _, setting := range []string{"ipv4/conf/" + l.name + "/arp_notify", "ipv6/conf/" + l.name + "/ndisc_notify"} {
-			if file, err := os.OpenFile("/proc/sys/net/"+setting, os.O_WRONLY, 0); err == nil {
+			if file, err := os.OpenFile("/proc/sys/net/"+setting, os.O_WRONLY, 0); err == nil { //nolint:gosec // skel lets no path be the name of an interface
 				settings = append(settings, file)
 				defer func() { _ = file.Close() }()
 			}

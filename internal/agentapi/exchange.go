@@ -62,7 +62,7 @@ func connect(ctx context.Context, socket string) (*conn, error) {
 			continue
 		case errors.Is(err, unix.EAGAIN): // and there is no event for when it would succeed
 			if err = c.ended(); err == nil {
-				time.Sleep(queueFull)
+				time.Sleep(queueFull) //nolint:forbidigo // for the kernel
 				continue
 			}
 		case err != nil:
@@ -80,7 +80,7 @@ func connect(ctx context.Context, socket string) (*conn, error) {
 
 // ended is why the context has ended; nil if it has not.
 func (c *conn) ended() error {
-	if deadline, ok := c.ctx.Deadline(); ok && !time.Now().Before(deadline) {
+	if deadline, ok := c.ctx.Deadline(); ok && !time.Now().Before(deadline) { //nolint:forbidigo // the kernel waits by real time
 		return context.DeadlineExceeded
 	}
 	if c.ctx.Err() != nil {
@@ -108,7 +108,7 @@ func (c *conn) retry(p []byte, do func([]byte) (int, error), limit func(time.Tim
 		if err := c.ended(); err != nil {
 			return 0, err
 		}
-		until := time.Now().Add(c.wait)
+		until := time.Now().Add(c.wait) //nolint:forbidigo // the kernel waits by real time
 		if deadline, ok := c.ctx.Deadline(); ok && deadline.Before(until) {
 			until = deadline
 		}

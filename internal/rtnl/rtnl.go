@@ -147,7 +147,7 @@ func errnoOf(body []byte) error {
 		return errAnswer
 	}
 	if code := int32(binary.NativeEndian.Uint32(body)); code != 0 { //nolint:gosec // an int32 to the kernel
-		return unix.Errno(-code)
+		return unix.Errno(-code) //nolint:gosec // the kernel has them as negative numbers
 	}
 	return nil
 }
