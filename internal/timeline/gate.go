@@ -41,6 +41,7 @@ type Gate struct {
 	settled uint64 // the latest doubt that is settled
 	nodes   nodes
 	pools   pools
+	ahead   bool // the next look at the pools is under way
 }
 
 // Times are the Gate's. The zero value of a field means its default.
@@ -170,7 +171,11 @@ func (g *Gate) leave() { <-g.busy }
 func (g *Gate) settle(ctx context.Context) error {
 	now, doubt := g.clock.Now(), g.doubts.Load()
 	if g.settled == doubt && g.nodes.listed {
-		if g.pools.of == doubt && Elapsed(now, g.pools.at) <= g.times.Fresh {
+		if age := Elapsed(now, g.pools.at); g.pools.of == doubt && age <= g.times.Fresh {
+			if age > g.times.Fresh/4*3 && !g.ahead {
+				g.ahead = true
+				go g.lookAhead(context.WithoutCancel(ctx))
+			}
 			return nil
 		}
 		if err := g.listPools(ctx); err != nil {
@@ -231,11 +236,43 @@ func (g *Gate) listNodes(ctx context.Context, doubt uint64) (*v1alpha1.MacNodeLi
 	return list, nil
 }
 
+// aheadTimeout bounds a look that nobody waits for.
+const aheadTimeout = 5 * time.Second
+
+// lookAhead looks at the pools before the last look is too old: the API server may take a tenth of a second for it, for which each bind of a storm would
+// wait. A look that shows a change is made again by who asks next, with all that follows from it.
+func (g *Gate) lookAhead(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, aheadTimeout)
+	defer cancel()
+	next, err := g.readPools(ctx)
+	g.busy <- struct{}{}
+	defer g.leave()
+	g.ahead = false
+	switch {
+	case err != nil || next.at.Before(g.pools.at) || next.of != g.pools.of: // they look for themselves
+	case next.highest() != g.nodes.timeline:
+		g.pools.at = time.Time{}
+	default:
+		next.looks = g.pools.looks + 1
+		g.pools = *next
+	}
+}
+
 func (g *Gate) listPools(ctx context.Context) error {
+	next, err := g.readPools(ctx)
+	if err != nil {
+		return err
+	}
+	next.looks = g.pools.looks + 1
+	g.pools = *next
+	return nil
+}
+
+func (g *Gate) readPools(ctx context.Context) (*pools, error) {
 	doubt, now := g.doubts.Load(), g.clock.Now()
 	var list v1alpha1.MacPoolList
 	if err := g.reader.List(ctx, &list); err != nil {
-		return fmt.Errorf("listing pools: %w", err)
+		return nil, fmt.Errorf("listing pools: %w", err)
 	}
 	byName := make(map[string]poolState, len(list.Items))
 	for i := range list.Items {
@@ -249,8 +286,7 @@ func (g *Gate) listPools(ctx context.Context) error {
 		}
 		byName[pool.Name] = state
 	}
-	g.pools = pools{byName: byName, at: now, of: doubt, looks: g.pools.looks + 1}
-	return nil
+	return &pools{byName: byName, at: now, of: doubt}, nil
 }
 
 // pools are what the last look at them has shown.

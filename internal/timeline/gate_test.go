@@ -324,7 +324,7 @@ func TestGateWentBack(t *testing.T) {
 	}
 }
 
-// TestGateAsksLittle proves that an open gate costs a list of the pools every two seconds, if it is asked at all.
+// TestGateAsksLittle proves that an open gate costs a list of the pools every second and a half, if it is asked at all.
 func TestGateAsksLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI("a", "b")
@@ -341,7 +341,7 @@ func TestGateAsksLittle(t *testing.T) {
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		want := map[string]int{"*v1alpha1.MacPoolList": 4}
+		want := map[string]int{"*v1alpha1.MacPoolList": 6}
 		if diff := cmp.Diff(want, a.lists); diff != "" {
 			t.Errorf("lists in ten seconds (-want +got):\n%s", diff)
 		}
