@@ -32,7 +32,7 @@ const beatLimit = 2 * time.Second
 // compares the caches until they agree.
 func (a *Agent) heartbeat(ctx context.Context) error {
 	var agreement agreement
-	for next := time.Duration(0); a.pause(ctx, next) == nil; {
+	for next := time.Duration(0); a.awaitBeat(ctx, next) == nil; {
 		next = a.times.Heartbeat
 		if err := a.beat(ctx); err != nil {
 			a.log.V(1).Info("The API did not answer", "error", err.Error())
@@ -47,6 +47,25 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 		if _, err := a.seek(ctx, &agreement); err == nil && !a.contact.cachesAgree() {
 			next = min(next, compareRetry)
 		}
+	}
+	return nil
+}
+
+// awaitBeat waits for d, or until the agent is ready: its caches may be believed the sooner the sooner they are compared.
+func (a *Agent) awaitBeat(ctx context.Context, d time.Duration) error {
+	ready := a.ready
+	select {
+	case <-ready:
+		ready = nil // which it has been told
+	default:
+	}
+	timer := a.clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C():
+	case <-ready:
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 	return nil
 }
