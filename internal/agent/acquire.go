@@ -6,11 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -48,7 +45,9 @@ func (t *addition) acquire(ctx context.Context) (claim *v1alpha1.MacClaim, mine 
 			}
 		}
 	}
+	t.asking = t.askAdmission(ctx) // whose word is needed in any case, whichever claim it is
 	if err := t.rename(ctx); err != nil {
+		t.asking = nil
 		return nil, false, err
 	}
 	claim, err = t.bindOrTakeOver(ctx)
@@ -107,21 +106,17 @@ func (t *addition) prebound(ctx context.Context) *v1alpha1.MacClaim {
 	return nil
 }
 
-// bind does with live calls what the manager has not done. The pool is read again: the cached one may be older than its
-// condition, its ranges or its namespaceSelector are now.
+// bind does with live calls what the manager has not done.
 func (t *addition) bind(ctx context.Context) (claim *v1alpha1.MacClaim, err error) {
 	err = t.live(ctx, func(ctx context.Context) error {
-		if err := t.admitted(ctx); err != nil {
-			return err
-		}
-		found, made, err := t.findClaim(ctx)
+		found, left, err := t.claimAdmitted(ctx)
 		if err != nil {
 			return err
 		}
 		if before := binding.HolderOf(found, types.UID(t.req.Pod.UID)); !t.seen { // a repetition may find what the try before it has set
 			t.seen, t.mine = true, before == nil
 		}
-		if claim, err = t.bindClaim(ctx, found, made); err != nil {
+		if claim, err = t.bindClaim(ctx, found, left); err != nil {
 			return err
 		}
 		return t.renew(ctx, claim)
@@ -129,42 +124,13 @@ func (t *addition) bind(ctx context.Context) (claim *v1alpha1.MacClaim, err erro
 	return claim, err
 }
 
-// admitted reads the pool, and tells whether the API says that the pod may have an address of it. The three questions are put together: none needs
-// another's answer.
-func (t *addition) admitted(ctx context.Context) error {
-	var ns *corev1.Namespace
-	var pool *v1alpha1.MacPool
-	var errNS, errPool, errGate error
-	var asking sync.WaitGroup
-	asking.Go(func() { ns, errNS = t.namespaces.get(ctx, t.pod.Namespace) })
-	asking.Go(func() { pool, errPool = t.pools.get(ctx, t.req.Pool) })
-	// Also for a claim that the pod holds already: an API that has gone back says what was true once.
-	asking.Go(func() { errGate = t.mayAnswer(ctx) })
-	asking.Wait()
-	switch {
-	case apierrors.IsNotFound(errNS):
-		return problem.PodUnknown.New(t.req.Pod.Namespace, t.req.Pod.Name, t.req.Pod.UID)
-	case errNS != nil:
-		return fmt.Errorf("reading namespace %s: %w", t.pod.Namespace, errNS)
-	case apierrors.IsNotFound(errPool):
-		return problem.PoolUnknown.New(t.req.Pool)
-	case errPool != nil:
-		return fmt.Errorf("reading pool %s: %w", t.req.Pool, errPool)
-	}
-	t.pool = pool.DeepCopy()
-	if err := binding.Admit(t.pool, ns); err != nil {
-		return err
-	}
-	return errGate
-}
-
-// bindClaim has the claim bound and held. An index is needed for choosing an address only, so most ADDs do not read one. made: the claim was made
-// just now.
-func (t *addition) bindClaim(ctx context.Context, claim *v1alpha1.MacClaim, made bool) (*v1alpha1.MacClaim, error) {
+// bindClaim has the claim bound and held. An index is needed for choosing an address only, so most ADDs do not read one. left is what
+// its identity has left behind, if the claim was made just now.
+func (t *addition) bindClaim(ctx context.Context, claim *v1alpha1.MacClaim, left *left) (*v1alpha1.MacClaim, error) {
 	if claim.Status.LeaseName != "" {
 		return t.holders.Bind(ctx, claim, t.pool, t.holder())
 	}
-	return t.views.bind(ctx, t.holders.WithIndex, claim, t.pool, t.holder(), made)
+	return t.views.bind(ctx, t.holders.WithIndex, claim, t.pool, t.holder(), left)
 }
 
 // holder is the addition's pod as the holder of its claim.

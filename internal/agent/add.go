@@ -31,6 +31,8 @@ type addition struct {
 	// turn out to be another, of a person's claim for the workload; asked: the API was asked for one.
 	claim        agentapi.ClaimRef
 	named, asked bool
+	// asking is the API's word on the admission that the next try to bind waits for; nil if none was asked for ahead.
+	asking *admission
 	// slot is the workload with the number of its claim, if its pods are alike and it was chosen here.
 	slot *v1alpha1.Workload
 	// seen: the claim was read live. mine: this ADD made the pod its holder, or tried to.

@@ -137,8 +137,9 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 		Client: a.cluster, Index: binding.NewIndex(), Clock: a.clock, Gate: a.recovery.mayGive,
 		Audit: a.options.Audit.With(a.metrics.leases.Recorded), Meter: a.metrics.leases, Node: a.nodeName,
 	}
-	a.views = newViews(a.cluster, a.knownPods, a.clock, a.times)
-	a.people = newPeople(a.holders, a.knownPods, a.clock, a.times.View)
+	lists := &lists{client: a.cluster, clock: a.clock}
+	a.views = newViews(lists, a.knownPods, a.clock, a.times)
+	a.people = newPeople(lists, a.knownPods, a.clock, a.times.View)
 	a.namespaces = newReads(func(ctx context.Context, name string) (*corev1.Namespace, error) {
 		ns := &corev1.Namespace{}
 		return ns, a.cluster.Get(ctx, types.NamespacedName{Name: name}, ns)

@@ -69,12 +69,13 @@ func TestAPIRequestBudget(t *testing.T) {
 	}{
 		{name: "bound ahead", prebound: true},
 		{name: "bound by the agent", add: []string{
-			"GET macclaims", "GET namespaces/*", "GET macpools/*", "GET macleases", // what the caches of the node do not have
+			"GET macclaims", "GET macpools/*", "GET macleases", // what the caches of the node do not have
 			"POST macclaims", "POST macleases", "PUT macclaims/*/status",
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			pod := f.newPod(t, strings.ReplaceAll(tc.name, " ", "-"), n.name, "")
+			f.awaitKnown(t, n, pod)
 			if tc.prebound {
 				f.prebind(t, n, pod)
 			}

@@ -16,7 +16,7 @@ import (
 // holder stays, the container is refused afterwards, and the pod's next container is served.
 func TestHangUpIsUndone(t *testing.T) {
 	tests := map[string]func(req *http.Request) bool{ // the request during which the caller goes
-		"before anything is made": isRead("/api/v1/namespaces/*"), // which bind begins with
+		"before anything is made": isRead("/apis/macpool.dev/v1alpha1/macpools/*"), // which bind begins with
 		"claim":                   func(req *http.Request) bool { return isCreate(req, "macclaims") },
 		"lease":                   func(req *http.Request) bool { return isCreate(req, "macleases") },
 		"holder":                  isStatusWrite,

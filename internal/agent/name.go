@@ -88,7 +88,7 @@ func (t *addition) rename(ctx context.Context) error {
 			name, err = t.choose(ctx, family)
 			return err
 		}
-		name, err = t.people.claimFor(ctx, types.UID(t.req.Pod.UID), t.want())
+		name, err = t.people.claimFor(ctx, t.pod, t.want())
 		return err
 	})
 	switch {
@@ -148,10 +148,13 @@ func (t *addition) choose(ctx context.Context, family v1alpha1.Workload) (string
 	return "", nil
 }
 
+// makesClaim tells whether the pod's claim is one that macpool makes.
+func (t *addition) makesClaim() bool { return !t.named && t.ownName() == t.claim.Name }
+
 // findClaim is the pod's claim, live. Only one that nobody else has named is made if it is not there; made tells whether it was.
 func (t *addition) findClaim(ctx context.Context) (claim *v1alpha1.MacClaim, made bool, err error) {
 	want := t.want()
-	if !t.named && want.Name == t.claim.Name {
+	if t.makesClaim() {
 		return t.holders.MakeClaim(ctx, want)
 	}
 	want.Name = t.claim.Name

@@ -4,13 +4,12 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
@@ -18,8 +17,8 @@ import (
 )
 
 // people knows which claims persons have made in a namespace. A list is what costs an unbound ADD most: the API server answers it when its own
-// cache has caught up, which takes up to a tenth of a second. So the ADDs of some seconds share one. It answers for pods that the agent
-// knew before it began: what a person has made before such a pod stands there. What is made after the pod it may miss, as the manager does, which makes
+// cache has caught up, which takes up to a tenth of a second. So it lists what there was when the pod was written, and the ADDs of some seconds share one. It
+// answers for pods that the agent knew before it began: what a person has made before such a pod stands there. What is made after the pod it may miss, as the manager does, which makes
 // its own claim as soon as it sees the pod. Safe for concurrent use.
 type people struct {
 	clock clock.PassiveClock
@@ -29,30 +28,30 @@ type people struct {
 
 	mu    sync.Mutex
 	known map[string]*peopleList // namespace -> the latest
+	// wanted is the revision that the next list of a namespace has to show, of the pods that have asked for it.
+	wanted map[string]uint64
 }
 
 type peopleList struct {
+	reach
+
 	began  time.Time
-	pods   podSet // those known before it
 	claims []v1alpha1.MacClaim
 }
 
-// podSet are the UIDs of pods.
-type podSet map[types.UID]struct{}
-
-func (s podSet) has(uid types.UID) bool {
-	_, ok := s[uid]
-	return ok
-}
-
-func newPeople(binder *binding.Binder, pods func(context.Context) podSet, clk clock.PassiveClock, life time.Duration) *people {
-	p := &people{clock: clk, life: life, known: map[string]*peopleList{}}
+func newPeople(lists *lists, pods func(context.Context) podSet, clk clock.PassiveClock, life time.Duration) *people {
+	p := &people{clock: clk, life: life, known: map[string]*peopleList{}, wanted: map[string]uint64{}}
 	p.lists = newReads(func(ctx context.Context, namespace string) (*peopleList, error) {
-		l := &peopleList{began: clk.Now(), pods: pods(ctx)}
+		l := &peopleList{began: clk.Now(), reach: reach{pods: pods(ctx)}}
+		p.mu.Lock()
+		wanted := l.pods.latest(p.wanted[namespace])
+		p.mu.Unlock()
+		var list v1alpha1.MacClaimList
 		var err error
-		if l.claims, err = binder.ClaimsOfPeople(ctx, namespace); err != nil {
-			return nil, err
+		if l.current, err = lists.since(ctx, wanted, &list, binding.OfPeople(namespace)...); err != nil {
+			return nil, fmt.Errorf("listing the claims of namespace %s: %w", namespace, err)
 		}
+		l.claims, l.revision = list.Items, revisionOf(list.ResourceVersion)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.known[namespace] = l
@@ -61,12 +60,15 @@ func newPeople(binder *binding.Binder, pods func(context.Context) podSet, clk cl
 	return p
 }
 
-// claimFor is the name of the claim that a person made for the workload of want, a claim of NewClaim; "" if there is none.
-func (p *people) claimFor(ctx context.Context, pod types.UID, want *v1alpha1.MacClaim) (string, error) {
+// claimFor is the name of the claim that a person made for the workload of want, a claim of NewClaim for the pod; "" if there is none.
+func (p *people) claimFor(ctx context.Context, pod *corev1.Pod, want *v1alpha1.MacClaim) (string, error) {
 	p.mu.Lock()
 	l := p.known[want.Namespace]
 	p.mu.Unlock()
-	if l == nil || !l.pods.has(pod) || timeline.Elapsed(p.clock.Now(), l.began) > p.life {
+	if l == nil || !l.has(binding.PodUID(pod)) || timeline.Elapsed(p.clock.Now(), l.began) > p.life {
+		p.mu.Lock()
+		p.wanted[want.Namespace] = max(p.wanted[want.Namespace], revisionOf(pod.ResourceVersion))
+		p.mu.Unlock()
 		var err error
 		if l, err = p.lists.get(ctx, want.Namespace); err != nil {
 			return "", err
@@ -85,19 +87,7 @@ func (p *people) drop(context.Context) {
 	for namespace, l := range p.known {
 		if timeline.Elapsed(p.clock.Now(), l.began) > p.life {
 			delete(p.known, namespace)
+			delete(p.wanted, namespace)
 		}
 	}
-}
-
-// knownPods are the pods of this node that the cache has, by the UIDs that the runtime has for them.
-func (a *Agent) knownPods(ctx context.Context) podSet {
-	var list corev1.PodList
-	if a.cluster.cache.List(ctx, &list, client.UnsafeDisableDeepCopy) != nil {
-		return nil
-	}
-	known := make(podSet, len(list.Items))
-	for i := range list.Items {
-		known[binding.PodUID(&list.Items[i])] = struct{}{}
-	}
-	return known
 }

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // TestBuiltInKindsInProtobuf proves that pods, namespaces and nodes come to an agent in protobuf, which the API server keeps encoded and a client reads in a
@@ -41,7 +44,11 @@ func TestBuiltInKindsInProtobuf(t *testing.T) {
 	})
 	n.start(t)
 	n.awaitReady(t)
-	f.add(t, n, "c1", f.newPod(t, "db-0", n.name, "db")) // which binds by itself, and so reads the namespace
+	// An ADD that binds by itself reads the namespace for a pool that chooses.
+	f.pool.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: f.namespace}}
+	f.must(t, f.Update(t.Context(), f.pool))
+	f.setReady(t, f.pool)
+	f.add(t, n, "c1", f.newPod(t, "db-0", n.name, "db"))
 	del(t, n, "c1")
 	n.stop()
 

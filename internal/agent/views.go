@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -33,7 +34,7 @@ const (
 // views are the agent's short-lived looks at segments, for binding by itself. An agent keeps no standing index of other
 // nodes' leases; it lists a segment when it must choose an address, and lets creates decide. Safe for concurrent use.
 type views struct {
-	client client.Client
+	lists *lists
 	// pods are the pods that the agent knows.
 	pods  func(context.Context) podSet
 	clock clock.PassiveClock
@@ -52,40 +53,44 @@ type view struct {
 	// full: the leases were read whole. Otherwise only their names were, and each name counts as leased, even one whose
 	// record is free to take.
 	full bool
-	// podsBefore are the pods that the agent knew before the list began, identities those that have a lease in it, by identityKey.
-	podsBefore podSet
+	// reach is for which pods it tells whether their identities have a lease, identities those that have one, by identityKey.
+	reach      reach
 	identities map[uint64]struct{}
+	// asked counts the identities that were asked for since, of pods that it does not reach.
+	asked atomic.Int64
 
 	mu    sync.Mutex
 	pools map[string]int64 // pool in the index -> its generation there
 }
 
-func newViews(c client.Client, pods func(context.Context) podSet, clk clock.PassiveClock, times Times) *views {
-	return &views{client: c, pods: pods, clock: clk, times: times, current: map[string]*view{}}
+func newViews(lists *lists, pods func(context.Context) podSet, clk clock.PassiveClock, times Times) *views {
+	return &views{lists: lists, pods: pods, clock: clk, times: times, current: map[string]*view{}}
 }
 
 // bind binds the claim with an address of the pool. The names of the leases are enough to find a free one. When they say that there is none, the
-// leases are read whole, once for all who are waiting, for records that are free to take. made: the claim was made just now, and nobody has made a
-// lease for it.
+// leases are read whole, once for all who are waiting, for records that are free to take. left, if not nil, is what the claim's identity had left behind
+// when the claim was made, which was just now: nobody has made a lease for it.
 func (v *views) bind(
 	ctx context.Context, binder func(*binding.Index) *binding.Binder,
-	claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool, holder *v1alpha1.Holder, made bool,
+	claim *v1alpha1.MacClaim, pool *v1alpha1.MacPool, holder *v1alpha1.Holder, left *left,
 ) (*v1alpha1.MacClaim, error) {
 	segment := binding.SegmentOf(pool)
 	for _, full := range []bool{false, true} {
-		view, err := v.get(ctx, segment, full)
+		view, err := v.get(ctx, segment, full, 0)
 		if err != nil {
 			return nil, err
 		}
 		if err := view.setPool(pool); err != nil {
 			return nil, err
 		}
-		bind := (*binding.Binder).BindNew
-		if full || !made || !view.isNew(claim, holder.PodUID) {
-			if err := v.setIdentity(ctx, view, claim); err != nil {
-				return nil, err
-			}
-			bind = (*binding.Binder).Bind
+		bind := (*binding.Binder).Bind
+		if full || left == nil {
+			err = v.setIdentity(ctx, view, claim)
+		} else if err = left.await(ctx); err == nil && !left.enter(view) {
+			bind = (*binding.Binder).BindNew
+		}
+		if err != nil {
+			return nil, err
 		}
 		bound, err := bind(binder(view.index), ctx, claim, pool, holder)
 		if !problem.PoolExhausted.Is(err) || full || view.full && v.age(view) <= v.times.FullView {
@@ -97,8 +102,9 @@ func (v *views) bind(
 
 func (v *views) age(w *view) time.Duration { return timeline.Elapsed(v.clock.Now(), w.made) }
 
-// get returns a view that is young enough, or loads one, together with all others that ask for the same.
-func (v *views) get(ctx context.Context, segment string, full bool) (*view, error) {
+// get returns a view that is young enough, or loads one, together with all others that ask for the same. One that is loaded shows the names as they were
+// at the revision, or later; 0 for as they are now.
+func (v *views) get(ctx context.Context, segment string, full bool, revision uint64) (*view, error) {
 	v.mu.Lock()
 	known := v.current[segment]
 	v.mu.Unlock()
@@ -107,12 +113,17 @@ func (v *views) get(ctx context.Context, segment string, full bool) (*view, erro
 			return known, nil
 		}
 	}
+	return v.fetch(ctx, segment, full, revision)
+}
+
+// fetch loads a view, together with all others that load the same.
+func (v *views) fetch(ctx context.Context, segment string, full bool, revision uint64) (*view, error) {
 	// Whoever asked first may hang up: the list is for all.
 	shared := context.WithoutCancel(ctx)
 	loaded := v.loading.DoChan(fmt.Sprintf("%s %t", segment, full), func() (any, error) {
 		ctx, cancel := context.WithTimeout(shared, viewTimeout)
 		defer cancel()
-		return v.load(ctx, segment, full)
+		return v.load(ctx, segment, full, revision)
 	})
 	select {
 	case result := <-loaded:
@@ -123,25 +134,28 @@ func (v *views) get(ctx context.Context, segment string, full bool) (*view, erro
 	}
 }
 
-func (v *views) load(ctx context.Context, segment string, full bool) (*view, error) {
+func (v *views) load(ctx context.Context, segment string, full bool, revision uint64) (*view, error) {
 	w := &view{
-		index: binding.NewIndex(), made: v.clock.Now(), full: full, pools: map[string]int64{}, podsBefore: v.pods(ctx), identities: map[uint64]struct{}{},
+		index: binding.NewIndex(), made: v.clock.Now(), full: full, pools: map[string]int64{},
+		reach: reach{pods: v.pods(ctx), current: true}, identities: map[uint64]struct{}{},
 	}
 	list := w.listNames
 	if full {
-		list = w.listWhole
+		list, revision = w.listWhole, 0
+	} else if revision != 0 {
+		revision = w.reach.pods.latest(revision)
 	}
 	options := client.ListOptions{Limit: viewPage}
 	client.MatchingLabels{v1alpha1.LabelSegment: segment}.ApplyToList(&options)
 	for {
-		next, err := list(ctx, v.client, &options)
+		next, err := list(ctx, v.lists, revision, &options)
 		if err != nil {
 			return nil, fmt.Errorf("listing the leases of segment %s: %w", segment, err)
 		}
 		if next == "" {
 			break
 		}
-		options.Continue = next
+		options.Continue, revision = next, 0 // which goes on where it was
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -149,11 +163,15 @@ func (v *views) load(ctx context.Context, segment string, full bool) (*view, err
 	return w, nil
 }
 
-func (w *view) listNames(ctx context.Context, c client.Client, options *client.ListOptions) (string, error) {
+func (w *view) listNames(ctx context.Context, l *lists, revision uint64, options *client.ListOptions) (string, error) {
 	page := &metav1.PartialObjectMetadataList{}
 	page.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("MacLeaseList"))
-	if err := c.List(ctx, page, options); err != nil {
+	current, err := l.since(ctx, revision, page, options)
+	if err != nil {
 		return "", err
+	}
+	if options.Continue == "" {
+		w.reach.current, w.reach.revision = current, revisionOf(page.ResourceVersion)
 	}
 	for _, item := range page.Items {
 		w.identities[identityKey(item.Labels[v1alpha1.LabelIdentity])] = struct{}{}
@@ -169,9 +187,9 @@ func (w *view) listNames(ctx context.Context, c client.Client, options *client.L
 	return page.Continue, nil
 }
 
-func (w *view) listWhole(ctx context.Context, c client.Client, options *client.ListOptions) (string, error) {
+func (w *view) listWhole(ctx context.Context, l *lists, revision uint64, options *client.ListOptions) (string, error) {
 	page := &v1alpha1.MacLeaseList{}
-	if err := c.List(ctx, page, options); err != nil {
+	if _, err := l.since(ctx, revision, page, options); err != nil {
 		return "", err
 	}
 	for i := range page.Items {
@@ -187,15 +205,23 @@ func identityKey(label string) uint64 {
 	return key
 }
 
-// isNew tells whether the identity of the claim has no lease but what this agent has made: then there is none to be asked for. The list says so of
-// a pod that was known before it began. What its identity had before, the pod before it had: it was there then. Of pods that are alike
-// another may have had it since.
+// isNew tells whether the identity of the claim had no lease when the pod came, but what this agent has made: then there is none to be asked for. What
+// the identity had before, the pod before it had: it was there then.
 func (w *view) isNew(claim *v1alpha1.MacClaim, pod types.UID) bool {
-	if !w.podsBefore.has(pod) || claim.Spec.Workload == nil || binding.Alike(*claim.Spec.Workload) {
+	if !w.reach.has(pod) {
 		return false
 	}
 	_, known := w.identities[identityKey(binding.IdentityLabel(claim.Namespace, claim.Name))]
 	return !known
+}
+
+// namesPerAsking is how many names are listed for the price of a question for one identity.
+const namesPerAsking = 64
+
+// isWorthAnother tells, of a pod that the view does not reach, whether another view is to be loaded instead of asking for the pod's identity: when what
+// was asked since has cost as much.
+func (w *view) isWorthAnother() bool {
+	return !w.full && w.asked.Add(1) > int64(len(w.identities)/namesPerAsking)
 }
 
 // setPool enters the pool as the caller sees it: others of its segment may be in the view already.
@@ -215,17 +241,26 @@ func (w *view) setPool(pool *v1alpha1.MacPool) error {
 // setIdentity enters the leases of the claim's identity whole, as they are now: one that an earlier attempt made for this claim
 // must be used again, and one that is cooling may be (protocol, Bind 2 and 3).
 func (v *views) setIdentity(ctx context.Context, w *view, claim *v1alpha1.MacClaim) error {
+	own, err := v.ofIdentity(ctx, claim, 0)
+	if err != nil {
+		return err
+	}
+	for i := range own {
+		w.index.SetLease(&own[i])
+	}
+	return nil
+}
+
+// ofIdentity are the leases of the claim's identity as they were at the revision or later; 0 for as they are now.
+func (v *views) ofIdentity(ctx context.Context, claim *v1alpha1.MacClaim, revision uint64) ([]v1alpha1.MacLease, error) {
 	var own v1alpha1.MacLeaseList
-	err := v.client.List(ctx, &own, client.MatchingLabels{
+	_, err := v.lists.since(ctx, revision, &own, client.MatchingLabels{
 		v1alpha1.LabelIdentity: binding.IdentityLabel(claim.Namespace, claim.Name),
 	})
 	if err != nil {
-		return fmt.Errorf("listing the leases of claim %s: %w", client.ObjectKeyFromObject(claim), err)
+		return nil, fmt.Errorf("listing the leases of claim %s: %w", client.ObjectKeyFromObject(claim), err)
 	}
-	for i := range own.Items {
-		w.index.SetLease(&own.Items[i])
-	}
-	return nil
+	return own.Items, nil
 }
 
 // drop forgets views that are too old to be used: a segment's names are megabytes in a large one.

@@ -144,9 +144,13 @@ func TestListsAreShared(t *testing.T) {
 		}
 		return next.RoundTrip(req)
 	})
+	pods := make([]*corev1.Pod, 20)
+	for i := range pods {
+		pods[i] = f.newPod(t, fmt.Sprintf("pod-%d", i), n.name, "")
+	}
+	f.awaitKnown(t, n, pods...)
 	var wg sync.WaitGroup
-	for i := range 20 {
-		pod := f.newPod(t, fmt.Sprintf("pod-%d", i), n.name, "")
+	for _, pod := range pods {
 		wg.Go(func() {
 			resp, _, err := tryAsk(t.Context(), n.socket, f.addition(pod.Name, pod))
 			if err != nil || resp.Error != nil {

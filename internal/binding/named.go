@@ -129,14 +129,9 @@ var unmanaged = func() labels.Selector {
 	return labels.NewSelector().Add(*r)
 }()
 
-// ClaimsOfPeople are the claims of a namespace that macpool did not make, read live: of them Chosen finds that of a workload.
-func (b *Binder) ClaimsOfPeople(ctx context.Context, namespace string) ([]v1alpha1.MacClaim, error) {
-	var claims v1alpha1.MacClaimList
-	err := b.Client.List(ctx, &claims, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: unmanaged})
-	if err != nil {
-		return nil, fmt.Errorf("listing the claims of namespace %s: %w", namespace, err)
-	}
-	return claims.Items, nil
+// OfPeople lists the claims of a namespace that macpool did not make: of them Chosen finds that of a workload.
+func OfPeople(namespace string) []client.ListOption {
+	return []client.ListOption{client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: unmanaged}}
 }
 
 // FindClaim reads the claim under the name of want, which must be there and serve: a claim that is named is not made.
