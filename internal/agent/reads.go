@@ -8,8 +8,13 @@ import (
 	"time"
 )
 
-// sharedReadTimeout bounds a read that several wait for.
-const sharedReadTimeout = 5 * time.Second
+const (
+	// sharedReadTimeout bounds a read that several wait for.
+	sharedReadTimeout = 5 * time.Second
+	// company is how long who asks first waits for others. ADDs of a pod's interfaces, and of pods that were scheduled together, come together; and the
+	// answer is mostly there before that of the write beside it, all the same.
+	company = time.Millisecond
+)
 
 // reads are live reads that many ask for at once. Who asks while one is under way shares the next with all others who do: it begins after their
 // questions, so that it says what their own would have said, and a storm of ADDs asks the API once for what all of them need. Safe for
@@ -77,6 +82,7 @@ func (r *reads[V]) leave(s *shared[V]) {
 
 // run reads for as long as somebody asks.
 func (r *reads[V]) run(ctx context.Context, key string, k *reading[V]) {
+	<-time.After(company)
 	for {
 		r.mu.Lock()
 		s := k.next

@@ -29,7 +29,7 @@ func TestReadsAreShared(t *testing.T) {
 					got <- n
 				}
 			}()
-			synctest.Wait()
+			settle()
 		}
 		ask(t.Context())
 		impatient, giveUp := context.WithCancel(t.Context())
@@ -66,7 +66,6 @@ func TestReadThatNobodyWaitsForEnds(t *testing.T) {
 			}
 			return begun, nil
 		})
-		start := time.Now()
 		var asking sync.WaitGroup
 		impatient, giveUp := context.WithCancel(t.Context())
 		asking.Go(func() {
@@ -74,7 +73,8 @@ func TestReadThatNobodyWaitsForEnds(t *testing.T) {
 				t.Errorf("who gave up got %v", err)
 			}
 		})
-		synctest.Wait()
+		settle()
+		start := time.Now()
 		asking.Go(func() {
 			if n, err := r.get(t.Context(), "key"); n != 2 || err != nil {
 				t.Errorf("who waited got read %d: %v", n, err)
@@ -88,9 +88,34 @@ func TestReadThatNobodyWaitsForEnds(t *testing.T) {
 		}
 
 		_, _ = r.get(impatient, "key") // who has given up before may get an answer, or not
-		synctest.Wait()
+		settle()
 		if len(r.keys) != 0 {
 			t.Errorf("%d keys are kept", len(r.keys))
 		}
 	})
+}
+
+// TestReadsWaitForCompany proves that those who ask at about the same time share one read, the first of them too.
+func TestReadsWaitForCompany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := 0
+		r := newReads(func(context.Context, string) (int, error) { begun++; return begun, nil })
+		var asking sync.WaitGroup
+		for range 5 {
+			asking.Go(func() {
+				if n, err := r.get(t.Context(), "key"); n != 1 || err != nil {
+					t.Errorf("got read %d: %v", n, err)
+				}
+			})
+			time.Sleep(company / 10)
+		}
+		asking.Wait()
+	})
+}
+
+// settle waits until what was asked for is being read.
+func settle() {
+	synctest.Wait()
+	time.Sleep(company)
+	synctest.Wait()
 }

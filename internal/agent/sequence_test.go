@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/macpool/macpool/api/v1alpha1"
+	"github.com/macpool/macpool/internal/problem"
 )
 
 // lockstep holds what an ADD asks the API for until nothing more comes, and lets it go all at once: what is in one step waits for no other answer of it.
@@ -86,7 +87,6 @@ func TestUnboundSequence(t *testing.T) {
 		return err
 	})
 	f.add(t, n, "c1", first)
-
 	var l lockstep
 	l.follow(n)
 	f.add(t, n, "c2", known)
@@ -109,29 +109,38 @@ func TestUnboundSequence(t *testing.T) {
 	}
 }
 
-// TestPoolThatChooses proves that a pool which leases to some namespaces only is asked before anything is made for a pod.
+// TestPoolThatChooses proves that nothing is made for a pod before a pool that leases to some namespaces only has let it in; and that the claims of a
+// namespace that was let in a moment ago wait for no more than those of other pools.
 func TestPoolThatChooses(t *testing.T) {
 	f := newFixture(t)
-	n := startNode(t)
-	f.pool.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"vlan": "nobody"}}
-	f.must(t, f.Update(t.Context(), f.pool))
-	f.setReady(t, f.pool)
-	eventually(t, "the pool in the agent's cache", func() error {
-		pool, err := n.agent.findPool(t.Context(), f.pool.Name)
-		if err == nil && pool.Spec.NamespaceSelector == nil {
-			return errNotReady
-		}
-		return err
-	})
-	pod := f.newPod(t, "db-0", n.name, "db")
-	if resp := n.ask(t, f.addition("c1", pod)); resp.Error == nil {
-		t.Error("it got a lease")
+	n := startNode(t, func(o *Options) { o.Times.View = time.Minute })
+	choose := func(name string) {
+		f.pool.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: name}}
+		f.must(t, f.Update(t.Context(), f.pool))
+		f.setReady(t, f.pool)
+		eventually(t, "the pool in the agent's cache", func() error {
+			pool, err := n.agent.findPool(t.Context(), f.pool.Name)
+			if err == nil && pool.ResourceVersion != f.pool.ResourceVersion {
+				return errNotReady
+			}
+			return err
+		})
 	}
-	var claims v1alpha1.MacClaimList
-	f.must(t, f.List(t.Context(), &claims))
-	for _, c := range claims.Items {
-		if c.Namespace == f.namespace {
-			t.Errorf("claim %s was made", c.Name)
-		}
+	choose("another")
+	pods := []*corev1.Pod{f.newPod(t, "a", n.name, ""), f.newPod(t, "b", n.name, "")}
+	f.awaitKnown(t, n, pods...)
+	wantProblem(t, n.ask(t, f.addition("c1", pods[0])), problem.PoolForbidden)
+	if claim := f.claimOf(t, pods[0]); claim != nil {
+		t.Errorf("claim %s was made", claim.Name)
+	}
+
+	choose(f.namespace)
+	f.add(t, n, "c2", pods[0])
+	var l lockstep
+	l.follow(n)
+	f.add(t, n, "c3", pods[1])
+	want := [][]string{{"GET macpools", "GET namespaces", "POST macclaims"}, {"POST macleases"}, {"PUT macclaims/status"}}
+	if diff := cmp.Diff(want, l.taken()); diff != "" {
+		t.Errorf("an ADD of a namespace that was let in before (-want +got):\n%s", diff)
 	}
 }

@@ -132,6 +132,46 @@ func TestUnboundBudget(t *testing.T) {
 	}
 }
 
+// TestBudgetOfPodsThatCameSince keeps what pods cost that come when the lists are there already: one of each, that answers for all of them.
+func TestBudgetOfPodsThatCameSince(t *testing.T) {
+	f := newFixture(t)
+	n := startNode(t, func(o *Options) { o.Times.View = time.Minute })
+	f.add(t, n, "first", f.newPod(t, "first", n.name, ""))
+	pods := []*corev1.Pod{f.newPod(t, "a", n.name, ""), f.newPod(t, "b", n.name, ""), f.newPod(t, "c", n.name, "")}
+	f.awaitKnown(t, n, pods...)
+	var c tally
+	c.follow(n)
+	for _, pod := range pods {
+		f.add(t, n, pod.Name, pod)
+	}
+	got, _ := c.taken()
+	delete(got, oneClaim)
+	want := map[string]int{
+		"POST macclaims": 3, "POST macleases": 3, "PUT macclaims/status": 3,
+		"GET macpools":  3,
+		"GET macclaims": 1, "GET macleases": 1, // of people, and of the segment
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("requests of three ADDs (-want +got):\n%s", diff)
+	}
+}
+
+// TestLargeSegmentIsNotListedAgain proves that a large segment is listed for pods that have come since when asking for each has cost as much, and not before.
+func TestLargeSegmentIsNotListedAgain(t *testing.T) {
+	w := &view{identities: map[uint64]struct{}{}}
+	for i := range uint64(3 * namesPerAsking) {
+		w.identities[i] = struct{}{}
+	}
+	for i, want := range []bool{false, false, false, true} {
+		if got := w.isWorthAnother(); got != want {
+			t.Errorf("question %d: another list instead = %t, want %t", i+1, got, want)
+		}
+	}
+	if (&view{full: true}).isWorthAnother() {
+		t.Error("a view that has the leases whole is replaced by one of names")
+	}
+}
+
 // awaitKnown waits until the agent has seen the pods.
 func (f *fixture) awaitKnown(t *testing.T, n *node, pods ...*corev1.Pod) {
 	t.Helper()
