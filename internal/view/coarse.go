@@ -4,90 +4,94 @@ package view
 
 import (
 	"fmt"
-	"hash/fnv"
 	"maps"
+	"slices"
 	"strconv"
-	"strings"
 	"sync"
 
 	toolscache "k8s.io/client-go/tools/cache"
 )
 
-// coarse are the indexes of a store. The store has them by hashes of their values, and who asks looks which of the few objects with
-// the same hash it are. An index whose values are all different, such as that of claims by pod, costs a store half a kilobyte for each object
-// otherwise: a set of one, under the value with its namespace, and another, under the value alone. Safe for concurrent use; make one with newCoarse.
+// coarse are the indexes of a store. The store has them by few hashes of their values. An index whose values are all different, such as that of
+// claims by pod, costs a store half a kilobyte for each object otherwise: a set of one, under the value with its namespace, and another, under the
+// value alone. Who asks for a value looks through the objects of a bucket by their marks, and unpacks only what has the value: a bucket grows
+// with the cluster, and an object that was asked for once for each of the others would make the work of a start grow with the square.
+// Safe for concurrent use; make one with newCoarse.
 type coarse struct {
-	mu       sync.Mutex
-	indexers toolscache.Indexers
-	// last are the objects that were unpacked last: a store asks for the values of all indexes, one after another, of an object
-	// and of the one in whose place it comes.
-	last [2]unpacked
-	next int
+	mu      sync.RWMutex
+	all     []toolscache.IndexFunc // by their numbers, which objects' marks are in the order of
+	numbers map[string]int
 }
 
-type unpacked struct {
-	from packed
-	to   any
-}
-
-func newCoarse() *coarse { return &coarse{indexers: toolscache.Indexers{}} }
+func newCoarse() *coarse { return &coarse{numbers: map[string]int{}} }
 
 // add enters indexes, and returns what the store is to have in their place.
 func (c *coarse) add(indexers toolscache.Indexers) toolscache.Indexers {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	stored := toolscache.Indexers{}
-	for name, values := range indexers {
-		c.indexers[name] = values
+	for _, name := range slices.Sorted(maps.Keys(indexers)) {
+		values, number := indexers[name], len(c.all)
+		c.all = append(c.all, values)
+		c.numbers[name] = number
 		stored[name] = func(object any) ([]string, error) {
-			of, err := values(c.unpack(object))
+			if p, ok := object.(packed); ok {
+				if of, known := p.marks().of(number); known {
+					return of.buckets(), nil
+				}
+			}
+			of, err := values(unpack(object))
 			if err != nil {
 				return nil, err
 			}
-			return bucketsOf(of), nil
+			return hashesOf(of).buckets(), nil
 		}
 	}
 	return stored
 }
 
-// all are the indexes by their true values.
-func (c *coarse) all() toolscache.Indexers {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return maps.Clone(c.indexers)
+// indexers are all of them by their true values.
+func (c *coarse) indexers() toolscache.Indexers {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	all := toolscache.Indexers{}
+	for name, number := range c.numbers {
+		all[name] = c.all[number]
+	}
+	return all
 }
 
-// of is one of them.
-func (c *coarse) of(name string) (toolscache.IndexFunc, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	values, ok := c.indexers[name]
+// of is one of them, and its number.
+func (c *coarse) of(name string) (toolscache.IndexFunc, int, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	number, ok := c.numbers[name]
 	if !ok {
-		return nil, fmt.Errorf("there is no index %s", name)
+		return nil, 0, fmt.Errorf("there is no index %s", name)
 	}
-	return values, nil
+	return c.all[number], number, nil
 }
 
-// unpack is for indexing alone: what it returns is shared, and only read.
-func (c *coarse) unpack(object any) any {
-	p, ok := object.(packed)
-	if !ok {
-		return object
+// pack is the object packed, with its marks.
+func (c *coarse) pack(object any) (any, error) {
+	if of, _ := codecOf(object); of == nil {
+		return object, nil
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i := range c.last {
-		if c.last[i].from == p {
-			return c.last[i].to
+	c.mu.RLock()
+	all := c.all
+	c.mu.RUnlock()
+	var m marks
+	for _, values := range all {
+		of, err := values(object)
+		if err != nil {
+			return nil, fmt.Errorf("indexing an object: %w", err)
 		}
+		m = m.with(hashesOf(of))
 	}
-	to := unpack(p)
-	c.last[c.next] = unpacked{p, to}
-	c.next = (c.next + 1) % len(c.last)
-	return to
+	return pack(object, m), nil
 }
 
-// bucketCount is how many hashes there are: of a million objects some hundred have the same one.
+// bucketCount is how many buckets an index has: of a million objects some hundred are in each.
 const bucketCount = 1 << 13
 
 var buckets = func() (names [bucketCount]string) {
@@ -97,24 +101,5 @@ var buckets = func() (names [bucketCount]string) {
 	return names
 }()
 
-// bucketOf is the hash of a value. The namespace, before the first slash, is left out: a client's index has each value with its namespace and
-// again for all of them.
-func bucketOf(value string) string {
-	if _, rest, ok := strings.Cut(value, "/"); ok {
-		value = rest
-	}
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(value)) // never fails
-	return buckets[h.Sum32()%bucketCount]
-}
-
-func bucketsOf(values []string) []string {
-	var all []string
-	for _, value := range values {
-		bucket := bucketOf(value)
-		if len(all) == 0 || all[len(all)-1] != bucket { // the store's sets take care of the rest
-			all = append(all, bucket)
-		}
-	}
-	return all
-}
+// bucketOf is where the store has what has this hash.
+func bucketOf(hash uint32) string { return buckets[hash%bucketCount] }

@@ -17,14 +17,29 @@ import (
 
 // packed is an object as a cache stores it: its fields that are not zero, one after another. A claim in Go's own form takes a kilobyte in a
 // dozen allocations, nearly all of it zeros, pointers and rounding; packed it takes a third, in one, in which the garbage collector has nothing to
-// follow. It is immutable. The first octet is the number of its codec.
+// follow. It is immutable. The first octet is the number of its codec, then come its marks, and their length before them.
 type packed string
 
-// GetObjectMeta is metav1.ObjectMetaAccessor's, by which stores find names and versions.
+// GetObjectMeta is metav1.ObjectMetaAccessor's, by which stores find names and versions. It has nothing else.
 func (p packed) GetObjectMeta() metav1.Object {
 	meta := &metav1.ObjectMeta{}
-	codecs[p[0]].metadata(p, meta)
+	codecs[p[0]].names(p, meta)
 	return meta
+}
+
+// marks are the hashes by which the object is indexed.
+func (p packed) marks() marks {
+	r := reader{octets: string(p), at: 1}
+	length := int(r.number()) //nolint:gosec // G115: a length
+	return marks(p[r.at : r.at+length])
+}
+
+// fields reads what comes after the marks.
+func (p packed) fields() reader {
+	r := reader{octets: string(p), at: 1}
+	length := int(r.number()) //nolint:gosec // G115: a length
+	r.at += length
+	return r
 }
 
 // codecs are those of the kinds of which a large cluster has many.
@@ -56,13 +71,15 @@ func codecOf(example any) (*codec, byte) {
 	return nil, 0
 }
 
-// pack is the object packed; the object itself if it is none of those that are packed, or has something that cannot be.
-func pack(in any) any {
+// pack is the object packed, with its marks; the object itself if it is none of those that are packed, or has something that cannot be.
+func pack(in any, m marks) any {
 	c, number := codecOf(in)
 	if c == nil {
 		return in
 	}
 	w := writer{octets: append(make([]byte, 0, 512), number)}
+	w.number(uint64(len(m)))
+	w.octets = append(w.octets, m...)
 	c.form.put(&w, reflect.ValueOf(in).Elem())
 	if w.unfit {
 		return in
@@ -79,7 +96,7 @@ func unpack(in any) any {
 	}
 	c := codecs[p[0]]
 	out := reflect.New(c.kind)
-	r := reader{octets: string(p), at: 1}
+	r := p.fields()
 	c.form.get(&r, out.Elem())
 	if object, ok := out.Interface().(metav1.Object); ok {
 		object.SetNamespace(unique.Make(object.GetNamespace()).Value())
@@ -88,10 +105,24 @@ func unpack(in any) any {
 	return out.Interface()
 }
 
-// metadata reads only that of an object. It is the first that is packed, since the type, which is known, is not.
-func (c *codec) metadata(p packed, into *metav1.ObjectMeta) {
-	r := reader{octets: string(p), at: 1}
-	if field := r.number(); field != 0 && c.form.fields[field-1].index == c.meta {
-		c.form.fields[field-1].get(&r, reflect.ValueOf(into).Elem())
+// lastName is the last field of metadata that a store asks for. Labels and the like, which cost most, come after it.
+var lastName = func() int {
+	field, ok := reflect.TypeFor[metav1.ObjectMeta]().FieldByName("ResourceVersion")
+	if !ok {
+		panic("metadata has no version") // it would not compile
+	}
+	return field.Index[0]
+}()
+
+// names reads of an object's metadata what stores ask for. Metadata is the first that is packed, since the type, which is known, is not.
+func (c *codec) names(p packed, into *metav1.ObjectMeta) {
+	r := p.fields()
+	field := r.number()
+	if field == 0 || c.form.fields[field-1].index != c.meta {
+		return
+	}
+	meta, to := c.form.fields[field-1].form, reflect.ValueOf(into).Elem()
+	for i := r.number(); i != 0 && meta.fields[i-1].index <= lastName; i = r.number() {
+		meta.fields[i-1].get(&r, to.Field(meta.fields[i-1].index))
 	}
 }

@@ -4,6 +4,7 @@ package view
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,7 +54,7 @@ func TestPackedObjectsComeBack(t *testing.T) {
 			ObjectMeta: metav1.ObjectMeta{Generation: -1 << 63, CreationTimestamp: metav1.NewTime(time.Unix(-5, 7))},
 		},
 	} {
-		p, ok := pack(object).(packed)
+		p, ok := pack(object, someMarks).(packed)
 		if !ok {
 			t.Errorf("%s was not packed", what)
 			continue
@@ -65,10 +66,22 @@ func TestPackedObjectsComeBack(t *testing.T) {
 		if !ok {
 			t.Fatalf("%s has no metadata", what)
 		}
-		if diff := cmp.Diff(accessor.GetObjectMeta(), p.GetObjectMeta()); diff != "" {
-			t.Errorf("the metadata of %s: %s", what, diff)
+		if diff := cmp.Diff(namesOf(accessor), namesOf(p)); diff != "" {
+			t.Errorf("the names of %s: %s", what, diff)
+		}
+		if p.marks() != someMarks {
+			t.Errorf("the marks of %s are %q", what, p.marks())
 		}
 	}
+}
+
+// someMarks are longer than one octet can say.
+var someMarks = marks(strings.Repeat("mark", 50))
+
+// namesOf is what stores ask for.
+func namesOf(object metav1.ObjectMetaAccessor) []string {
+	meta := object.GetObjectMeta()
+	return []string{meta.GetNamespace(), meta.GetName(), string(meta.GetUID()), meta.GetResourceVersion()}
 }
 
 // What cannot be packed stays as it is, and nothing is lost.
@@ -78,7 +91,7 @@ func TestWhatCannotBePacked(t *testing.T) {
 		"managedFields": &v1alpha1.MacLease{ObjectMeta: metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{{FieldsV1: &metav1.FieldsV1{Raw: []byte("{}")}}}}},
 		"no object":     "text",
 	} {
-		if got := pack(object); !reflect.DeepEqual(got, object) {
+		if got := pack(object, someMarks); !reflect.DeepEqual(got, object) {
 			t.Errorf("%s became %v", what, got)
 		}
 		if got := unpack(object); !reflect.DeepEqual(got, object) {

@@ -45,7 +45,7 @@ func (p *packing) SetTransform(transform toolscache.TransformFunc) error {
 			}
 			in = out
 		}
-		return pack(in), nil
+		return p.indexes.pack(in)
 	})
 }
 
@@ -131,7 +131,7 @@ func (s *unpackingStore) GetByKey(key string) (any, bool, error) {
 }
 
 // GetIndexers is Indexer's.
-func (s *unpackingStore) GetIndexers() toolscache.Indexers { return s.indexes.all() }
+func (s *unpackingStore) GetIndexers() toolscache.Indexers { return s.indexes.indexers() }
 
 // AddIndexers is Indexer's.
 func (s *unpackingStore) AddIndexers(indexers toolscache.Indexers) error {
@@ -140,16 +140,22 @@ func (s *unpackingStore) AddIndexers(indexers toolscache.Indexers) error {
 
 // ByIndex is Indexer's.
 func (s *unpackingStore) ByIndex(index, value string) ([]any, error) {
-	values, err := s.indexes.of(index)
+	values, number, err := s.indexes.of(index)
 	if err != nil {
 		return nil, err
 	}
-	candidates, err := s.Indexer.ByIndex(index, bucketOf(value))
+	hash := hashOf(value)
+	candidates, err := s.Indexer.ByIndex(index, bucketOf(hash))
 	if err != nil {
 		return nil, err
 	}
 	var found []any
 	for _, candidate := range candidates {
+		if p, ok := candidate.(packed); ok {
+			if of, known := p.marks().of(number); known && !of.has(hash) {
+				continue
+			}
+		}
 		object := unpack(candidate)
 		has, err := values(object)
 		if err != nil {
@@ -164,7 +170,7 @@ func (s *unpackingStore) ByIndex(index, value string) ([]any, error) {
 
 // Index is Indexer's.
 func (s *unpackingStore) Index(index string, object any) ([]any, error) {
-	values, err := s.indexes.of(index)
+	values, _, err := s.indexes.of(index)
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +218,7 @@ func (s *unpackingStore) IndexKeys(index, value string) ([]string, error) {
 
 // ListIndexFuncValues is Indexer's.
 func (s *unpackingStore) ListIndexFuncValues(index string) []string {
-	values, err := s.indexes.of(index)
+	values, _, err := s.indexes.of(index)
 	if err != nil {
 		return nil
 	}
