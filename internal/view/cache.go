@@ -30,7 +30,7 @@ var keptAnnotations = []string{
 func CacheOptions() cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
-		NewInformer:      newInformer,
+		NewInformer:      new(turns).newInformer,
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:         {Transform: stripPod},
 			&corev1.Namespace{}:   {Transform: stripNamespace},

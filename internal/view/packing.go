@@ -3,11 +3,12 @@
 package view
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	toolscache "k8s.io/client-go/tools/cache"
 )
 
@@ -17,20 +18,19 @@ type packing struct {
 	toolscache.SharedIndexInformer
 
 	indexes *coarse
+	// turn waits until it is this informer's turn to read the cluster; false if ctx ends before.
+	turn func(ctx context.Context) bool
 }
 
-// newInformer is cache.Options.NewInformer.
-func newInformer(
-	source toolscache.ListerWatcher, example runtime.Object, resync time.Duration, indexers toolscache.Indexers,
-) toolscache.SharedIndexInformer {
-	if c, _ := codecOf(example); c == nil {
-		return toolscache.NewSharedIndexInformer(source, example, resync, indexers)
+// RunWithContext is SharedInformer's.
+func (p *packing) RunWithContext(ctx context.Context) {
+	if p.turn(ctx) {
+		p.SharedIndexInformer.RunWithContext(ctx)
 	}
-	p := &packing{indexes: newCoarse()}
-	p.SharedIndexInformer = toolscache.NewSharedIndexInformer(source, example, resync, p.indexes.add(indexers))
-	_ = p.SetTransform(nil) // it fails only of an informer that was started
-	return p
 }
+
+// Run is SharedInformer's.
+func (p *packing) Run(stop <-chan struct{}) { p.RunWithContext(wait.ContextForChannel(stop)) }
 
 // SetTransform is SharedInformer's: packing comes after it.
 func (p *packing) SetTransform(transform toolscache.TransformFunc) error {

@@ -172,7 +172,7 @@ func start(t *testing.T, list k8sruntime.Object, changes watch.Interface, prepar
 	if _, ok := list.(*v1alpha1.MacLeaseList); ok {
 		example = &v1alpha1.MacLease{}
 	}
-	informer := newInformer(toolscache.ToListWatcherWithWatchListSemantics(source, unstreamed{}), example, 0, toolscache.Indexers{toolscache.NamespaceIndex: toolscache.MetaNamespaceIndexFunc})
+	informer := new(turns).newInformer(toolscache.ToListWatcherWithWatchListSemantics(source, unstreamed{}), example, 0, toolscache.Indexers{toolscache.NamespaceIndex: toolscache.MetaNamespaceIndexFunc})
 	prepare(informer)
 	go informer.RunWithContext(t.Context())
 	if !toolscache.WaitForCacheSync(t.Context().Done(), informer.HasSynced) {

@@ -16,12 +16,14 @@ import (
 )
 
 // Sampler reads a cache, and unpacks no more than it is asked for where only some objects are wanted, whichever: a list of a client unpacks all
-// of them, and then takes the first.
+// of them, and then takes the first. While the cache is being filled, which takes its time in a large cluster, it asks the API server for them.
 type Sampler struct {
 	client.Reader
 
 	// Cache is what Reader reads.
 	Cache cache.Cache
+	// Live is asked before the cache has the objects.
+	Live client.Reader
 }
 
 // List is client.Reader's.
@@ -30,6 +32,8 @@ func (s Sampler) List(ctx context.Context, list client.ObjectList, options ...cl
 	o.ApplyOptions(options)
 	var kind client.Object
 	switch list.(type) {
+	case *corev1.NodeList:
+		kind = &corev1.Node{}
 	case *corev1.PodList:
 		kind = &corev1.Pod{}
 	case *v1alpha1.MacClaimList:
@@ -38,9 +42,12 @@ func (s Sampler) List(ctx context.Context, list client.ObjectList, options ...cl
 	if kind == nil || o.Limit == 0 || o.Namespace != "" || o.LabelSelector != nil || o.FieldSelector != nil {
 		return s.Reader.List(ctx, list, options...)
 	}
-	informer, err := s.Cache.GetInformer(ctx, kind)
+	informer, err := s.Cache.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
 	if err != nil {
 		return fmt.Errorf("reading the cache of %T: %w", kind, err)
+	}
+	if !informer.HasSynced() {
+		return s.Live.List(ctx, list, options...)
 	}
 	p, ok := informer.(*packing)
 	if !ok {
