@@ -33,16 +33,13 @@ func (r *MacClaimReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Mana
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("macclaim").
 		For(&v1alpha1.MacClaim{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: claimChanged})).
-		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(r.besides),
-			builder.WithPredicates(predicate.Funcs{CreateFunc: madeSince, UpdateFunc: func(event.UpdateEvent) bool { return false }})).
-		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(r.alike),
-			builder.WithPredicates(predicate.Funcs{CreateFunc: madeSince, UpdateFunc: holderChanged})).
+		WatchesRawSource(since(mgr, &v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(r.besides), onUpdate(neverOnUpdate))).
+		WatchesRawSource(since(mgr, &v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(r.alike), onUpdate(holderChanged))).
 		WatchesRawSource(synced{r.Feed}).
 		WatchesRawSource(source.Channel(r.Wake, &handler.TypedEnqueueRequestForObject[*v1alpha1.MacClaim]{})).
-		Watches(&corev1.Pod{}, r.ends.noting(r.ofPod, v1alpha1.WorkloadPod),
-			builder.WithPredicates(predicate.Funcs{UpdateFunc: podFinishedNow})).
+		WatchesRawSource(since(mgr, &corev1.Pod{}, r.ends.noting(r.ofPod, v1alpha1.WorkloadPod), onUpdate(podFinishedNow))).
 		Watches(&appsv1.StatefulSet{}, r.ends.noting(r.ofSet, v1alpha1.WorkloadStatefulSet), builder.OnlyMetadata,
-			builder.WithPredicates(predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }})).
+			builder.WithPredicates(predicate.Funcs{CreateFunc: madeSince, UpdateFunc: neverOnUpdate})).
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.waitingIn),
 			builder.WithPredicates(predicate.LabelChangedPredicate{}, predicate.Funcs{CreateFunc: madeSince})).
 		WithOptions(options(claimWorkers)).

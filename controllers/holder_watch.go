@@ -37,12 +37,9 @@ func (r *HolderReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manage
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("holder").
 		For(&v1alpha1.MacClaim{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: holdChanged})).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.ofPod),
-			builder.WithPredicates(predicate.Funcs{UpdateFunc: podFinishedNow})).
-		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.onNode),
-			builder.WithPredicates(predicate.Funcs{UpdateFunc: nodeChanged})).
-		Watches(&v1alpha1.MacNode{}, handler.EnqueueRequestsFromMapFunc(r.ofAnswers),
-			builder.WithPredicates(predicate.Funcs{UpdateFunc: answersChanged})).
+		WatchesRawSource(since(mgr, &corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.ofPod), onUpdate(podFinishedNow))).
+		WatchesRawSource(since(mgr, &corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.onNode), onUpdate(nodeChanged))).
+		WatchesRawSource(since(mgr, &v1alpha1.MacNode{}, handler.EnqueueRequestsFromMapFunc(r.ofAnswers), onUpdate(answersChanged))).
 		WithOptions(options(holderWorkers)).
 		Complete(r)
 }

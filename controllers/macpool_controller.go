@@ -98,7 +98,8 @@ func (r *MacPoolReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manag
 		WatchesRawSource(recoverySource{r.Recovery}).
 		// Of a change, the pool that the network named before and the one that it names now.
 		Watches(&nadv1.NetworkAttachmentDefinition{}, handler.EnqueueRequestsFromMapFunc(poolNamedBy)).
-		Watches(&v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(ofSuspect), builder.WithPredicates(suspicionChanged{})).
+		// Pools are looked at by themselves at the start, when all claims are known.
+		WatchesRawSource(since(mgr, &v1alpha1.MacClaim{}, handler.EnqueueRequestsFromMapFunc(ofSuspect), suspicionChanged{})).
 		Watches(&v1alpha1.MacNode{}, handler.EnqueueRequestsFromMapFunc(strangersReported.requests), builder.WithPredicates(strangersReported.changed())).
 		Watches(&v1alpha1.MacNode{}, handler.EnqueueRequestsFromMapFunc(parentsReported.requests), builder.WithPredicates(parentsReported.changed())).
 		WithOptions(options(1)).

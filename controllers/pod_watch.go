@@ -34,7 +34,7 @@ func (r *PodReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) 
 			CreateFunc: func(e event.CreateEvent) bool { return concernsUs(e.Object) },
 			UpdateFunc: func(e event.UpdateEvent) bool { return concernsUs(e.ObjectOld) || concernsUs(e.ObjectNew) },
 		})).
-		Watches(&v1alpha1.MacClaim{}, r.bereft.noting(r.ofClaim, struct{}{})).
+		WatchesRawSource(since(mgr, &v1alpha1.MacClaim{}, r.bereft.noting(r.ofClaim, struct{}{}))).
 		Watches(&nadv1.NetworkAttachmentDefinition{}, handler.EnqueueRequestsFromMapFunc(r.ofNetwork),
 			builder.WithPredicates(predicate.Funcs{CreateFunc: madeSince})).
 		Watches(&v1alpha1.MacPool{}, handler.EnqueueRequestsFromMapFunc(r.ofPool),
@@ -54,8 +54,7 @@ func concernsUs(object client.Object) bool {
 	return selectsNetworks(object) || ok && view.IsGated(pod)
 }
 
-// madeSince leaves out what was there when the controller started: what it concerns was there as well, and is looked at by itself. Otherwise each of
-// a few networks has all pods of the cluster listed at the start, and each claim of a Deployment all the others.
+// madeSince leaves out what was there when the controller started, as since does: it is for kinds of which there are few.
 func madeSince(e event.CreateEvent) bool { return !e.IsInInitialList }
 
 // poolJudgedAnew leaves out changes of a pool's counts, which concern no pod.

@@ -85,10 +85,10 @@ func (r *LeaseReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("maclease").
 		For(&v1alpha1.MacLease{}).
-		Watches(&v1alpha1.MacLease{}, handler.EnqueueRequestsFromMapFunc(r.lockOf)).
+		WatchesRawSource(since(mgr, &v1alpha1.MacLease{}, handler.EnqueueRequestsFromMapFunc(r.lockOf))).
 		Watches(&v1alpha1.MacClaim{}, claimEvents{handler.EnqueueRequestsFromMapFunc(ofLease), &r.endings}).
 		Watches(&v1alpha1.MacPool{}, handler.EnqueueRequestsFromMapFunc(r.releasedOf),
-			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+			builder.WithPredicates(predicate.GenerationChangedPredicate{}, predicate.Funcs{CreateFunc: madeSince})).
 		WithOptions(options(leaseWorkers)).
 		Complete(r)
 }

@@ -19,8 +19,9 @@ import (
 // Safe for concurrent use; make one with newCoarse.
 type coarse struct {
 	mu      sync.RWMutex
-	all     []toolscache.IndexFunc // by their numbers, which objects' marks are in the order of
+	all     []toolscache.IndexFunc // by their numbers, in the order of which objects have their marks
 	numbers map[string]int
+	byName  toolscache.Indexers // of the true values; it is not changed, but made anew
 }
 
 func newCoarse() *coarse { return &coarse{numbers: map[string]int{}} }
@@ -29,7 +30,10 @@ func newCoarse() *coarse { return &coarse{numbers: map[string]int{}} }
 func (c *coarse) add(indexers toolscache.Indexers) toolscache.Indexers {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	stored := toolscache.Indexers{}
+	stored, byName := toolscache.Indexers{}, toolscache.Indexers{}
+	maps.Copy(byName, c.byName)
+	maps.Copy(byName, indexers)
+	c.byName = byName
 	for _, name := range slices.Sorted(maps.Keys(indexers)) {
 		values, number := indexers[name], len(c.all)
 		c.all = append(c.all, values)
@@ -54,11 +58,7 @@ func (c *coarse) add(indexers toolscache.Indexers) toolscache.Indexers {
 func (c *coarse) indexers() toolscache.Indexers {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	all := toolscache.Indexers{}
-	for name, number := range c.numbers {
-		all[name] = c.all[number]
-	}
-	return all
+	return c.byName
 }
 
 // of is one of them, and its number.

@@ -87,7 +87,12 @@ type unpackingHandler struct {
 }
 
 // OnAdd is ResourceEventHandler's.
-func (h unpackingHandler) OnAdd(object any, initial bool) { h.to.OnAdd(unpack(object), initial) }
+func (h unpackingHandler) OnAdd(object any, initial bool) {
+	if _, ok := h.to.(since); ok && initial {
+		return // before it is unpacked
+	}
+	h.to.OnAdd(unpack(object), initial)
+}
 
 // OnUpdate is ResourceEventHandler's.
 func (h unpackingHandler) OnUpdate(old, object any) { h.to.OnUpdate(unpack(old), unpack(object)) }

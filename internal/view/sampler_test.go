@@ -36,29 +36,6 @@ func (whole) List(context.Context, client.ObjectList, ...client.ListOption) erro
 	return errWholeList
 }
 
-// live answers a list with one claim.
-type live struct{ client.Reader }
-
-func (live) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
-	if claims, ok := list.(*v1alpha1.MacClaimList); ok {
-		claims.Items = make([]v1alpha1.MacClaim, 1)
-	}
-	return nil
-}
-
-// While the cache is being filled the API server is asked, and only for some objects.
-func TestSamplerOfAnEmptyCache(t *testing.T) {
-	informer := new(turns).newInformer(&toolscache.ListWatch{}, &v1alpha1.MacClaim{}, 0, toolscache.Indexers{})
-	s := Sampler{Reader: whole{}, Cache: informers{only: informer}, Live: live{}}
-	var got v1alpha1.MacClaimList
-	if err := s.List(t.Context(), &got, client.Limit(100)); err != nil || len(got.Items) != 1 {
-		t.Errorf("%d claims (%v)", len(got.Items), err)
-	}
-	if err := s.List(t.Context(), &got); !errors.Is(err, errWholeList) {
-		t.Errorf("all claims are not the reader's: %v", err)
-	}
-}
-
 func TestSamplerUnpacksWhatIsWanted(t *testing.T) {
 	claims, _ := claimsWithLeases(1000)
 	informer := start(t, claims, watch.NewFake(), func(toolscache.SharedIndexInformer) {})
