@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
-	nadutils "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/utils"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -48,7 +47,7 @@ func Selections(annotation, namespace string) ([]Selection, *problem.Error) {
 	if i, ok := firstNull(annotation); ok {
 		return nil, problem.BadAnnotation.New(fmt.Sprintf("element %d is null", i+1))
 	}
-	elements, err := nadutils.ParseNetworkAnnotation(annotation, namespace)
+	elements, err := elementsOf(annotation, namespace)
 	if err != nil {
 		return nil, problem.BadAnnotation.New(strings.TrimPrefix(err.Error(), "parsePodNetworkAnnotation: ")).WithCause(err)
 	}
