@@ -20,7 +20,7 @@ const (
 	settling     = 5 * time.Second
 	settlingMost = 2 * time.Minute
 	startingMost = 10 * time.Minute
-	// givingBack is a little longer than the time between two of the manager's looks at what it can give back after a start.
+	// givingBack is more than the two looks that the manager takes to find that it is at rest, and that it can give back what its start took.
 	givingBack = 11 * time.Second
 )
 
