@@ -10,6 +10,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/macpool/macpool/internal/guard"
@@ -19,7 +20,7 @@ import (
 // withCaches makes the guard start when the caches do. What is started after them comes when they are full, at the same time as the reconcilers,
 // which then look at the whole cluster: among these the guard would have its answers late.
 type withCaches struct {
-	*guard.Guard
+	manager.Runnable
 
 	caches cache.Cache
 }
