@@ -39,10 +39,15 @@ func TestJournalSyncs(t *testing.T) {
 		j.file.sync = disk.sync
 		before, records := j.file.syncs.Load(), j.records.Load()
 		var all sync.WaitGroup
-		for i := range together {
+		attach := func(i int) {
 			all.Go(func() { j.mustAttach(t, testAttempt(fmt.Sprintf("together%d", i), "uid-1")) })
 		}
-		synctest.Wait() // one waits for the disk, the others for it
+		attach(0)
+		synctest.Wait() // it waits for the disk
+		for i := range together - 1 {
+			attach(i + 1)
+		}
+		synctest.Wait() // the others wait for it
 		disk <- nil
 		synctest.Wait()
 		if got := len(j.in(attached)) - alone; got != 1 {
