@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -41,7 +41,7 @@ func TestWithCaches(t *testing.T) {
 		Scheme: newScheme(), Metrics: metricsserver.Options{BindAddress: "0"},
 		NewCache:       func(*rest.Config, cache.Options) (cache.Cache, error) { return caches, nil },
 		NewClient:      func(*rest.Config, client.Options) (client.Client, error) { return nil, nil },
-		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return meta.NewDefaultRESTMapper(nil), nil },
+		MapperProvider: func(*rest.Config, *http.Client) (apimeta.RESTMapper, error) { return apimeta.NewDefaultRESTMapper(nil), nil },
 	})
 	if err != nil {
 		t.Fatal(err)

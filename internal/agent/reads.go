@@ -82,7 +82,7 @@ func (r *reads[V]) leave(s *shared[V]) {
 
 // run reads for as long as somebody asks.
 func (r *reads[V]) run(ctx context.Context, key string, k *reading[V]) {
-	<-time.After(company)
+	<-time.After(company) //nolint:forbidigo // for those who come meanwhile, by real time
 	for {
 		r.mu.Lock()
 		s := k.next
