@@ -39,9 +39,11 @@ func TestWithCaches(t *testing.T) {
 	caches := filling{full: make(chan struct{})}
 	mgr, err := ctrl.NewManager(&rest.Config{Host: "127.0.0.1:1"}, ctrl.Options{
 		Scheme: newScheme(), Metrics: metricsserver.Options{BindAddress: "0"},
-		NewCache:       func(*rest.Config, cache.Options) (cache.Cache, error) { return caches, nil },
-		NewClient:      func(*rest.Config, client.Options) (client.Client, error) { return nil, nil },
-		MapperProvider: func(*rest.Config, *http.Client) (apimeta.RESTMapper, error) { return apimeta.NewDefaultRESTMapper(nil), nil },
+		NewCache:  func(*rest.Config, cache.Options) (cache.Cache, error) { return caches, nil },
+		NewClient: func(*rest.Config, client.Options) (client.Client, error) { return nil, nil },
+		MapperProvider: func(*rest.Config, *http.Client) (apimeta.RESTMapper, error) {
+			return apimeta.NewDefaultRESTMapper(nil), nil
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// pool is VLAN 50 as the README has it, but for the last addresses, which are of other tests' pools.
+// pool is VLAN 50 as the README has it, but for the last addresses, which are of other tests' pools. It chooses among namespaces, and takes all: for
+// that an agent that binds reads the namespace.
 const pool = `
 apiVersion: macpool.dev/v1alpha1
 kind: MacPool
@@ -19,6 +20,8 @@ metadata: {name: iot}
 spec:
   vlan: 50
   cooldown: 1s
+  namespaceSelector:
+    matchExpressions: [{key: kubernetes.io/metadata.name, operator: Exists}]
   subnets:
   - cidr: 192.168.50.0/24
     gateway: 192.168.50.1
