@@ -49,7 +49,7 @@ type call struct {
 }
 
 // lookAgain is the time between two looks for who waits for Done.
-const lookAgain = 100 * time.Millisecond
+const lookAgain = 200 * time.Millisecond
 
 func newCall(parent context.Context, until time.Time, gone func() bool) (context.Context, context.CancelFunc) {
 	c := &call{Context: parent, until: until, gone: gone}

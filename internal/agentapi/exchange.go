@@ -36,8 +36,9 @@ func Exchange(ctx context.Context, socket string, req *Request, resp any) error 
 }
 
 const (
-	// firstLook and laterLooks are how long one waits before ctx is looked at again. Most answers come before the first.
-	firstLook, laterLooks = 20 * time.Millisecond, 100 * time.Millisecond
+	// firstLook and lastLook are the least and the most time before ctx is looked at again; each wait is twice the one before. Most answers come
+	// before the first. When a thousand wait for a cluster that is slow, looking must not be what makes it so.
+	firstLook, lastLook = 20 * time.Millisecond, time.Second
 	// queueFull is how long one waits when more want to be heard than the agent's queue holds.
 	queueFull = 5 * time.Millisecond
 )
@@ -119,6 +120,6 @@ func (c *conn) retry(p []byte, do func([]byte) (int, error), limit func(time.Tim
 		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
-		c.wait = laterLooks
+		c.wait = min(2*c.wait, lastLook)
 	}
 }
