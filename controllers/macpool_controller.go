@@ -61,6 +61,8 @@ type MacPoolReconciler struct {
 	mu sync.Mutex
 	// counted : pool -> when its counts were written last.
 	counted map[string]time.Time
+	// paced : pool -> for how long after that its counts alone are not written.
+	paced map[string]time.Duration
 	// judged : pool -> when its conditions were written last.
 	judged map[string]time.Time
 	// asked : pool -> lease -> when the VLAN was asked about it last.
@@ -90,7 +92,7 @@ func (r *MacPoolReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manag
 			return fmt.Errorf("registering metrics: %w", err)
 		}
 	}
-	r.counted, r.judged = map[string]time.Time{}, map[string]time.Time{}
+	r.counted, r.judged, r.paced = map[string]time.Time{}, map[string]time.Time{}, map[string]time.Duration{}
 	r.announced, r.asked = map[string]poolVersion{}, map[string]map[string]time.Time{}
 	return ctrl.NewControllerManagedBy(mgr).Named("macpool").
 		WatchesRawSource(poolSource{synced{r.Feed}}).
@@ -157,8 +159,8 @@ func (r *MacPoolReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	setNetworksCondition(updated, r.networks.of(pool, networks.Items))
 	result := ctrl.Result{RequeueAfter: healInterval}
 	if !samePoolStatus(pool, updated) {
-		if wait := r.notBefore(pool, updated, r.agents(ctx)); wait > 0 {
-			result.RequeueAfter = wait
+		if wait := r.notBefore(pool, updated); wait > 0 {
+			result.RequeueAfter = min(wait, healInterval)
 		} else if err := r.writeStatus(ctx, pool, updated); err != nil {
 			return settle(result, err)
 		}
@@ -190,7 +192,7 @@ func (r *MacPoolReconciler) judge(ctx context.Context, pool *v1alpha1.MacPool) (
 // them. A condition waits only for conditions that were written before: a replica whose watch lags takes what another has
 // written for wrong, and two that correct each other must not do it as fast as the API server answers. Counts alone wait for longer the more
 // agents there are.
-func (r *MacPoolReconciler) notBefore(from, to *v1alpha1.MacPool, agents int) time.Duration {
+func (r *MacPoolReconciler) notBefore(from, to *v1alpha1.MacPool) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	last, interval := r.counted[from.Name], countInterval
@@ -198,7 +200,7 @@ func (r *MacPoolReconciler) notBefore(from, to *v1alpha1.MacPool, agents int) ti
 	case !sameConditions(from.Status.Conditions, to.Status.Conditions):
 		last = r.judged[from.Name]
 	case sameButForCounts(from, to):
-		interval = max(interval, time.Duration(agents)*time.Second/fanOut)
+		interval = r.paced[from.Name]
 	}
 	return max(0, interval-r.Clock.Since(last))
 }
@@ -216,15 +218,17 @@ func (r *MacPoolReconciler) writeStatus(ctx context.Context, from, to *v1alpha1.
 	if err := r.Client.Status().Patch(ctx, to, client.MergeFromWithOptions(from, client.MergeFromWithOptimisticLock{})); err != nil {
 		return fmt.Errorf("writing the status of pool %s: %w", from.Name, err)
 	}
-	r.wrote(from, to)
+	// Counted here, and not at each change of a lease.
+	r.wrote(from, to, r.agents(ctx))
 	return nil
 }
 
 // wrote notes what was written.
-func (r *MacPoolReconciler) wrote(from, to *v1alpha1.MacPool) {
+func (r *MacPoolReconciler) wrote(from, to *v1alpha1.MacPool, agents int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.counted[from.Name] = r.Clock.Now()
+	r.paced[from.Name] = max(countInterval, time.Duration(agents)*time.Second/fanOut)
 	if !sameConditions(from.Status.Conditions, to.Status.Conditions) {
 		r.judged[from.Name] = r.Clock.Now()
 	}
@@ -235,6 +239,7 @@ func (r *MacPoolReconciler) forget(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.counted, name)
+	delete(r.paced, name)
 	delete(r.judged, name)
 	delete(r.announced, name)
 	delete(r.asked, name)

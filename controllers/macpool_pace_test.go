@@ -16,24 +16,24 @@ import (
 // event for the other; without a pace they wrote as fast as the API server answered, for as long as the view lagged.
 func TestConditionsAreCorrectedAtAPace(t *testing.T) {
 	clk := clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0))
-	r := &MacPoolReconciler{Clock: clk, counted: map[string]time.Time{}, judged: map[string]time.Time{}}
+	r := &MacPoolReconciler{Clock: clk, counted: map[string]time.Time{}, judged: map[string]time.Time{}, paced: map[string]time.Duration{}}
 	free, full := &v1alpha1.MacPool{}, &v1alpha1.MacPool{}
 	free.Name, full.Name = "iot", "iot"
 	full.Status.Conditions = []metav1.Condition{{Type: v1alpha1.PoolExhausted, Status: metav1.ConditionTrue, Reason: "Full"}}
 
-	if wait := r.notBefore(free, full, 0); wait != 0 {
+	if wait := r.notBefore(free, full); wait != 0 {
 		t.Errorf("the first change of a condition waits %s", wait)
 	}
-	r.wrote(free, full)
-	if wait := r.notBefore(free, full, 0); wait != countInterval {
+	r.wrote(free, full, 0)
+	if wait := r.notBefore(free, full); wait != countInterval {
 		t.Errorf("to correct it at once, %s was waited, want %s", wait, countInterval)
 	}
 	clk.SetTime(clk.Now().Add(countInterval))
-	if wait := r.notBefore(free, full, 0); wait != 0 {
+	if wait := r.notBefore(free, full); wait != 0 {
 		t.Errorf("a later change of a condition waits %s", wait)
 	}
-	r.wrote(full, full)
-	if wait := r.notBefore(free, full, 0); wait != 0 {
+	r.wrote(full, full, 0)
+	if wait := r.notBefore(free, full); wait != 0 {
 		t.Errorf("after counts were written, a change of a condition waits %s", wait)
 	}
 }
@@ -69,9 +69,9 @@ func TestCountsWaitForTheNumberOfAgents(t *testing.T) {
 		}), 5000, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := &MacPoolReconciler{Clock: clk, counted: map[string]time.Time{}, judged: map[string]time.Time{}}
-			r.wrote(before, before)
-			if wait := r.notBefore(before, tt.after, tt.agents); wait != tt.want {
+			r := &MacPoolReconciler{Clock: clk, counted: map[string]time.Time{}, judged: map[string]time.Time{}, paced: map[string]time.Duration{}}
+			r.wrote(before, before, tt.agents)
+			if wait := r.notBefore(before, tt.after); wait != tt.want {
 				t.Errorf("it waits %s, want %s", wait, tt.want)
 			}
 		})

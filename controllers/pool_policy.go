@@ -130,10 +130,10 @@ func sameButForCounts(a, b *v1alpha1.MacPool) bool {
 	if some(a.Status.OwnLeases) != some(b.Status.OwnLeases) {
 		return false
 	}
-	like := b.DeepCopy()
+	like := *b // whose fields are replaced, and nothing behind them
 	from, to := &a.Status, &like.Status
 	to.Leased, to.Cooling, to.Available, to.OwnLeases = from.Leased, from.Cooling, from.Available, from.OwnLeases
-	return samePoolStatus(a, like)
+	return samePoolStatus(a, &like)
 }
 
 func number(n uint64) *int64 {

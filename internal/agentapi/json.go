@@ -112,28 +112,25 @@ func (l *Lease) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &has); err != nil {
 		return err
 	}
-	for key, value := range has {
-		var err error
-		switch key {
-		case "mac":
-			err = json.Unmarshal(value, &l.MAC)
-		case "ips":
-			err = json.Unmarshal(value, &l.IPs)
-		case "routes":
-			err = json.Unmarshal(value, &l.Routes)
-		case "dns":
-			err = json.Unmarshal(value, &l.DNS)
-		case "parent":
-			err = json.Unmarshal(value, &l.Parent)
-		case "name":
-			err = json.Unmarshal(value, &l.Name)
-		case "claim":
-			err = json.Unmarshal(value, &l.Claim)
-		case "quiet":
-			err = json.Unmarshal(value, &l.Quiet)
+	for _, field := range []struct {
+		key  string
+		into any
+	}{
+		{"mac", &l.MAC},
+		{"ips", &l.IPs},
+		{"routes", &l.Routes},
+		{"dns", &l.DNS},
+		{"parent", &l.Parent},
+		{"name", &l.Name},
+		{"claim", &l.Claim},
+		{"quiet", &l.Quiet},
+	} {
+		value, ok := has[field.key]
+		if !ok {
+			continue
 		}
-		if err != nil {
-			return fmt.Errorf("%s of a lease: %w", key, err)
+		if err := json.Unmarshal(value, field.into); err != nil {
+			return fmt.Errorf("%s of a lease: %w", field.key, err)
 		}
 	}
 	return nil
