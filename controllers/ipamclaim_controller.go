@@ -20,10 +20,12 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/network"
@@ -49,7 +51,7 @@ type IPAMClaimReconciler struct {
 	Every time.Duration
 
 	mgr     ctrl.Manager
-	reader  client.Reader // the manager's cache, which the Client does not use for what has no type
+	reader  client.Reader // of IPAMClaims
 	options controller.Options
 }
 
@@ -62,13 +64,13 @@ func (r *IPAMClaimReconciler) SetupWithManager(_ context.Context, mgr ctrl.Manag
 	if r.Every == 0 {
 		r.Every = ipamClaimsEvery
 	}
-	r.mgr, r.reader = mgr, mgr.GetCache()
+	r.mgr = mgr
 	r.options = options(1)
 	r.options.SkipNameValidation = mgr.GetControllerOptions().SkipNameValidation
 	return mgr.Add(r)
 }
 
-// Start implements manager.Runnable: it waits until the kind is served, and adds the controller then.
+// Start implements manager.Runnable: it waits until the kind is served and all IPAMClaims are read, and adds the controller then.
 func (r *IPAMClaimReconciler) Start(ctx context.Context) error {
 	served := func(context.Context) (bool, error) {
 		_, err := r.mgr.GetRESTMapper().RESTMapping(kindIPAMClaim.GroupKind(), kindIPAMClaim.Version)
@@ -77,12 +79,40 @@ func (r *IPAMClaimReconciler) Start(ctx context.Context) error {
 	if wait.PollUntilContextCancel(ctx, r.Every, true, served) != nil {
 		return nil //nolint:nilerr // the manager stops
 	}
+	own, err := r.read(ctx)
+	if own == nil {
+		return err
+	}
+	r.reader = own
 	return ctrl.NewControllerManagedBy(r.mgr).
 		Named("ipamclaim").
-		For(newIPAMClaim()).
+		WatchesRawSource(source.Kind(own, client.Object(newIPAMClaim()), &handler.EnqueueRequestForObject{})).
 		Watches(&v1alpha1.MacClaim{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
 		WithOptions(r.options).
 		Complete(r)
+}
+
+// read has a cache of IPAMClaims alone, when it has read them all; nil if the manager stops before. In the manager's own cache a kind that
+// the API server names and does not list, for it was just uninstalled or nobody is allowed to, would keep every controller from
+// starting: source.Kind waits for all that its cache reads, and ends the manager when that takes too long.
+func (r *IPAMClaimReconciler) read(ctx context.Context) (cache.Cache, error) {
+	own, err := cache.New(r.mgr.GetConfig(), cache.Options{
+		HTTPClient: r.mgr.GetHTTPClient(), Scheme: r.mgr.GetScheme(), Mapper: r.mgr.GetRESTMapper(),
+		DefaultTransform: cache.TransformStripManagedFields(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making a cache of IPAMClaims: %w", err)
+	}
+	if _, err := own.GetInformer(ctx, newIPAMClaim(), cache.BlockUntilSynced(false)); err != nil {
+		return nil, fmt.Errorf("reading IPAMClaims: %w", err)
+	}
+	if err := r.mgr.Add(own); err != nil {
+		return nil, fmt.Errorf("starting to read IPAMClaims: %w", err)
+	}
+	if !own.WaitForCacheSync(ctx) {
+		return nil, nil //nolint:nilnil // the manager stops
+	}
+	return own, nil
 }
 
 func newIPAMClaim() *unstructured.Unstructured {

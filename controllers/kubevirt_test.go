@@ -3,18 +3,24 @@
 package controllers_test
 
 import (
+	"context"
+	"net/http"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -27,12 +33,24 @@ import (
 func (w *world) install(file string) {
 	w.t.Helper()
 	options := envtest.CRDInstallOptions{Paths: []string{filepath.Join("testdata", file)}, ErrorIfPathMissing: true}
-	if _, err := envtest.InstallCRDs(w.api.admin, options); err != nil {
+	installed, err := envtest.InstallCRDs(w.api.admin, options)
+	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() {
 		if err := envtest.UninstallCRDs(w.api.admin, options); err != nil {
 			w.t.Error(err)
+		}
+		// One that is still going could not be installed by the server's next test.
+		for _, crd := range installed {
+			object := &metav1.PartialObjectMetadata{}
+			object.SetGroupVersionKind(apiextensionsv1.SchemeGroupVersion.WithKind("CustomResourceDefinition"))
+			gone := func(ctx context.Context) (bool, error) {
+				return apierrors.IsNotFound(w.Get(ctx, client.ObjectKeyFromObject(crd), object)), nil
+			}
+			if err := wait.PollUntilContextTimeout(context.Background(), 20*time.Millisecond, time.Minute, true, gone); err != nil {
+				w.t.Errorf("definition %s is still there", crd.Name)
+			}
 		}
 	})
 }
@@ -274,6 +292,32 @@ func TestIPAMClaim(t *testing.T) {
 		g.Expect(client.IgnoreNotFound(w.Update(t.Context(), c))).To(gomega.Succeed())
 	})
 	w.gone(claim)
+}
+
+// IPAMClaims that the API server names and does not list, as just after they were uninstalled, keep nothing else waiting; they are served
+// when it does.
+func TestIPAMClaimsThatAreNotListed(t *testing.T) {
+	w := newWorld(t)
+	w.install("ipamclaims.yaml")
+	var hidden, asked atomic.Bool
+	hidden.Store(true)
+	w.startManager(managerOptions{count: func(r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/v1alpha1/ipamclaims") && hidden.Load() {
+			r.URL.Path += "-of-yesterday" // which is not found
+			asked.Store(true)
+		}
+	}})
+	ns := w.namespace()
+	pool := w.pool("192.168.50.0/24")
+	w.network(ns, "iot", pool.Name)
+	w.eventually(func(g gomega.Gomega) { g.Expect(asked.Load()).To(gomega.BeTrue()) })
+	w.claim(ns, "vm.default", pool)
+	claim := w.bound(ns, "vm.default")
+
+	ipam := virtual("k8s.cni.cncf.io/v1alpha1", "IPAMClaim", ns, "vm.default", map[string]any{"network": "iot", "interface": "net1"})
+	w.create(ipam)
+	hidden.Store(false)
+	w.ipamStatus(ipam, []any{claim.Status.IPs[0] + "/24"}, "", "True", "SuccessfulAllocation")
 }
 
 // What keeps a MacClaim from an address stands in the IPAMClaim; a claim that a person made ahead serves one too, and an IPAMClaim of
