@@ -44,6 +44,11 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 		if a.Ready() != nil || a.contact.cachesAgree() {
 			continue
 		}
+		if after, unsettled := a.recovery.unsettled(ctx); unsettled {
+			// The caches would not be believed, and to compare them the API server goes through all claims.
+			next = min(next, max(compareRetry, after))
+			continue
+		}
 		if _, err := a.seek(ctx, &agreement); err == nil && !a.contact.cachesAgree() {
 			next = min(next, compareRetry)
 		}

@@ -40,6 +40,7 @@ type Gate struct {
 	busy    chan struct{}
 	settled uint64 // the latest doubt that is settled
 	nodes   nodes
+	first   firstLook
 	pools   pools
 	ahead   bool // the next look at the pools is under way
 }
@@ -52,6 +53,9 @@ type Times struct {
 	Empty time.Duration
 	// Fresh is how long a look at the pools is used, Poll how long one at nodes that are waited for.
 	Fresh, Poll time.Duration
+	// Crowd makes looks at nodes as rare as it takes where each node looks at all of them: with N nodes one is used for at least N² times this, and
+	// the first after a doubt comes at a time of its own within that. Zero is for one of few.
+	Crowd time.Duration
 }
 
 func (t Times) withDefaults() Times {
@@ -104,7 +108,9 @@ type Unsettled struct { //nolint:errname // it says what is, and passes
 	Pool string
 	// Waiting are the nodes whose word is missing.
 	Waiting []string
-	why     string
+	// After is how long the answer stays what it is: there is no other look before.
+	After time.Duration
+	why   string
 }
 
 // Error says what is waited for.
@@ -186,7 +192,10 @@ func (g *Gate) settle(ctx context.Context) error {
 		}
 		// A timeline has grown. Who is on it?
 	}
-	if g.nodes.listed && g.nodes.of == doubt && Elapsed(now, g.nodes.at) < g.times.Poll {
+	if wait := g.turn(now, doubt); wait > 0 {
+		if g.nodes.of != doubt {
+			return &Unsettled{why: justAway, After: wait}
+		}
 		return g.verdict(doubt)
 	}
 	if _, err := g.listNodes(ctx, doubt); err != nil {
@@ -198,17 +207,19 @@ func (g *Gate) settle(ctx context.Context) error {
 	return g.verdict(g.nodes.of)
 }
 
+const justAway = "the API server has just been away"
+
 // verdict is what the last look comes to.
 func (g *Gate) verdict(doubt uint64) error {
 	if g.settled != doubt {
-		waiting, unknown := g.nodes.waitedFor(g.clock.Now(), g.times)
+		waiting, unknown := g.nodes.waitedFor(g.times)
 		if len(waiting) > 0 || unknown {
-			return &Unsettled{Waiting: waiting}
+			return &Unsettled{Waiting: waiting, After: g.turn(g.clock.Now(), doubt)}
 		}
 		g.settled = doubt
 	}
 	if g.doubts.Load() != doubt {
-		return &Unsettled{why: "the API server has just been away"}
+		return &Unsettled{why: justAway}
 	}
 	return nil
 }

@@ -81,19 +81,20 @@ func (n *nodes) rebase(doubt uint64, now time.Time) {
 }
 
 // waitedFor are the nodes that have not been heard of since the baseline, and are not known to be away; unknown: there is no
-// MacNode, and there may be one in a moment. Time is that of the monotonic clock: one that is set makes nobody silent.
-func (n *nodes) waitedFor(now time.Time, times Times) (waiting []string, unknown bool) {
+// MacNode, and there may be one in a moment. It is as of the last list: nobody is silent who was not listened to. Time is that of the monotonic
+// clock: one that is set makes nobody silent.
+func (n *nodes) waitedFor(times Times) (waiting []string, unknown bool) {
 	for name, was := range n.baseline {
 		is := n.seen[name]
 		switch {
 		case !n.present[name]:
 			// The API knew it before. An agent that is there makes its MacNode again; one that was deleted by a person, or
 			// with its Node, will not be waited for long.
-			if now.Sub(n.began) < times.Silence {
+			if n.at.Sub(n.began) < times.Silence {
 				waiting = append(waiting, name)
 			}
 		case is.uid != was.uid || is.epoch > was.epoch:
-		case now.Sub(is.since) >= times.Silence:
+		case n.at.Sub(is.since) >= times.Silence:
 		default:
 			waiting = append(waiting, name)
 		}
@@ -102,7 +103,7 @@ func (n *nodes) waitedFor(now time.Time, times Times) (waiting []string, unknown
 		slices.Sort(waiting)
 		return waiting, false
 	}
-	if len(n.present) == 0 && now.Sub(n.began) < times.Empty {
+	if len(n.present) == 0 && n.at.Sub(n.began) < times.Empty {
 		return nil, true
 	}
 	for name := range n.seen {
