@@ -49,9 +49,9 @@ type recovery struct {
 	trusted bool
 }
 
-// agentsCrowd is timeline.Times' Crowd of agents. Of 250 nodes each looks four times a second, of 1,000 every 4 s, of 5,000 every 100 s: that
-// is 250,000 MacNodes a second that the API servers have to send together, however many nodes there are.
-const agentsCrowd = 4 * time.Microsecond
+// agentsCrowd is timeline.Times' Crowd of agents: with up to 353 nodes each looks four times a second, with 1,000 every 2 s, with 5,000 every 50 s.
+// That is 500,000 MacNodes a second that the API servers have to send, however many nodes there are; each takes them 16 us (docs/scale.md).
+const agentsCrowd = 2 * time.Microsecond
 
 func newRecovery(a *Agent, times timeline.Times) *recovery {
 	times.Crowd = cmp.Or(times.Crowd, agentsCrowd)

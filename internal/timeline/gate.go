@@ -53,8 +53,8 @@ type Times struct {
 	Empty time.Duration
 	// Fresh is how long a look at the pools is used, Poll how long one at nodes that are waited for.
 	Fresh, Poll time.Duration
-	// Crowd makes looks at nodes as rare as it takes where each node looks at all of them: with N nodes one is used for at least N² times this, and
-	// the first after a doubt comes at a time of its own within that. Zero is for one of few.
+	// Crowd makes looks at nodes as rare as it takes where each node looks at all of them: with N nodes one is used for at least N² times this. Zero is
+	// for one of few.
 	Crowd time.Duration
 }
 

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// turn is how long it is until the nodes are looked at again. In a crowd the first look after a doubt is not made at once: all have the doubt at
-// the same time, when an API server ends, and each look is a list of all nodes.
+// turn is how long it is until the nodes are looked at again. All processes have a doubt at the same time, when an API server ends, and each look is
+// a list of all nodes. So in a large crowd even the first look after a doubt comes at a time of its own. In a small one it is made at once: agents
+// report as soon as the API server is back, and what was reported before the first look is no news; the next report would be waited for.
 func (g *Gate) turn(now time.Time, doubt uint64) time.Duration {
 	if !g.nodes.listed {
 		return 0
@@ -19,12 +20,15 @@ func (g *Gate) turn(now time.Time, doubt uint64) time.Duration {
 	}
 	if g.first.of != doubt {
 		g.first = firstLook{of: doubt, from: now}
-		if crowd > g.times.Poll {
+		if crowd > renewal {
 			g.first.after = rand.N(crowd)
 		}
 	}
 	return g.first.after - Elapsed(now, g.first.from)
 }
+
+// renewal is the time between two reports of an agent that has nothing to say.
+const renewal = 10 * time.Second
 
 // firstLook is when the nodes are looked at for the first time after a doubt.
 type firstLook struct {
