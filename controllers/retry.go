@@ -17,10 +17,15 @@ const (
 	lastRetry  = 30 * time.Second
 )
 
+// startLimit is how long a controller may wait for the cluster to be read. A million leases and their pods take many minutes, and a manager that
+// controller-runtime ends after two of them begins from the start, for ever. What cannot be read is in the log, and keeps it from being ready.
+const startLimit = 24 * time.Hour
+
 // options are those of a controller with so many workers.
 func options(workers int) controller.Options {
 	return controller.Options{
 		MaxConcurrentReconciles: workers,
+		CacheSyncTimeout:        startLimit,
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry),
 	}
 }
