@@ -4,18 +4,22 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/binding"
 	"github.com/macpool/macpool/internal/network"
+	"github.com/macpool/macpool/internal/problem"
 )
 
 // fieldIndex is an index of the manager's cache: by it the event of one object finds the others that it concerns. Each
@@ -178,9 +182,20 @@ func (x fieldIndex) is(value string) client.MatchingFields {
 
 func register(ctx context.Context, mgr ctrl.Manager, indexes ...fieldIndex) error {
 	for _, x := range indexes {
-		if err := mgr.GetFieldIndexer().IndexField(ctx, x.object, x.field, x.values); err != nil {
+		err := mgr.GetFieldIndexer().IndexField(ctx, x.object, x.field, x.values)
+		if isUnknown(err) {
+			return problem.DefinitionMissing.New(reflect.TypeOf(x.object).Elem().Name()).WithCause(err)
+		}
+		if err != nil {
 			return fmt.Errorf("indexing %T by %s: %w", x.object, x.field, err)
 		}
 	}
 	return nil
+}
+
+// isUnknown tells whether the API server has no such kind. controller-runtime says so in another way when it has just asked for all kinds.
+func isUnknown(err error) bool {
+	var kind *apimeta.NoKindMatchError
+	var resource *apimeta.NoResourceMatchError
+	return errors.As(err, &kind) || errors.As(err, &resource)
 }

@@ -307,4 +307,10 @@ var (
 		Fix:         "Remove that, and let the pool choose; a pod that must have a certain MAC asks for it in its networks annotation.",
 		Explanation: "A plugin that comes after macpool sets the MAC once more: tuning with a fixed one, the same for all pods, or spiderpool's coordinator with one that it makes. The chained macpool entry then refuses the pod; without it, it runs with a MAC that is not its own. The capability mac is harmless: Multus tells macpool the pod's wish as well, so that tuning sets what was leased.",
 	}
+	DefinitionMissing = &Kind{
+		Code: "MP415", Reason: "DefinitionMissing", CNI: 415,
+		Sentence:    "the API server knows no %s, which the manager reads",
+		Fix:         "Install what defines it: Multus for a NetworkAttachmentDefinition, config/crd of macpool for the others. Kubernetes starts the manager again until it is there.",
+		Explanation: "Networks tell the manager which pods get an address, and of which pool. Where everything is applied at once the definition may come a moment later.",
+	}
 )

@@ -16,7 +16,7 @@ func Kinds() []*Kind {
 		PoolExhausted, PoolUnknown, PoolNotReady, PoolForbidden, NoPoolNamed, OtherPool, AllocationPaused, ReleasesPaused, NamespaceFull,
 		ParentUnknown, ParentNotReady, NodeGuarded, NoAddresses, PolicyNotInForce, NotItsNode, OnlyMacpool, ProbeName,
 		BadConfig, BadAnnotation, UnknownRole, UnsupportedMain, ChainedEntryMissing, InputTooLarge, UnsupportedVersion, NoPrevResult,
-		NotAPod, BadEnvironment, VLANMismatch, SecondIPAM, IgnoredSettings, LeaseOverwritten, BadDelegate, DelegateMissing, DelegateFailed,
+		NotAPod, BadEnvironment, VLANMismatch, SecondIPAM, IgnoredSettings, LeaseOverwritten, DefinitionMissing, BadDelegate, DelegateMissing, DelegateFailed,
 		DelegateDiffers, InterfaceExists, MACsAlone, IPAMMissing,
 		AgentUnreachable, APIUnreachable, PodUnknown, PodElsewhere, ContainerDeleted, LinkMissing, LinkUp, LinkRefused, LinkDiffers,
 		NotAttached, JournalFailed, HostNetwork, StillAttached, BadRequest, DelNotKept, PodFinished, ForeignPlugin, NowhereToInstall,
