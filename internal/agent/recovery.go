@@ -289,8 +289,12 @@ func (r *recovery) settled(ctx context.Context) error {
 	return r.gate.Settle(ctx)
 }
 
-// unsettled tells whether the word of other nodes is missing, and how long it is until they are looked at again.
+// unsettled tells whether the word of nodes is missing, and how long it is until they are looked at again. As long as this node has something to
+// report the gate is not asked: to it a node that reports nothing is away, this one, too, and the others are still on the timeline before.
 func (r *recovery) unsettled(ctx context.Context) (after time.Duration, is bool) {
+	if r.found() != "" {
+		return 0, true
+	}
 	var u *timeline.Unsettled
 	if !errors.As(r.gate.Settle(ctx), &u) {
 		return 0, false

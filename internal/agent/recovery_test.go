@@ -5,9 +5,12 @@ package agent
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -121,6 +124,37 @@ func TestAgentFindsThatTheAPIWentBack(t *testing.T) {
 		return nil
 	})
 	f.add(t, n, "new-3", other)
+}
+
+// TestReportThatTakesLong proves that an agent whose report on a new timeline takes long does not count itself as away meanwhile: it would find all
+// others on the timeline before, and give addresses out on that (R-B1).
+func TestReportThatTakesLong(t *testing.T) {
+	f := newFixture(t)
+	n := startNode(t)
+	f.forgetTimeline(t, n)
+	pod, other := f.newPod(t, "db-0", n.name, "db"), f.newPod(t, "db-1", n.name, "db")
+	f.add(t, n, "c1", pod)
+	eventually(t, "a second report", func() error {
+		if known, _ := n.agent.recovery.marks.get(); known.Epoch < 2 {
+			return fmt.Errorf("epoch %d", known.Epoch)
+		}
+		return nil
+	})
+	from := n.agent.recovery.timeline()
+	n.wire.hook(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if req.Method != http.MethodGet && strings.HasSuffix(req.URL.Path, "/macnodes/"+n.name+"/status") {
+			time.Sleep(10 * n.options.Times.Gate.Silence)
+		}
+		return next.RoundTrip(req)
+	})
+	f.setBack(t, n)
+	eventually(t, "a report on a later timeline", func() error {
+		if s := f.macNode(t, n).Status; s.Timeline <= from || n.agent.recovery.found() != "" {
+			return fmt.Errorf("timeline %d after %d", s.Timeline, from)
+		}
+		return nil
+	})
+	wantProblem(t, n.ask(t, f.addition("new", other)), problem.AllocationPaused)
 }
 
 // TestNothingUnreportedIsAttachedAgain proves that a pod whose sandbox had died when its node reported gets nothing by the journal's word
