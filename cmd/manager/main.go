@@ -103,5 +103,5 @@ func run(ctx context.Context, options ctrl.Options, settings controllerOptions) 
 	if err := mgr.AddReadyzCheck("index", ready); err != nil {
 		return fmt.Errorf("adding /readyz: %w", err)
 	}
-	return mgr.Start(ctx)
+	return start(ctx, mgr)
 }
