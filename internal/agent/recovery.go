@@ -295,6 +295,8 @@ func (r *recovery) unsettled(ctx context.Context) (after time.Duration, is bool)
 	if r.found() != "" {
 		return 0, true
 	}
+	ctx, cancel := context.WithTimeout(ctx, clearTimeout)
+	defer cancel()
 	var u *timeline.Unsettled
 	if !errors.As(r.gate.Settle(ctx), &u) {
 		return 0, false
