@@ -19,6 +19,16 @@ var states = []mutant{
 		pkg:   "internal/timeline", tests: []string{"TestGate"},
 	},
 	{
+		id: "M10c", bug: "a node is taken for silent although nobody has listened",
+		edits: []edit{{"internal/timeline/nodes.go", "case n.at.Sub(is.since) >= times.Silence:", "case time.Since(is.since) >= times.Silence:"}},
+		pkg:   "internal/timeline", tests: []string{"TestUnheardInACrowd"},
+	},
+	{
+		id: "M10d", bug: "a node that has yet to report that the API has gone back counts itself as away",
+		edits: []edit{{"internal/agent/recovery.go", "	if r.found() != \"\" {\n		return 0, true\n	}\n", ""}},
+		pkg:   "internal/agent", tests: []string{"TestReportThatTakesLong"},
+	},
+	{
 		id: "M11", bug: "an address is taken back on the word of one stale source",
 		edits: []edit{{
 			"controllers/holder_controller.go",
