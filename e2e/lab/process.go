@@ -21,7 +21,7 @@ import (
 
 // Time limits for processes: what a loaded two-core machine needs, several times over.
 const (
-	startTimeout = 60 * time.Second
+	startTimeout = 3 * time.Minute
 	stopTimeout  = 30 * time.Second
 	pollInterval = 50 * time.Millisecond
 )
@@ -176,8 +176,10 @@ func (p *Process) awaitHealthy(ctx context.Context, addr string) error {
 		if !p.Running() {
 			return false, fmt.Errorf("it ended: %s", p.cmd.ProcessState)
 		}
-		var ok bool
-		ok, last = healthy(ctx, transport, "http://"+addr+"/readyz")
+		ok, said := healthy(ctx, transport, "http://"+addr+"/readyz")
+		if ctx.Err() == nil { // a question that was cut off at the end says nothing
+			last = said
+		}
 		return ok, nil
 	})
 	if err != nil {
