@@ -22,6 +22,7 @@ import (
 // Time limits for processes: what a loaded two-core machine needs, several times over.
 const (
 	startTimeout = 3 * time.Minute
+	askTimeout   = 10 * time.Second
 	stopTimeout  = 30 * time.Second
 	pollInterval = 50 * time.Millisecond
 )
@@ -189,6 +190,8 @@ func (p *Process) awaitHealthy(ctx context.Context, addr string) error {
 }
 
 func healthy(ctx context.Context, transport http.RoundTripper, url string) (bool, string) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return false, err.Error()
