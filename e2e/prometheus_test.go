@@ -8,7 +8,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -141,12 +140,11 @@ func startPrometheus(t *testing.T) *prometheus {
 		"rule_files":     []string{"rules.yaml"},
 		"scrape_configs": []any{map[string]any{"job_name": "macpool", "static_configs": targets}},
 	})
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:0")
+	address, err := lab.FreeAddress(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &prometheus{listener.Addr().String()}
-	_ = listener.Close()
+	p := &prometheus{address}
 	process, err := lab.StartProcess(dir, lab.Command{Name: "prometheus", Path: path, Args: []string{
 		"--config.file=" + filepath.Join(dir, "prometheus.yaml"), "--storage.tsdb.path=" + filepath.Join(dir, "data"),
 		"--web.listen-address=" + p.address, "--log.level=warn",

@@ -6,6 +6,7 @@ import (
 	"context"
 	_ "embed" // the CRD of NetworkAttachmentDefinitions
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -80,6 +81,9 @@ func startControlPlane(ctx context.Context, dir string, o Options) (*ControlPlan
 	}
 	env.ControlPlane.GetAPIServer().Out, env.ControlPlane.GetAPIServer().Err = apiserver, apiserver
 	env.ControlPlane.Etcd = &envtest.Etcd{Out: etcd, Err: etcd}
+	if err := giveAddresses(ctx, env); err != nil {
+		return nil, err
+	}
 	if o.State != "" {
 		env.ControlPlane.Etcd.DataDir = filepath.Join(o.State, filepath.Base(dir)+"-etcd")
 		if err := os.MkdirAll(env.ControlPlane.Etcd.DataDir, 0o700); err != nil {
@@ -107,6 +111,22 @@ func startControlPlane(ctx context.Context, dir string, o Options) (*ControlPlan
 		return nil, fmt.Errorf("writing the administrator's kubeconfig: %w", err)
 	}
 	return c, c.install(ctx, o.Root)
+}
+
+// giveAddresses chooses where etcd and kube-apiserver listen. What envtest chooses may be the local end of somebody's connection when they start.
+func giveAddresses(ctx context.Context, env *envtest.Environment) error {
+	etcd, err := FreeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	env.ControlPlane.Etcd.URL = &url.URL{Scheme: "http", Host: etcd}
+	server, err := FreeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	listens := &env.ControlPlane.GetAPIServer().SecureServing.ListenAddr
+	listens.Address, listens.Port, err = net.SplitHostPort(server)
+	return err
 }
 
 // install applies macpool's roles and policies with kubectl, as a person would.

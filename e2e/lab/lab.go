@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 
@@ -125,10 +124,10 @@ func (l *Lab) StartManager(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if l.ManagerHealth, err = freeAddress(ctx); err != nil {
+	if l.ManagerHealth, err = FreeAddress(ctx); err != nil {
 		return err
 	}
-	if l.ManagerMetrics, err = freeAddress(ctx); err != nil {
+	if l.ManagerMetrics, err = FreeAddress(ctx); err != nil {
 		return err
 	}
 	l.Manager, err = l.start(command{
@@ -142,15 +141,6 @@ func (l *Lab) StartManager(ctx context.Context) error {
 		return err
 	}
 	return l.Manager.awaitHealthy(ctx, l.ManagerHealth)
-}
-
-// freeAddress is a loopback address with a port that nobody listened on just now.
-func freeAddress(ctx context.Context) (string, error) {
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("finding a free port: %w", err)
-	}
-	return ln.Addr().String(), ln.Close()
 }
 
 // Processes are macpool's processes that were started, for a look at their logs.

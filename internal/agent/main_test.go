@@ -155,7 +155,7 @@ func newNode(t *testing.T, change ...func(*Options)) *node {
 		Log:       testr.NewWithOptions(t, testr.Options{}),
 		Times: Times{
 			Heartbeat: 200 * time.Millisecond, ManagerWait: time.Millisecond, API: 5 * time.Second, ClearRetry: 500 * time.Millisecond, Fence: 100 * time.Millisecond,
-			Renew: time.Second, Gate: timeline.Times{Silence: 100 * time.Millisecond, Poll: 50 * time.Millisecond}, // the other tests' nodes are away
+			Renew: time.Second, Gate: timeline.Times{Silence: 100 * time.Millisecond, Poll: 50 * time.Millisecond, Crowd: 1}, // the other tests' nodes are away, and many
 			Spool: 100 * time.Millisecond, Reap: 100 * time.Millisecond, ReapGrace: 500 * time.Millisecond, HolderWait: patience,
 		},
 	}

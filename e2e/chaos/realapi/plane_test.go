@@ -63,7 +63,7 @@ func startPlane(ctx context.Context, dir string, o lab.Options) (*plane, error) 
 	}
 	var ports [3]string
 	for i := range ports {
-		address, err := freeAddress()
+		address, err := lab.FreeAddress(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -87,14 +87,6 @@ func startPlane(ctx context.Context, dir string, o lab.Options) (*plane, error) 
 		return nil, err
 	}
 	return p, p.awaitAPI(ctx)
-}
-
-func freeAddress() (string, error) {
-	ln, err := net.Listen("tcp4", "127.0.0.1:0") //nolint:noctx // it does not wait
-	if err != nil {
-		return "", err
-	}
-	return ln.Addr().String(), ln.Close()
 }
 
 // auditPolicy records who wrote what to macpool's objects, with what was written. The rest would be noise.
