@@ -124,7 +124,7 @@ func giveAddresses(ctx context.Context, env *envtest.Environment) error {
 	if err != nil {
 		return err
 	}
-	listens := &env.ControlPlane.GetAPIServer().SecureServing.ListenAddr
+	listens := &env.ControlPlane.GetAPIServer().ListenAddr
 	listens.Address, listens.Port, err = net.SplitHostPort(server)
 	return err
 }

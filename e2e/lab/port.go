@@ -30,7 +30,7 @@ func FreeAddress(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("finding a free port: %w", err)
 	}
 	for range portCount {
-		port := strconv.Itoa(firstPort + rand.IntN(portCount)) //nolint:gosec // G404: any of them
+		port := strconv.Itoa(firstPort + rand.IntN(portCount))
 		lock, err := unix.Open(filepath.Join(dir, port), unix.O_CREAT|unix.O_RDONLY|unix.O_CLOEXEC, 0o600)
 		if err != nil {
 			return "", fmt.Errorf("finding a free port: %w", err)
