@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -23,21 +21,18 @@ const (
 )
 
 // FreeAddress is an address of 127.0.0.1 with a port that nobody listens on, and that it gives to nobody else until this process has ended: of
-// suites that run beside each other one would start its etcd where the other has its manager.
+// suites that run beside each other one would start its etcd where the other has its manager. What locks a port is an abstract UNIX socket, whose
+// name is one in a network namespace, as the port is; suites that share that share no directory.
 func FreeAddress(ctx context.Context) (string, error) {
-	dir := filepath.Join(os.TempDir(), "macpool-ports")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("finding a free port: %w", err)
-	}
 	for range portCount {
 		port := strconv.Itoa(firstPort + rand.IntN(portCount))
-		lock, err := unix.Open(filepath.Join(dir, port), unix.O_CREAT|unix.O_RDONLY|unix.O_CLOEXEC, 0o600)
+		lock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return "", fmt.Errorf("finding a free port: %w", err)
 		}
 		address := net.JoinHostPort("127.0.0.1", port)
-		if unix.Flock(lock, unix.LOCK_EX|unix.LOCK_NB) == nil && isFree(ctx, address) {
-			return address, nil // the lock stays, and ends with the process
+		if unix.Bind(lock, &unix.SockaddrUnix{Name: "@macpool-port-" + port}) == nil && isFree(ctx, address) {
+			return address, nil // the socket stays, and ends with the process
 		}
 		_ = unix.Close(lock)
 	}

@@ -34,7 +34,6 @@ func TestFreeAddress(t *testing.T) {
 		_, _ = os.Stdin.Read(make([]byte, 1)) // until the test has compared them
 		return
 	}
-	t.Setenv("TMPDIR", t.TempDir()) // the ports of whoever else runs now are left to them by being taken
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
