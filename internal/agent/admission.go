@@ -83,12 +83,44 @@ func (t *addition) admitted(ctx context.Context) (*v1alpha1.MacPool, error) {
 	return pool, errGate
 }
 
-// seemsAdmitted tells whether the API's word is likely to be yes: by the caches, which may be believed and have no namespaces. Then the claim is
-// made while the word is waited for. Should it be no, there is a claim without a lease, as the manager makes one for every pod before it looks at
+// seemsAdmitted tells whether the API's word is likely to be yes: by the caches, which may be believed, and by the namespace as it was read last. Then the
+// claim is made while the word is waited for. Should it be no, there is a claim without a lease, as the manager makes one for every pod before it looks at
 // the pool, and removes it with the pod. A claim that the journal knows is there already, or its absence says that the API has gone back.
 func (t *addition) seemsAdmitted() bool {
 	return t.contact.cachesHold() && t.recovery.goesOn(t.pool) && len(t.journal.ofClaim(t.claim)) == 0 &&
-		t.pool.Spec.NamespaceSelector == nil && binding.Admit(t.pool, nil) == nil
+		binding.Admit(t.pool, t.lately.get(t.pod.Namespace)) == nil
+}
+
+// lately are the namespaces that were read in the last seconds. They say what is likely, and decide nothing. The zero value is ready; safe for concurrent
+// use.
+type lately struct {
+	mu    sync.Mutex
+	known map[string]*corev1.Namespace
+}
+
+func (l *lately) note(ns *corev1.Namespace) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known == nil {
+		l.known = map[string]*corev1.Namespace{}
+	}
+	l.known[ns.Name] = ns
+}
+
+// get is a namespace, without labels if it was not read.
+func (l *lately) get(name string) *corev1.Namespace {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ns := l.known[name]; ns != nil {
+		return ns
+	}
+	return &corev1.Namespace{}
+}
+
+func (l *lately) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.known)
 }
 
 // claimAdmitted is the pod's claim, and the API's word that it may have an address of the pool. left is what the claim's identity has left behind, if the claim was

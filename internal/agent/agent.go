@@ -47,6 +47,7 @@ type Agent struct {
 	// namespaces and pools are live reads of them, by name.
 	namespaces *reads[*corev1.Namespace]
 	pools      *reads[*v1alpha1.MacPool]
+	lately     lately
 	locks      keylock.Locks[agentapi.ClaimRef] // what is done for one claim is one at a time
 	journal    *journal
 	metrics    *metrics
@@ -142,7 +143,11 @@ func newAgent(options Options, parts Parts, reach func(*contact, string) (*clust
 	a.people = newPeople(lists, a.knownPods, a.clock, a.times.View)
 	a.namespaces = newReads(func(ctx context.Context, name string) (*corev1.Namespace, error) {
 		ns := &corev1.Namespace{}
-		return ns, a.cluster.Get(ctx, types.NamespacedName{Name: name}, ns)
+		err := a.cluster.Get(ctx, types.NamespacedName{Name: name}, ns)
+		if err == nil {
+			a.lately.note(ns)
+		}
+		return ns, err
 	})
 	a.pools = newReads(func(ctx context.Context, name string) (*v1alpha1.MacPool, error) {
 		pool := &v1alpha1.MacPool{}
@@ -207,7 +212,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		"lingering": a.linger,
 		"events":    a.says.run,
 		"questions": newAsker(a).run,
-		"views":     a.every(a.times.View, func(ctx context.Context) { a.views.drop(ctx); a.people.drop(ctx) }),
+		"views":     a.every(a.times.View, func(ctx context.Context) { a.views.drop(ctx); a.people.drop(ctx); a.lately.forget() }),
 		"verdicts":  a.every(verdictLife, a.verdicts.expire),
 		"ahead":     a.ahead.run,
 		"strangers": a.watcher.run,
