@@ -4,7 +4,6 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -183,7 +182,7 @@ func (x fieldIndex) is(value string) client.MatchingFields {
 func register(ctx context.Context, mgr ctrl.Manager, indexes ...fieldIndex) error {
 	for _, x := range indexes {
 		err := mgr.GetFieldIndexer().IndexField(ctx, x.object, x.field, x.values)
-		if isUnknown(err) {
+		if apimeta.IsNoMatchError(err) {
 			return problem.DefinitionMissing.New(reflect.TypeOf(x.object).Elem().Name()).WithCause(err)
 		}
 		if err != nil {
@@ -191,11 +190,4 @@ func register(ctx context.Context, mgr ctrl.Manager, indexes ...fieldIndex) erro
 		}
 	}
 	return nil
-}
-
-// isUnknown tells whether the API server has no such kind. controller-runtime says so in another way when it has just asked for all kinds.
-func isUnknown(err error) bool {
-	var kind *apimeta.NoKindMatchError
-	var resource *apimeta.NoResourceMatchError
-	return errors.As(err, &kind) || errors.As(err, &resource)
 }

@@ -146,8 +146,6 @@ func (f *fence) run(ctx context.Context) error {
 			if err := f.all(ctx); err != nil {
 				f.log.V(1).Info("What is attached was not compared with the API", "error", err.Error())
 				next = min(next, compareRetry)
-			} else if after, unsettled := f.recovery.unsettled(ctx); unsettled {
-				next = max(next, after) // claims that change are heard of, and wake it
 			}
 		}
 		timer := f.clock.NewTimer(next)

@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/macpool/macpool/api/v1alpha1"
 	"github.com/macpool/macpool/internal/agentapi"
 	"github.com/macpool/macpool/internal/binding"
+	"github.com/macpool/macpool/internal/timeline"
 )
 
 // compareRetry is the time between two comparisons of the caches with the API.
@@ -44,12 +46,11 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 		if a.Ready() != nil || a.contact.cachesAgree() {
 			continue
 		}
-		if after, unsettled := a.recovery.unsettled(ctx); unsettled {
-			// The caches would not be believed, and to compare them the API server goes through all claims.
-			next = min(next, max(compareRetry, after))
-			continue
-		}
-		if _, err := a.seek(ctx, &agreement); err == nil && !a.contact.cachesAgree() {
+		var unsettled *timeline.Unsettled
+		switch _, err := a.seek(ctx, &agreement); {
+		case errors.As(err, &unsettled):
+			next = min(next, max(compareRetry, unsettled.After))
+		case err == nil && !a.contact.cachesAgree():
 			next = min(next, compareRetry)
 		}
 	}
@@ -93,10 +94,14 @@ func (a *Agent) seek(ctx context.Context, g *agreement) (agree bool, err error) 
 	return agree, err
 }
 
-// vouch lets the caches be believed if they agree with the API, and the API has not gone back.
+// vouch lets the caches be believed if they agree with the API, and the API has not gone back. As long as it may have, an agent that is ready does not
+// compare them: they would not be believed, and the API server goes through all claims for it.
 func (a *Agent) vouch(ctx context.Context) (agree bool, err error) {
 	silence := a.contact.silence()
 	unsettled := a.recovery.settled(ctx)
+	if a.Ready() == nil && isUnsettled(unsettled) {
+		return false, unsettled
+	}
 	if agree, err = a.compareCaches(ctx); agree && unsettled == nil {
 		a.contact.vouch(silence)
 	}

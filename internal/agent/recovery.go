@@ -277,7 +277,8 @@ func isUnsettled(err error) bool {
 	return errors.As(err, &u)
 }
 
-// settled tells whether the caches may be believed as far as the API's going back goes.
+// settled tells whether the caches may be believed as far as the API's going back goes. As long as this node has something to report the gate is not
+// asked: to it a node that reports nothing is away, this one, too, and the others are still on the timeline before.
 func (r *recovery) settled(ctx context.Context) error {
 	_, why, err := r.look(ctx)
 	if err != nil {
@@ -287,21 +288,6 @@ func (r *recovery) settled(ctx context.Context) error {
 		return &timeline.Unsettled{Waiting: []string{r.nodeName}}
 	}
 	return r.gate.Settle(ctx)
-}
-
-// unsettled tells whether the word of nodes is missing, and how long it is until they are looked at again. As long as this node has something to
-// report the gate is not asked: to it a node that reports nothing is away, this one, too, and the others are still on the timeline before.
-func (r *recovery) unsettled(ctx context.Context) (after time.Duration, is bool) {
-	if r.found() != "" {
-		return 0, true
-	}
-	ctx, cancel := context.WithTimeout(ctx, clearTimeout)
-	defer cancel()
-	var u *timeline.Unsettled
-	if !errors.As(r.gate.Settle(ctx), &u) {
-		return 0, false
-	}
-	return u.After, true
 }
 
 // timeline is the one on which this node has reported last.
