@@ -25,7 +25,7 @@ var states = []mutant{
 	},
 	{
 		id: "M10d", bug: "a node that has yet to report that the API has gone back counts itself as away",
-		edits: []edit{{"internal/agent/recovery.go", "if why != \"\" {\n\t\treturn &timeline.Unsettled", "if false {\n\t\treturn &timeline.Unsettled"}},
+		edits: []edit{{"internal/agent/recovery.go", "if why != \"\" {\n\t\treturn &timeline.Unsettled", "if why == r.nodeName {\n\t\treturn &timeline.Unsettled"}},
 		pkg:   "internal/agent", tests: []string{"TestReportThatTakesLong"},
 	},
 	{
